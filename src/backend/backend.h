@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Who holds the SADB: a channel of PF_KEY messages to sallyportd or, later, to
+ * the kernel.
+ */
+#ifndef SALLYPORT_BACKEND_BACKEND_H
+#define SALLYPORT_BACKEND_BACKEND_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "keymsg/keymsg.h"
+
+#define BACKEND_ERROR_MAX 400
+
+struct backend;
+
+struct backend_ops {
+	const char *name;
+	/* Sends one or more whole messages as one datagram of up to KEYMSG_MAX bytes; blocks while the peer is slow. 0 or -errno. */
+	int (*send)(struct backend *b, const uint8_t *buf, size_t len);
+	/* Blocks for the next datagram; its length, 0 at the end, or -errno. buf has KEYMSG_MAX bytes at least. */
+	int (*recv)(struct backend *b, uint8_t *buf, size_t cap);
+	void (*close)(struct backend *b); /* frees */
+};
+
+struct backend {
+	const struct backend_ops *ops;
+	bool private_ok; /* the peer answered HELLO: private extensions may be sent to it */
+};
+
+/*
+ * Connects to sallyportd: at $SALLYPORT_SOCKET, else at backend_local_path(). NULL
+ * with one line in error that says what is wrong and what to do.
+ */
+struct backend *backend_local_open(char error[static BACKEND_ERROR_MAX]);
+
+/* The socket of this network namespace's daemon: /run/sallyport/INODE.sock. 0 or -errno. */
+int backend_local_path(char *buf, size_t cap);
+/* The inode of this process' network namespace, 0 where it cannot be read. */
+uint64_t backend_local_netns(void);
+
+#endif

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "base/addr.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+
+size_t addr_size(const struct addr *a)
+{
+	return a->family == AF_INET ? 4 : a->family == AF_INET6 ? 16 : 0;
+}
+
+unsigned addr_bits(const struct addr *a)
+{
+	return (unsigned)addr_size(a) * 8;
+}
+
+struct addr addr_of(int family, const uint8_t *bytes)
+{
+	struct addr a = { .family = (uint16_t)family };
+
+	memcpy(a.bytes, bytes, addr_size(&a));
+	return a;
+}
+
+bool addr_equal(const struct addr *a, const struct addr *b)
+{
+	if (a->family != b->family || memcmp(a->bytes, b->bytes, sizeof(a->bytes)) != 0)
+		return false;
+	return a->scope == b->scope || a->scope == 0 || b->scope == 0;
+}
+
+bool addr_in_prefix(const struct addr *a, const struct addr *net, unsigned bits)
+{
+	size_t whole = bits / 8;
+	unsigned rest = bits % 8;
+
+	if (a->family != net->family || bits > addr_bits(net))
+		return false;
+	if (a->scope && net->scope && a->scope != net->scope)
+		return false;
+	if (memcmp(a->bytes, net->bytes, whole) != 0)
+		return false;
+	return rest == 0 || ((a->bytes[whole] ^ net->bytes[whole]) >> (8 - rest)) == 0;
+}
+
+bool addr_is_any(const struct addr *a)
+{
+	static const uint8_t zero[16];
+
+	return memcmp(a->bytes, zero, sizeof(zero)) == 0;
+}
+
+bool addr_is_multicast(const struct addr *a)
+{
+	if (a->family == AF_INET)
+		return (a->bytes[0] & 0xf0) == 0xe0;
+	return a->family == AF_INET6 && a->bytes[0] == 0xff;
+}
+
+/* FNV-1a, finished with a mix so that the low bits are usable as an index. */
+uint32_t addr_hash(const struct addr *a, uint32_t seed)
+{
+	uint32_t h = 2166136261u ^ seed;
+
+	for (size_t i = 0, n = addr_size(a); i < n; i++)
+		h = (h ^ a->bytes[i]) * 16777619u;
+	h ^= h >> 15;
+	return h * 0x2c1b3c6du;
+}
+
+const char *addr_text(const struct addr *a, char buf[static ADDR_TEXT_MAX])
+{
+	if (!inet_ntop(a->family, a->bytes, buf, ADDR_TEXT_MAX))
+		memcpy(buf, "-", 2);
+	else if (a->scope)
+		snprintf(buf + strlen(buf), ADDR_TEXT_MAX - strlen(buf), "%%%u", a->scope);
+	return buf;
+}

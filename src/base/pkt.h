@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A packet in its driver's buffer, and a burst of them. `data` to `data + len`
+ * is one whole IP datagram; the room before and behind it is for headers,
+ * trailers and, before `data`, the link header that the driver keeps. Bytes are
+ * reached through pkt_at(), which answers NULL where they are not.
+ */
+#ifndef SALLYPORT_BASE_PKT_H
+#define SALLYPORT_BASE_PKT_H
+
+#include <assert.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Room that a driver keeps around a datagram that is to be protected. */
+#define PKT_HEADROOM 512
+#define PKT_TAILROOM 640
+/* Packets in a burst, at most. */
+#define BURST_MAX 64
+/* Longest link header kept. */
+#define PKT_LINK_MAX 32
+
+enum pkt_dir { PKT_OUT, PKT_IN }; /* leaving the host; arriving from the wire */
+
+struct pkt {
+	uint8_t *buf;  /* start of the buffer */
+	size_t cap;    /* its size */
+	uint8_t *data; /* the IP header */
+	size_t len;    /* of the datagram */
+
+	uint8_t link[PKT_LINK_MAX]; /* link header as captured; the last two bytes are the ethertype */
+	uint8_t link_len;
+	uint8_t dir;      /* enum pkt_dir */
+	uint32_t ifindex; /* protected interface that it leaves by or came from */
+	void *cookie;     /* the driver's own */
+};
+
+struct burst {
+	struct pkt *pkts[BURST_MAX];
+	size_t n;
+};
+
+static inline size_t pkt_headroom(const struct pkt *p)
+{
+	return (size_t)(p->data - p->buf);
+}
+
+static inline size_t pkt_tailroom(const struct pkt *p)
+{
+	return p->cap - pkt_headroom(p) - p->len;
+}
+
+/* Lends len bytes from offset off of the datagram, or answers NULL. */
+static inline uint8_t *pkt_at(const struct pkt *p, size_t off, size_t len)
+{
+	if (off > p->len || p->len - off < len)
+		return NULL;
+	return p->data + off;
+}
+
+/* Grows the datagram by len bytes at its front; false without room. */
+static inline bool pkt_push(struct pkt *p, size_t len)
+{
+	if (pkt_headroom(p) < len)
+		return false;
+	p->data -= len;
+	p->len += len;
+	return true;
+}
+
+/* Takes len bytes, which the caller knows to be there, off the front. */
+static inline void pkt_pull(struct pkt *p, size_t len)
+{
+	assert(len <= p->len);
+	p->data += len;
+	p->len -= len;
+}
+
+/* Grows the datagram by len bytes at its end and lends them; NULL without room. */
+static inline uint8_t *pkt_put(struct pkt *p, size_t len)
+{
+	uint8_t *at = p->data + p->len;
+
+	if (pkt_tailroom(p) < len)
+		return NULL;
+	p->len += len;
+	return at;
+}
+
+/* Cuts the datagram to len bytes; len is at most its length. */
+static inline void pkt_trim(struct pkt *p, size_t len)
+{
+	assert(len <= p->len);
+	p->len = len;
+}
+
+#endif

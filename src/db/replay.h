@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The anti-replay window of an SA (RFC 4303 section 3.4.3), as a ring of words
+ * (RFC 6479), so that sliding never shifts. Windows from 0 (no check) to
+ * REPLAY_WINDOW_MAX packets.
+ */
+#ifndef SALLYPORT_DB_REPLAY_H
+#define SALLYPORT_DB_REPLAY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define REPLAY_WINDOW_MAX (1u << 20)
+
+struct replay {
+	uint32_t window; /* packets; 0 = everything is accepted */
+	uint32_t last;   /* highest sequence number accepted */
+	uint32_t mask;   /* words - 1 */
+	uint32_t *bits;  /* NULL while window is 0 */
+};
+
+/* Sets a window of so many packets; false without memory or above the maximum. */
+bool replay_init(struct replay *r, uint32_t window);
+void replay_fini(struct replay *r);
+/* Before the ICV: could this number still be fresh? */
+bool replay_check(const struct replay *r, uint32_t seq);
+/* After the ICV: checks once more and takes the number; false where it was not fresh. */
+bool replay_update(struct replay *r, uint32_t seq);
+
+#endif

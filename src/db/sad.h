@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The security association database (RFC 4301 section 4.4.2): SAs found by
+ * (SPI, protocol, destination) for packets that arrive, and by (protocol, mode,
+ * reqid, source, destination) for packets that leave. The table owns its SAs;
+ * a lookup lends until the next change. Single writer.
+ */
+#ifndef SALLYPORT_DB_SAD_H
+#define SALLYPORT_DB_SAD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "alg/alg.h"
+#include "base/addr.h"
+#include "base/sa.h"
+#include "db/replay.h"
+
+#define SA_KEY_MAX 256 /* bytes */
+
+enum sa_proto { SA_AH, SA_ESP, SA_IPCOMP, SA_TCP, SA_PROTO_COUNT };
+
+struct sa_limits {
+	uint64_t bytes, add_s, use_s; /* 0 = none */
+	uint32_t packets;
+};
+
+struct sa_key {
+	uint16_t bits;
+	uint16_t len; /* bytes */
+	uint8_t bytes[SA_KEY_MAX];
+};
+
+struct sa {
+	/* identity */
+	uint32_t spi;
+	enum sa_proto proto;
+	struct addr src, dst;
+	uint8_t mode; /* enum policy_mode */
+	uint32_t reqid;
+
+	/* how */
+	const struct alg *auth, *enc; /* NULL = none; enc of an IPComp SA is its compression */
+	struct sa_key auth_key, enc_key;
+	uint32_t flags; /* SAF_* */
+	uint64_t id;    /* unique for the life of the process: workers know their expanded keys by it */
+
+	/* state */
+	uint8_t state;   /* enum sa_state */
+	uint32_t seq;    /* last sequence number sent, 0 = none yet */
+	uint64_t iv;     /* next counter IV of an AEAD or CTR cipher */
+	struct replay replay;
+	uint64_t created_s, used_s; /* unix seconds; used_s = first use, 0 = not yet */
+	uint64_t bytes;
+	uint32_t packets;
+	struct sa_limits hard, soft;
+
+	/* drops on account of this SA, for setkey's and sallyport's reports */
+	uint64_t bad_icv, replayed;
+
+	/* the table's own */
+	struct sa *next_in, *next_out, *next_all, *prev_all;
+};
+
+struct sad;
+
+struct sad *sad_new(void);
+void sad_free(struct sad *sad);
+
+/* A zeroed SA in memory that is kept out of core files; sa_free() wipes its keys. NULL without memory. */
+struct sa *sa_new(void);
+void sa_free(struct sa *sa);
+
+/* Takes sa on success only. -EEXIST where (SPI, protocol, destination) is taken, -ENOMEM. */
+int sad_insert(struct sad *sad, struct sa *sa);
+/* The SA of exactly this triple, or NULL. */
+struct sa *sad_find_in(const struct sad *sad, enum sa_proto proto, uint32_t spi, const struct addr *dst);
+/*
+ * The SA that protects src to dst: of this protocol; mode equal, or the SA's is
+ * MODE_ANY; reqid equal unless the one asked for is 0; mature or dying. Of several
+ * the oldest (net.key.preferred_oldsa = 1). NULL where there is none.
+ */
+struct sa *sad_find_out(const struct sad *sad, enum sa_proto proto, uint8_t mode, uint32_t reqid,
+			const struct addr *src, const struct addr *dst);
+/* Unlinks, wipes and frees. */
+void sad_remove(struct sad *sad, struct sa *sa);
+/* Newest first: sad_next(sad, NULL) is the first; NULL ends. The next one may be taken before removing one. */
+struct sa *sad_next(const struct sad *sad, const struct sa *after);
+size_t sad_count(const struct sad *sad);
+/* Grows with every change that could alter what a packet meets: for caches and for the inner MTU. */
+uint64_t sad_generation(const struct sad *sad);
+
+/* IP protocol number of a kind of SA (51, 50, 108, 6), and back; false for others. */
+uint8_t sa_proto_ip(enum sa_proto proto);
+bool sa_proto_of_ip(uint8_t ip_proto, enum sa_proto *proto);
+
+#endif

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The security policy database (RFC 4301 section 4.4.1): per direction a list in
+ * the order of priority, equal priorities in the order of insertion; the first
+ * whose selector fits decides. The table owns its entries; a lookup lends until
+ * the next change. Single writer.
+ */
+#ifndef SALLYPORT_DB_SPD_H
+#define SALLYPORT_DB_SPD_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/policy.h"
+
+/* What of a packet a selector looks at. Ports as in struct range: ICMPv6 has type and code there. */
+struct flow {
+	struct addr src, dst;
+	uint16_t src_port, dst_port; /* 0 where there are none: only a selector of any port fits */
+	uint8_t proto;               /* PROTO_ANY where it cannot be known: only a selector of any protocol fits */
+};
+
+struct spd_entry {
+	struct selector sel;
+	struct policy pol;
+	uint64_t created_s, used_s; /* unix seconds, 0 = not yet used */
+	uint64_t packets;           /* that it decided on */
+	struct spd_entry *next, *prev; /* the table's own */
+};
+
+struct spd;
+
+struct spd *spd_new(void);
+void spd_free(struct spd *spd);
+
+/*
+ * Copies. -EEXIST where the same selector and direction stand already (addresses
+ * compared as given, host bits included), -ENOMEM. On success *entry lends the new
+ * one, with its id and any reqids of `unique` requests filled in.
+ */
+int spd_insert(struct spd *spd, const struct selector *sel, const struct policy *pol,
+	       uint64_t now_s, struct spd_entry **entry);
+/* The entry of exactly this selector and direction, or NULL. */
+struct spd_entry *spd_find_exact(const struct spd *spd, const struct selector *sel, uint8_t dir);
+/* The first entry of the direction that fits, or NULL. */
+struct spd_entry *spd_find(const struct spd *spd, uint8_t dir, const struct flow *flow);
+void spd_remove(struct spd *spd, struct spd_entry *entry);
+/* In-list, then out-list, then fwd-list, each in order: spd_next(spd, NULL) is the first; NULL ends. */
+struct spd_entry *spd_next(const struct spd *spd, const struct spd_entry *after);
+size_t spd_count(const struct spd *spd);
+uint64_t spd_generation(const struct spd *spd);
+
+#endif

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The engine: a burst of packets in, and what comes of each out. Pure: the
+ * databases, the time and the random bytes are arguments; it does no I/O, reads
+ * no clock, writes no log. It works in stages over the whole burst: classify all;
+ * then, for each depth of the bundles, prepare all, one crypto_burst(), finish
+ * all. Packets are changed in place.
+ *
+ * What the engine does not know it asks of nobody: link headers, fragments'
+ * reassembly, checksums and routes are its callers' business.
+ */
+#ifndef SALLYPORT_ENGINE_ENGINE_H
+#define SALLYPORT_ENGINE_ENGINE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/pkt.h"
+#include "base/policy.h"
+#include "crypto/crypto.h"
+#include "db/db.h"
+#include "engine/drop.h"
+
+/* Random bytes that one packet can need: an IV of 16 for every request. */
+#define ENGINE_RANDOM_PER_PACKET (16 * POLICY_REQUESTS_MAX)
+
+struct now {
+	uint64_t wall_s;       /* unix seconds: lifetimes and dumps show them */
+	const uint8_t *random; /* unpredictable, used once; n * ENGINE_RANDOM_PER_PACKET is always enough */
+	size_t random_len;
+};
+
+enum verdict {
+	VERDICT_PASS,    /* as it was: no policy, or one that says none */
+	VERDICT_WIRE,    /* protected: to the wire */
+	VERDICT_DELIVER, /* opened: to the stack */
+	VERDICT_DROP,
+	VERDICT_TOO_BIG, /* dropped; its source shall hear that `mtu` bytes would have fitted */
+};
+
+struct outcome {
+	struct pkt *pkt;
+	enum verdict verdict;
+	enum drop_reason reason; /* of VERDICT_DROP and VERDICT_TOO_BIG */
+	uint32_t mtu;            /* of VERDICT_TOO_BIG: bytes of the largest clear datagram */
+	uint32_t spi;            /* the SA last met, 0 = none */
+};
+
+/* An SA that a policy wants and that is not there (RFC 2367 section 3.1.6). */
+struct acquire {
+	struct request req;
+	struct addr src, dst;
+	uint32_t policy_id;
+};
+
+struct sink {
+	struct outcome out[BURST_MAX]; /* one for each packet of the burst, in the burst's order */
+	size_t n_out;
+	struct acquire acquires[BURST_MAX];
+	size_t n_acquires; /* duplicates within a burst are not repeated */
+};
+
+/* A worker's counters; whoever shows them adds up the workers'. */
+struct engine_stats {
+	uint64_t out_packets, out_bytes;         /* seen leaving */
+	uint64_t out_protected, out_passed;
+	uint64_t in_packets, in_bytes;           /* seen arriving */
+	uint64_t in_opened, in_passed;
+	uint64_t ah_in, ah_out, esp_in, esp_out; /* transforms done */
+	uint64_t drops[DROP_REASON_COUNT];
+};
+
+/*
+ * One thread's engine: expanded keys, scratch and counters. It lends db and keeps
+ * it; it owns its cryptography.
+ */
+struct worker;
+
+struct worker *worker_new(struct db *db);
+void worker_free(struct worker *w);
+const struct engine_stats *worker_stats(const struct worker *w);
+/* Forgets the expanded keys of SAs that are gone; to be called after changes of the SAD. */
+void worker_prune(struct worker *w);
+
+/*
+ * Packets that leave the host (`out`) or arrive (`in`). mtu is the protected
+ * interface's, in bytes of IP datagram; 0 = no limit. Every packet of the burst
+ * gets one outcome.
+ */
+void engine_out(struct worker *w, struct burst *in, uint32_t mtu, struct sink *out,
+		const struct now *now);
+void engine_in(struct worker *w, struct burst *in, struct sink *out, const struct now *now);
+
+/*
+ * The largest clear datagram from src to dst that still fits mtu once the policy
+ * with its present SAs has protected it; mtu itself where nothing would.
+ */
+uint32_t engine_inner_mtu(const struct db *db, const struct spd_entry *entry,
+			  const struct addr *src, const struct addr *dst, uint32_t mtu);
+
+#endif

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Packet drivers: how a host's packets reach us in bursts and go back. Ignorant
+ * of IPsec: a driver knows directions, prefixes and link headers. Whatever it
+ * steers to us and we do not give back is lost; that is what makes it fail
+ * closed.
+ */
+#ifndef SALLYPORT_IO_IO_H
+#define SALLYPORT_IO_IO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "base/pkt.h"
+
+struct io;
+
+/* Traffic to be steered to us: packets of one direction between two prefixes. */
+struct io_select {
+	uint8_t dir; /* enum pkt_dir */
+	struct addr src, dst;
+	uint8_t src_len, dst_len; /* bits */
+};
+/* Selectors that a driver steers by; when there are more it steers everything. */
+#define IO_SELECT_MAX 32
+
+/* A destination whose clear datagrams shall be no longer than mtu bytes. */
+struct io_mtu {
+	struct addr dst; /* a single host */
+	uint32_t mtu;
+};
+
+struct io_config {
+	const char *interface; /* the protected one; pcap: unused */
+	const char *journal;   /* path of the undo journal */
+	const char *pcap_in, *pcap_out;
+	/* Told what is being done and what is wrong, one line each without newline; never packets' contents. */
+	void (*log)(void *arg, const char *line);
+	void *arg;
+};
+
+struct io_stats {
+	uint64_t rx_packets, tx_packets; /* over all queues */
+	uint64_t rx_dropped;             /* too long, not IP, no buffer */
+	uint64_t tx_dropped;             /* the kernel refused */
+};
+
+/* How a packet goes back. */
+enum io_to {
+	IO_TO_WIRE,  /* out of the protected interface, with its link header */
+	IO_TO_STACK, /* up this host's stack, as if it had arrived on the protected interface */
+};
+
+struct io_ops {
+	const char *name;
+	/*
+	 * 0, or -errno after having logged what is missing and what to do (no TUN device,
+	 * no capability, another daemon holds the interface). Traffic that an earlier,
+	 * killed daemon steered stays shut until the first steer().
+	 */
+	int (*open)(struct io *io, const struct io_config *cfg);
+	/*
+	 * Replaces what is steered. Whatever belongs to both the old and the new set is
+	 * steered without a gap; on return the new set is in force. n = 0: nothing but the
+	 * protocols 50, 51 and 108 arriving.
+	 */
+	int (*steer)(struct io *io, const struct io_select *sel, size_t n);
+	/* Replaces the list of reduced MTUs. */
+	int (*set_mtu)(struct io *io, const struct io_mtu *mtu, size_t n);
+	/*
+	 * Up to BURST_MAX packets of one direction, without blocking; the driver lends them
+	 * until the next rx(). Answers how many, or -errno; -ENODATA: a file is at its end.
+	 */
+	int (*rx)(struct io *io, enum pkt_dir dir, struct burst *b);
+	/* Sends the burst's packets at once. Answers how many were taken. */
+	int (*tx)(struct io *io, enum io_to to, const struct burst *b);
+	/* To wait on until rx() of a direction has something; -1: it always has. */
+	int (*fd)(const struct io *io, enum pkt_dir dir);
+	/* Undoes everything that open, steer and set_mtu did to the host, or with leave_closed leaves it shut. Frees. */
+	void (*close)(struct io *io, bool leave_closed);
+};
+
+/* What every driver begins with. */
+struct io {
+	const struct io_ops *ops;
+	uint32_t ifindex;
+	uint32_t mtu; /* of the protected interface, in bytes of IP datagram; kept up to date; 0 = no limit */
+	bool recovered; /* a daemon before us ended without undoing its work */
+	struct io_stats stats;
+};
+
+/* The driver of a name ("tc", "pcap", or "auto" = tc), opened; NULL with *err = -errno. */
+struct io *io_open(const char *driver, const struct io_config *cfg, int *err);
+
+#endif

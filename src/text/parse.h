@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The setkey language, read: text in, one struct command for each statement out.
+ * Pure: names are resolved through a callback, nothing is opened, nothing is kept
+ * between calls. Every error of the text is reported, each at its span; after an
+ * error reading goes on behind the next `;`.
+ */
+#ifndef SALLYPORT_TEXT_PARSE_H
+#define SALLYPORT_TEXT_PARSE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "alg/alg.h"
+#include "base/diag.h"
+#include "keymsg/keymsg.h"
+
+/* The parts of a statement, so that a refusal can be shown at what caused it. */
+enum part {
+	PART_COMMAND, /* the command's word */
+	PART_SRC,
+	PART_DST,
+	PART_PROTO,
+	PART_SPI,
+	PART_AUTH,     /* the algorithm's word */
+	PART_AUTH_KEY,
+	PART_ENC,
+	PART_ENC_KEY,
+	PART_POLICY, /* the policy's text */
+	PART_STATEMENT, /* from the command's word to the `;` */
+	PART_COUNT
+};
+
+/* A statement that is right as far as text can tell. */
+struct command {
+	struct keymsg msg; /* seq and pid 0; borrows keys from `keys` */
+	struct span parts[PART_COUNT]; /* len 0: not there */
+	uint8_t keys[2][KEYMSG_KEY_MAX];
+};
+
+/* One address of a name. Up to `max` are written; how many there are, or -1 with a text in *why. */
+typedef int parse_resolve(void *arg, const char *name, size_t len, int family,
+			  struct addr *out, size_t max, const char **why);
+
+struct parse_env {
+	/* Each statement that is right, in the order of the text; valid for the call only. May be NULL: check only. */
+	void (*command)(void *arg, const struct command *c);
+	/* Each error and warning, as it is found. */
+	struct diag_sink diag;
+	/* Each key in the text, in order, so that no excerpt shows it: also keys of statements that are wrong. */
+	void (*secret)(void *arg, struct span key);
+	parse_resolve *resolve; /* NULL: numeric addresses only */
+	void *arg;
+};
+
+/* Reads a whole text. Answers the number of errors. */
+unsigned parse_text(const struct source *src, const struct parse_env *env);
+
+#endif
