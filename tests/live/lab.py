@@ -157,10 +157,11 @@ class Hosts:
         raise NotImplementedError
 
     def run(self, host, *command, check=True, timeout=60, **kwargs):
+        if "input" not in kwargs:
+            kwargs["stdin"] = subprocess.DEVNULL
         result = subprocess.run(["ip", "netns", "exec", host, *map(str, command)], text=True,
                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=timeout,
-                                check=False, **({"stdin": subprocess.DEVNULL} | kwargs
-                                                if "input" not in kwargs else kwargs))
+                                check=False, **kwargs)
         assert not check or result.returncode == 0, (
             f"{host}# {' '.join(map(str, command))}\n{result.stdout}{result.stderr}")
         return result
@@ -170,9 +171,12 @@ class Hosts:
                                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                 stderr=subprocess.STDOUT, **kwargs)
 
-    def daemon(self, host, *arguments, build=BUILD, ready=True):
+    def daemon(self, host, *arguments, interface="eth0", build=BUILD, ready=True):
+        """Without an interface it serves the databases alone."""
+        if interface:
+            arguments = ("-i", interface, *map(str, arguments))
         log = self.dir / f"{host}-{len(self.daemons)}.log"
-        daemon = Daemon(self, host, arguments or ("-i", "eth0"), build, log)
+        daemon = Daemon(self, host, arguments, build, log)
         self.daemons.append(daemon)
         return daemon.wait_ready() if ready else daemon
 
@@ -321,6 +325,13 @@ def clear_between(packets, version=4):
     """What two hosts said to each other in clear, but for neighbour discovery."""
     ends = ADDRESS["phoenix"][version], ADDRESS["cardinal"][version]
     return [p for p in packets if p.between(*ends) and not p.protected]
+
+
+def snmp(lab, host, group, name):
+    """A counter of the host's kernel."""
+    lines = [line.split() for line in lab.run(host, "cat", "/proc/net/snmp").stdout.splitlines()
+             if line.startswith(f"{group}:")]
+    return int(lines[1][lines[0].index(name)])
 
 
 class Wire(Hosts):

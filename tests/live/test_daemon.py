@@ -9,16 +9,9 @@ import time
 
 import pytest
 
-from lab import ADDRESS, ARTICLE, BUILD, BUILD_PLAIN, clear_between, wait_until
+from lab import ADDRESS, ARTICLE, BUILD, BUILD_PLAIN, clear_between, snmp, wait_until
 
 PHOENIX, CARDINAL = ADDRESS["phoenix"][4], ADDRESS["cardinal"][4]
-
-
-def snmp(lab, host, group, name):
-    """A counter of the host's kernel."""
-    lines = [line.split() for line in lab.run(host, "cat", "/proc/net/snmp").stdout.splitlines()
-             if line.startswith(f"{group}:")]
-    return int(lines[1][lines[0].index(name)])
 
 
 def protected_count(capture):
@@ -104,7 +97,7 @@ def test_second_daemon_on_the_same_interface(lab):
     first = lab.daemon("phoenix")
     lab.setkey("phoenix", "-f", ARTICLE / "phoenix.conf")
     steered = lab.state("phoenix")
-    second = lab.daemon("phoenix", "-i", "eth0", "-s", "/run/another.sock", ready=False)
+    second = lab.daemon("phoenix", "-s", "/run/another.sock", ready=False)
     assert second.process.wait(10) == 1
     assert re.search(r"eth0.*(another|held|use)|(another|held|use).*eth0", second.text()), second.text()
     assert lab.state("phoenix") == steered
@@ -112,7 +105,7 @@ def test_second_daemon_on_the_same_interface(lab):
 
 
 def test_interface_that_is_not_there(lab):
-    daemon = lab.daemon("phoenix", "-i", "eth7", ready=False)
+    daemon = lab.daemon("phoenix", interface="eth7", ready=False)
     assert daemon.process.wait(10) == 1
     assert "eth7" in daemon.text()
 

@@ -24,7 +24,7 @@ BAD = {
 def keyed(bare):
     """A daemon that holds the article's databases; it needs no interface for that."""
     bare.keys = bare.dir / "keys.sock"
-    daemon = bare.daemon("phoenix", "-s", bare.keys, ready=False)
+    daemon = bare.daemon("phoenix", "-s", bare.keys, interface=None, ready=False)
     wait_until(bare.keys.exists, 10, "the socket")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SALLYPORT_SOCKET", str(bare.keys))
@@ -100,7 +100,7 @@ def test_two_namespaces_never_meet(bare):
     """One file system, two namespaces, two daemons without -s."""
     daemons = {}
     for host in ("phoenix", "cardinal"):
-        daemons[host] = bare.daemon(host, "-f")  # no -i: the databases alone
+        daemons[host] = bare.daemon(host, interface=None)
         bare.setkey(host, "-f", ARTICLE / f"{host}.conf")
     assert "192.0.2.10[any] 198.51.100.10[any] any" in bare.setkey("phoenix", "-DP").stdout
     assert "198.51.100.10[any] 192.0.2.10[any] any" in bare.setkey("cardinal", "-DP").stdout
