@@ -121,6 +121,11 @@ def build_fuzz():
     return build(FUZZ, "clang", "-Dfuzz=true", "-Dc_args=-fsanitize=fuzzer-no-link")
 
 
+def suite_runner(_):
+    """nothing that goes wrong passes as nothing"""
+    yield from run_tap("runner", [PYTHON, ROOT / "tests/test_run.py"])
+
+
 def suite_build(_):
     """gcc and clang, ASan and UBSan, warnings are errors"""
     for name, builder in (("gcc", build_asan), ("clang", build_fuzz)):
