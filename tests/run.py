@@ -35,6 +35,7 @@ IN_NAMESPACES = ROOT / "contrib/in-namespaces"
 NO_NAMESPACES = 77  # its exit status where the kernel allows none
 FUZZERS_AT_ONCE = 2
 FUZZ_MEMORY_MB = 1024
+FIGURE = "figure: "  # what a live test prints so that it is shown, passed or not
 
 ENV = dict(
     os.environ,
@@ -274,11 +275,12 @@ def junit(label, path, status, output):
         trouble = next((case.find(kind) for kind in ("failure", "error")
                         if case.find(kind) is not None), None)
         skip = case.find("skipped")
+        said = "\n".join(part.text or "" for part in case.findall("system-out")).splitlines()
+        for line in said:
+            if line.startswith(FIGURE):
+                print(f"  {case.get('name')}: {line.removeprefix(FIGURE)}", flush=True)
         if trouble is not None:
-            said = [trouble.text or trouble.get("message", "")]
-            said += [part.text or "" for kind in ("system-out", "system-err")
-                     for part in case.findall(kind)]
-            tests.append(failed(name, "\n".join(said)))
+            tests.append(failed(name, "\n".join([trouble.text or trouble.get("message", ""), *said])))
         elif skip is not None:
             tests.append(skipped(name, skip.get("message", "")))
         else:
@@ -295,8 +297,8 @@ def run_live(label, namespaces=(), select=()):
     results = ASAN / f"{label}.xml"
     results.unlink(missing_ok=True)
     command = [IN_NAMESPACES, *namespaces, PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider",
-               f"--junit-xml={results}", "-o", "junit_logging=all", *select, ROOT / "tests/live"]
-    status, output = run(command, 600, env=dict(ENV, BUILD=str(ASAN), BUILD_PLAIN=str(PLAIN)))
+               f"--junit-xml={results}", "-o", "junit_logging=system-out", *select, ROOT / "tests/live"]
+    status, output = run(command, 900, env=dict(ENV, BUILD=str(ASAN), BUILD_PLAIN=str(PLAIN)))
     if status == NO_NAMESPACES:
         return [skipped(label, output.strip())]
     return junit(label, results, status, output)
