@@ -40,8 +40,13 @@ void spd_free(struct spd *spd);
  */
 int spd_insert(struct spd *spd, const struct selector *sel, const struct policy *pol,
 	       uint64_t now_s, struct spd_entry **entry);
+/* As spd_insert(), but one that stands there already is replaced: the new one stands behind its equals, with a new id. */
+int spd_update(struct spd *spd, const struct selector *sel, const struct policy *pol,
+	       uint64_t now_s, struct spd_entry **entry);
 /* The entry of exactly this selector and direction, or NULL. */
 struct spd_entry *spd_find_exact(const struct spd *spd, const struct selector *sel, uint8_t dir);
+/* The entry of this id, or NULL. */
+struct spd_entry *spd_find_id(const struct spd *spd, uint32_t id);
 /* The first entry of the direction that fits, or NULL. */
 struct spd_entry *spd_find(const struct spd *spd, uint8_t dir, const struct flow *flow);
 void spd_remove(struct spd *spd, struct spd_entry *entry);
