@@ -279,16 +279,23 @@ struct spd_entry *spd_find_id(const struct spd *spd, uint32_t id)
 	return n ? &n->e : NULL;
 }
 
-static bool fits_range(const struct range *r, const struct addr *a, uint16_t port)
+static bool fits_proto(uint8_t proto, const struct flow *flow)
 {
-	return (r->port == 0 || r->port == port) && addr_in_prefix(a, &r->addr, r->prefix_len);
+	return proto == PROTO_ANY || proto == flow->proto ||
+	       (flow->partial && flow->proto == PROTO_ANY);
+}
+
+static bool fits_port(uint16_t want, uint16_t port, const struct flow *flow)
+{
+	return want == 0 || want == port || flow->partial;
 }
 
 static bool fits(const struct selector *sel, const struct flow *flow)
 {
-	return (sel->proto == PROTO_ANY || sel->proto == flow->proto) &&
-	       fits_range(&sel->src, &flow->src, flow->src_port) &&
-	       fits_range(&sel->dst, &flow->dst, flow->dst_port);
+	return fits_proto(sel->proto, flow) && fits_port(sel->src.port, flow->src_port, flow) &&
+	       fits_port(sel->dst.port, flow->dst_port, flow) &&
+	       addr_in_prefix(&flow->src, &sel->src.addr, sel->src.prefix_len) &&
+	       addr_in_prefix(&flow->dst, &sel->dst.addr, sel->dst.prefix_len);
 }
 
 struct spd_entry *spd_find(const struct spd *spd, uint8_t dir, const struct flow *flow)

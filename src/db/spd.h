@@ -8,6 +8,7 @@
 #ifndef SALLYPORT_DB_SPD_H
 #define SALLYPORT_DB_SPD_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -18,6 +19,8 @@ struct flow {
 	struct addr src, dst;
 	uint16_t src_port, dst_port; /* 0 where there are none: only a selector of any port fits */
 	uint8_t proto;               /* PROTO_ANY where it cannot be known: only a selector of any protocol fits */
+	/* A fragment: its ports, and its protocol where that is PROTO_ANY, are hidden. A selector fits if it might. */
+	bool partial;
 };
 
 struct spd_entry {

@@ -144,6 +144,36 @@ static void account(struct job *j, const struct now *now)
 		sa->used_s = now->wall_s;
 }
 
+/* Whether the selector fits a fragment whatever the hidden part of it says. */
+static bool surely_fits(const struct selector *sel, const struct flow *flow)
+{
+	return sel->src.port == 0 && sel->dst.port == 0 &&
+	       (sel->proto == PROTO_ANY || sel->proto == flow->proto);
+}
+
+/*
+ * The policy that decides on a packet (NULL: the default) and its action. False
+ * where that cannot be said: a fragment of which some policy about ports might
+ * be true is dropped.
+ */
+static bool decide(struct worker *w, struct job *j, uint8_t dir, const struct now *now,
+		   struct flow *flow, struct spd_entry **entry, uint8_t *action)
+{
+	ip_flow(j->pkt, &j->view, flow);
+	*entry = spd_find(w->db->spd, dir, flow);
+	*action = w->db->tun.def_policy;
+	if (!*entry)
+		return true;
+	if (flow->partial && !surely_fits(&(*entry)->sel, flow)) {
+		drop(w, j, DROP_FRAGMENT);
+		return false;
+	}
+	*action = (*entry)->pol.action;
+	(*entry)->packets++;
+	(*entry)->used_s = now->wall_s;
+	return true;
+}
+
 /* ---- leaving ---- */
 
 static bool same_acquire(const struct acquire *a, const struct acquire *b)
@@ -233,13 +263,8 @@ static bool classify_out(struct worker *w, struct job *j, uint32_t mtu, struct s
 	struct flow flow;
 	uint8_t action;
 
-	ip_flow(j->pkt, &j->view, &flow);
-	entry = spd_find(w->db->spd, POLICY_OUT, &flow);
-	action = entry ? entry->pol.action : w->db->tun.def_policy;
-	if (entry) {
-		entry->packets++;
-		entry->used_s = now->wall_s;
-	}
+	if (!decide(w, j, POLICY_OUT, now, &flow, &entry, &action))
+		return false;
 	j->outcome->verdict = VERDICT_PASS;
 	if (action == POLICY_DISCARD)
 		drop(w, j, DROP_POLICY_DISCARD);
@@ -459,13 +484,8 @@ static void check_policy(struct worker *w, struct job *j, const struct now *now)
 	struct flow flow;
 	uint8_t action;
 
-	ip_flow(j->pkt, &j->view, &flow);
-	entry = spd_find(w->db->spd, POLICY_IN, &flow);
-	action = entry ? entry->pol.action : w->db->tun.def_policy;
-	if (entry) {
-		entry->packets++;
-		entry->used_s = now->wall_s;
-	}
+	if (!decide(w, j, POLICY_IN, now, &flow, &entry, &action))
+		return;
 	if (action == POLICY_DISCARD)
 		drop(w, j, DROP_POLICY_DISCARD);
 	else if (action == POLICY_IPSEC && !satisfied(w, j, entry, &flow))

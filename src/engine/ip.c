@@ -112,13 +112,26 @@ bool ip_parse(struct pkt *p, struct ip_view *v, enum drop_reason *reason)
 	return walk_extensions(p, v);
 }
 
+/* Every fragment names the protocol of its datagram; in IPv6 it may name an extension header instead. */
+static uint8_t fragment_proto(const struct pkt *p, const struct ip_view *v)
+{
+	const uint8_t *next;
+
+	if (v->family == AF_INET)
+		return v->proto;
+	next = pkt_at(p, v->upper, 8);
+	return next && !is_extension(*next) ? *next : PROTO_ANY;
+}
+
 void ip_flow(const struct pkt *p, const struct ip_view *v, struct flow *flow)
 {
 	const uint8_t *h;
 
-	*flow = (struct flow){ .src = v->src, .dst = v->dst, .proto = PROTO_ANY };
-	if (v->fragment)
+	*flow = (struct flow){ .src = v->src, .dst = v->dst, .proto = PROTO_ANY, .partial = v->fragment };
+	if (v->fragment) {
+		flow->proto = fragment_proto(p, v);
 		return;
+	}
 	switch (v->proto) {
 	case IPPROTO_TCP:
 	case IPPROTO_UDP:

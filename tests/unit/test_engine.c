@@ -7,6 +7,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <cmocka.h>
 
 #include "engine_lab.h"
@@ -395,9 +396,9 @@ static void source_belongs_to_the_sa(void **state)
 
 	(void)state;
 	pair_init(&p);
-	host_add_sa(&p.a, &(struct sa_spec){ mallory, B4, SA_ESP, 6000, "hmac-sha1", "null", KEY20, "" });
-	host_add_sa(&p.b, &(struct sa_spec){ mallory, B4, SA_ESP, 6000, "hmac-sha1", "null", KEY20, "" });
-	host_add_sa(&p.b, &(struct sa_spec){ A4, B4, SA_ESP, 5000, "hmac-sha1", "null", "another key of 20 by", "" });
+	host_add_sa(&p.a, &(struct sa_spec){ mallory, B4, SA_ESP, 6000, "hmac-sha1", "null", KEY20, "", .mode = MODE_ANY });
+	host_add_sa(&p.b, &(struct sa_spec){ mallory, B4, SA_ESP, 6000, "hmac-sha1", "null", KEY20, "", .mode = MODE_ANY });
+	host_add_sa(&p.b, &(struct sa_spec){ A4, B4, SA_ESP, 5000, "hmac-sha1", "null", "another key of 20 by", "", .mode = MODE_ANY });
 	host_add_policy(&p.a, mallory, B4, POLICY_OUT, POLICY_IPSEC, esp_require);
 	host_add_policy(&p.b, A4, B4, POLICY_IN, POLICY_IPSEC, esp_require);
 	host_run(&p.a, PKT_OUT, &l->pkt, 0);
@@ -460,7 +461,7 @@ static void ivs_differ(void **state)
 			put_be32(h.random + i, (uint32_t)i);
 		now.random = h.random;
 		now.random_len = sizeof(h.random);
-		host_add_sa(&h, &(struct sa_spec){ A4, B4, SA_ESP, 5000, NULL, ciphers[c].name, NULL, ciphers[c].key });
+		host_add_sa(&h, &(struct sa_spec){ A4, B4, SA_ESP, 5000, NULL, ciphers[c].name, NULL, ciphers[c].key, .mode = MODE_ANY });
 		host_add_policy(&h, A4, B4, POLICY_OUT, POLICY_IPSEC, esp_require);
 		for (size_t i = 0; i < BURST_MAX; i++)
 			b.pkts[i] = &(l[i] = lab_packet(A4, B4, 17, 8))->pkt;
@@ -486,7 +487,7 @@ static void without_random_bytes_nothing_leaves(void **state)
 
 	(void)state;
 	host_init(&h);
-	host_add_sa(&h, &(struct sa_spec){ A4, B4, SA_ESP, 5000, NULL, "rijndael-cbc", NULL, KEY16 });
+	host_add_sa(&h, &(struct sa_spec){ A4, B4, SA_ESP, 5000, NULL, "rijndael-cbc", NULL, KEY16, .mode = MODE_ANY });
 	host_add_policy(&h, A4, B4, POLICY_OUT, POLICY_IPSEC, esp_require);
 	engine_out(h.worker, &b, 0, &h.sink, &now);
 	assert_int_equal(h.sink.out[0].verdict, VERDICT_DROP);
@@ -676,7 +677,7 @@ static void keys_follow_the_sa(void **state)
 
 	(void)state;
 	pair_init(&p);
-	pair_add_sa(&p, &(struct sa_spec){ A4, B4, SA_ESP, 5000, "hmac-sha1", "null", KEY20, "" });
+	pair_add_sa(&p, &(struct sa_spec){ A4, B4, SA_ESP, 5000, "hmac-sha1", "null", KEY20, "", .mode = MODE_ANY });
 	host_add_policy(&p.a, A4, B4, POLICY_OUT, POLICY_IPSEC, esp_require);
 	l = lab_packet(A4, B4, 17, 8);
 	host_run(&p.a, PKT_OUT, &l->pkt, 0);
@@ -684,7 +685,7 @@ static void keys_follow_the_sa(void **state)
 	free(l);
 	old = sad_next(p.b.db.sad, NULL);
 	sad_remove(p.b.db.sad, old);
-	host_add_sa(&p.b, &(struct sa_spec){ A4, B4, SA_ESP, 5000, "hmac-sha1", "null", "another key of 20 by", "" });
+	host_add_sa(&p.b, &(struct sa_spec){ A4, B4, SA_ESP, 5000, "hmac-sha1", "null", "another key of 20 by", "", .mode = MODE_ANY });
 	l = lab_packet(A4, B4, 17, 8);
 	host_run(&p.a, PKT_OUT, &l->pkt, 0);
 	assert_int_equal(host_run(&p.b, PKT_IN, &l->pkt, 0)->reason, DROP_ICV);
