@@ -22,7 +22,6 @@ struct host {
 	struct worker *worker;
 	struct sink sink;
 	uint8_t random[ENGINE_RANDOM_PER_PACKET * BURST_MAX];
-	uint64_t next_id;
 };
 
 struct lab_packet {
@@ -85,7 +84,6 @@ static inline struct sa *host_add_sa(struct host *h, const struct sa_spec *s)
 	sa->reqid = s->reqid;
 	sa->flags = s->flags;
 	sa->state = SA_MATURE;
-	sa->id = ++h->next_id;
 	if (s->auth) {
 		sa->auth = alg_by_name(ALG_AUTH, s->auth, strlen(s->auth));
 		assert(sa->auth);
