@@ -153,7 +153,8 @@ static const struct alg algs[] = {
 	{ ALG_COMP, "deflate", .pfkey = 2, .protocols = ALG_FOR_IPCOMP, .xfrm = "deflate",
 	  .prim = PRIM_DEFLATE, .rfc = "RFC 2394" },
 	{ ALG_COMP, "oui", .pfkey = 1, .protocols = ALG_FOR_IPCOMP,
-	  .prim = PRIM_OUI, .rfc = "RFC 2407", .note = "a vendor's own compression: the id names no algorithm" },
+	  .prim = PRIM_OUI, .rfc = "RFC 2407",
+	  .note = "a vendor's own compression: the id names no algorithm" },
 	{ ALG_COMP, "lzs", .pfkey = 3, .protocols = ALG_FOR_IPCOMP, .xfrm = "lzs",
 	  .prim = PRIM_LZS, .rfc = "RFC 2395" },
 };
@@ -193,7 +194,7 @@ const struct alg *alg_by_name(enum alg_class class, const char *name, size_t len
 	return NULL;
 }
 
-/* The flags by which rows of a class differ: none but in ALG_ENC, so an authenticator never minds the cipher's. */
+/* The flags by which rows of a class differ. Only ciphers do, so an authenticator never minds them. */
 static uint32_t class_flags(enum alg_class class)
 {
 	const struct alg *a = NULL;

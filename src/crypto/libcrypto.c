@@ -172,12 +172,17 @@ static EVP_CIPHER_CTX *cipher_ctx_new(const struct crypto_key *key, enum crypto_
 {
 	EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
 	const int enc = dir == CRYPTO_PROTECT;
+	unsigned padding = 0;
+	/* not EVP_CIPHER_CTX_set_padding(): the library repeats that with every IV */
+	const OSSL_PARAM params[] = {
+		OSSL_PARAM_construct_uint(OSSL_CIPHER_PARAM_PADDING, &padding),
+		OSSL_PARAM_construct_end(),
+	};
 
 	/* the length before the key: Blowfish takes what it is told to */
 	if (ctx && EVP_CipherInit_ex2(ctx, key->cipher, NULL, NULL, enc, NULL) &&
 	    EVP_CIPHER_CTX_set_key_length(ctx, (int)key->cipher_key_len) &&
-	    EVP_CipherInit_ex2(ctx, NULL, key->cipher_key, NULL, enc, NULL) &&
-	    EVP_CIPHER_CTX_set_padding(ctx, 0))
+	    EVP_CipherInit_ex2(ctx, NULL, key->cipher_key, NULL, enc, params))
 		return ctx;
 	EVP_CIPHER_CTX_free(ctx);
 	return NULL;
@@ -208,12 +213,14 @@ static bool cbc_run(struct crypto_key *key, enum crypto_dir dir, const struct cr
 	return ctx && cipher_run(ctx, op->text, op->text_len);
 }
 
-static bool mac_run(struct crypto_key *key, const struct crypto_op *op, uint8_t icv[static CRYPTO_ICV_MAX])
+static bool mac_run(struct crypto_key *key, const struct crypto_op *op,
+		    uint8_t icv[static CRYPTO_ICV_MAX])
 {
 	size_t len;
 
 	/* without a key: back to the state after the inner pad */
-	return EVP_MAC_init(key->mac, NULL, 0, NULL) && EVP_MAC_update(key->mac, op->auth, op->auth_len) &&
+	return EVP_MAC_init(key->mac, NULL, 0, NULL) &&
+	       EVP_MAC_update(key->mac, op->auth, op->auth_len) &&
 	       (op->auth_tail_len == 0 || EVP_MAC_update(key->mac, op->auth_tail, op->auth_tail_len)) &&
 	       EVP_MAC_final(key->mac, icv, &len, CRYPTO_ICV_MAX);
 }
@@ -223,7 +230,8 @@ static bool op_fits(const struct crypto_key *key, const struct crypto_op *op)
 {
 	if (op->text_len > INT_MAX || op->auth_len > INT_MAX)
 		return false;
-	if ((op->text_len && !op->text) || (op->auth_len && !op->auth) || (op->auth_tail_len && !op->auth_tail))
+	if ((op->text_len && !op->text) || (op->auth_len && !op->auth) ||
+	    (op->auth_tail_len && !op->auth_tail))
 		return false;
 	return !key->icv_len || op->icv;
 }

@@ -143,7 +143,7 @@ static void test_vectors(void **state)
 	for (size_t i = 0; i < vector_count; i++) {
 		struct bench b = { .key = vector_key(&vectors[i]) };
 
-		print_message("%s:%u\n", vectors[i].file, vectors[i].line);
+		print_message("# %s:%u\n", vectors[i].file, vectors[i].line);
 		/* twice: nothing of an operation may stay in the key */
 		for (int round = 0; round < 2; round++) {
 			bench_protect(&b, &vectors[i]);
@@ -608,7 +608,8 @@ static int without_legacy(void)
 		bool want = false;
 
 		for (size_t i = 0; i < COUNT(known); i++)
-			want |= known[i].prim == (enum prim)prim && prim != PRIM_DES_CBC && prim != PRIM_BLOWFISH_CBC;
+			want |= known[i].prim == (enum prim)prim && prim != PRIM_DES_CBC &&
+				prim != PRIM_BLOWFISH_CBC;
 		if (crypto_provides((enum prim)prim) != want)
 			return 1;
 	}

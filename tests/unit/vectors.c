@@ -63,7 +63,8 @@ static void vector_hex(const struct vector_reader *r, const char *hex, struct ve
 	}
 }
 
-static void vector_set(const struct vector_reader *r, struct vector *v, const char *name, const char *value)
+static void vector_set(const struct vector_reader *r, struct vector *v, const char *name,
+		       const char *value)
 {
 	const struct {
 		const char *name;
