@@ -1,0 +1,374 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""Runs every suite of tests and counts: what `make check` does.
+
+The suites build what they need (build-asan by gcc, build-fuzz by clang, both with
+AddressSanitizer and UBSan and with warnings as errors), run, and hand back results.
+A suite that is missing, crashes or finds nothing to run is a failure, never silence.
+
+    tests/run.py [--fuzz-seconds N] [SUITE]...
+
+The last line is `N passed, N failed`, with `, N skipped` where tests were skipped; the
+exit status is 0 only when nothing failed.
+"""
+
+import argparse
+import concurrent.futures
+import dataclasses
+import functools
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+PLAIN, ASAN, FUZZ = (ROOT / name for name in ("build", "build-asan", "build-fuzz"))
+PYTHON = "/usr/bin/python3" if os.path.exists("/usr/bin/python3") else sys.executable
+MESON = "/usr/bin/meson" if os.path.exists("/usr/bin/meson") else "meson"
+IN_NAMESPACES = ROOT / "contrib/in-namespaces"
+NO_NAMESPACES = 77  # its exit status where the kernel allows none
+FUZZERS_AT_ONCE = 2
+FUZZ_MEMORY_MB = 1024
+
+ENV = dict(
+    os.environ,
+    PATH=os.environ.get("PATH", "/usr/bin:/bin") + ":/usr/sbin:/sbin",
+    PYTHONDONTWRITEBYTECODE="1",
+    XDG_CACHE_HOME=str(ASAN / ".cache"),
+    CMOCKA_MESSAGE_OUTPUT="TAP",
+    ASAN_OPTIONS="detect_leaks=1:abort_on_error=1:strict_string_checks=1:detect_stack_use_after_return=1",
+    UBSAN_OPTIONS="halt_on_error=1:abort_on_error=1:print_stacktrace=1",
+)
+for name in ("PYTHONHOME", "PYTHONPATH", "PYTEST_ADDOPTS"):  # another Python's
+    ENV.pop(name, None)
+
+
+@dataclasses.dataclass
+class Test:
+    name: str
+    outcome: str  # passed, failed or skipped
+    text: str = ""  # a failure in full, or why it was skipped
+
+
+def passed(name):
+    return Test(name, "passed")
+
+
+def failed(name, text):
+    return Test(name, "failed", text)
+
+
+def skipped(name, why):
+    return Test(name, "skipped", why)
+
+
+def run(command, seconds, **kwargs):
+    """(exit status, output); a time-out is status 124, a missing program 127."""
+    command = [str(word) for word in command]
+    kwargs.setdefault("env", ENV)
+    try:
+        process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, text=True,
+                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                   errors="replace", start_new_session=True, **kwargs)
+    except OSError as error:
+        return 127, f"{command[0]}: {error.strerror}\n"
+    try:
+        output, _ = process.communicate(timeout=seconds)
+        return process.returncode, output
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        output, _ = process.communicate()
+        return 124, output + f"\nstopped after {seconds} s\n"
+
+
+def ended(status):
+    """An exit status in words."""
+    if status < 0:
+        return f"killed by {signal.Signals(-status).name}"
+    return f"exit status {status}"
+
+
+# Builds ------------------------------------------------------------------------------
+
+def build(directory, compiler, *options):
+    """Sets a build directory up and builds it. None, or what went wrong."""
+    env = dict(ENV, CC=compiler)
+    setup = [MESON, "setup", directory, "-Dwerror=true", "-Db_sanitize=address,undefined",
+             "-Db_lundef=false", *options]
+    if (directory / "build.ninja").exists():
+        setup.append("--reconfigure")
+    for command in (setup, ["ninja", "-C", directory]):
+        status, output = run(command, 600, env=env)
+        if status != 0:
+            return f"{command[0]}: {ended(status)}\n{output}"
+    return None
+
+
+@functools.cache
+def build_asan():
+    return build(ASAN, "gcc")
+
+
+@functools.cache
+def build_fuzz():
+    # fuzzer-no-link: the libraries count their branches, the targets bring main().
+    return build(FUZZ, "clang", "-Dfuzz=true", "-Dc_args=-fsanitize=fuzzer-no-link")
+
+
+def suite_runner(_):
+    """nothing that goes wrong passes as nothing"""
+    yield from run_tap("runner", [PYTHON, ROOT / "tests/test_run.py"])
+
+
+def suite_build(_):
+    """gcc and clang, ASan and UBSan, warnings are errors"""
+    for name, builder in (("gcc", build_asan), ("clang", build_fuzz)):
+        trouble = builder()
+        yield failed(name, trouble) if trouble else passed(name)
+
+
+# Test Anything Protocol --------------------------------------------------------------
+
+RESULT = re.compile(r"(not )?ok\b *(\d+)? *(?:- *)?(.*)")
+SKIP = re.compile(r"(.*?) *# *skip\S* *(.*)", re.IGNORECASE)
+PLAN = re.compile(r"1\.\.(\d+)")
+
+
+def parse_tap(label, status, output):
+    """The tests that a program reported, and one more failure where its report cannot be right."""
+    tests, planned, notes = [], 0, []
+    for line in output.splitlines():
+        if match := PLAN.match(line):
+            planned += int(match[1])
+        elif match := RESULT.match(line):
+            name = f"{label}: {match[3] or match[2] or len(tests) + 1}"
+            if skip := SKIP.match(name):
+                tests.append(skipped(skip[1], skip[2]))
+            else:
+                tests.append(failed(name, "") if match[1] else passed(name))
+            if match[1]:
+                # What was said since the last result, for cmocka; what comes after, for others.
+                tests[-1].text = "\n".join(notes)
+            notes = []
+        else:
+            notes.append(line)
+            if tests and tests[-1].outcome == "failed":
+                tests[-1].text += ("\n" if tests[-1].text else "") + line
+
+    broken = None
+    if status != 0 and not any(test.outcome == "failed" for test in tests):
+        broken = f"{ended(status)} without a failed test"
+    elif status < 0:
+        broken = ended(status)
+    elif planned and planned != len(tests):
+        broken = f"{planned} tests planned, {len(tests)} reported"
+    elif not tests:
+        broken = "no tests reported"
+    if broken:
+        tests.append(failed(label, f"{broken}\n{output}"))
+    return tests
+
+
+def run_tap(label, command, seconds=300):
+    return parse_tap(label, *run(command, seconds))
+
+
+# Suites ------------------------------------------------------------------------------
+
+def suite_unit(_):
+    """one module each, against its contract (cmocka)"""
+    if build_asan():
+        yield failed("unit", "there is no build to test; `tests/run.py build` says why")
+        return
+    status, output = run([MESON, "introspect", ASAN, "--tests"], 60)
+    try:
+        programs = json.loads(output)
+    except ValueError:
+        programs = []
+    if status != 0 or not programs:
+        yield failed("unit", f"no unit tests in {ASAN.name}\n{output}")
+        return
+    built = {test["name"] for test in programs}
+    for source in sorted((ROOT / "tests/unit").glob("test_*.c")):
+        if source.stem.removeprefix("test_") not in built:
+            yield failed(source.name, "is not listed in tests/unit/meson.build")
+    for test in programs:
+        yield from run_tap(test["name"], test["cmd"])
+
+
+def suite_text(_):
+    """the language read and printed, and its messages"""
+    yield from run_tap("text", [ROOT / "tests/text/run", ASAN])
+
+
+def suite_layers(_):
+    """includes point the way that docs/architecture.md says"""
+    yield from run_tap("layers", [PYTHON, ROOT / "tests/layers.py"])
+
+
+def suite_purity(_):
+    """the engine calls nothing of the world"""
+    # Of the plain build: there the sanitizers add no calls of their own.
+    yield from run_tap("purity", [ROOT / "tests/purity.sh", PLAIN])
+
+
+def fuzz_one(target, seconds):
+    """One fuzz target for a while, from a copy of its corpus."""
+    name = target.stem
+    program = FUZZ / "tests/fuzz" / name
+    corpus = FUZZ / "corpus" / name
+    findings = FUZZ / "findings"
+    seeds = ROOT / "tests/fuzz/corpus" / name.removeprefix("fuzz_")
+    if not program.exists():
+        return failed(name, f"{program} was not built")
+    corpus.mkdir(parents=True, exist_ok=True)
+    findings.mkdir(exist_ok=True)
+    if seeds.is_dir():
+        shutil.copytree(seeds, corpus, dirs_exist_ok=True)
+
+    dictionary = ROOT / "tests/fuzz" / f"{name}.dict"
+    options = [f"-max_total_time={seconds}", "-timeout=10", f"-rss_limit_mb={FUZZ_MEMORY_MB}",
+               "-print_final_stats=1", "-verbosity=1", f"-artifact_prefix={findings}/{name}-"]
+    if dictionary.exists():
+        options.append(f"-dict={dictionary}")
+    began = time.monotonic()
+    status, output = run([program, *options, corpus], seconds + 120)
+    took = time.monotonic() - began
+
+    runs = re.search(r"stat::number_of_executed_units: *(\d+)", output)
+    if status != 0 or not runs or int(runs[1]) == 0:
+        tail = "\n".join(output.splitlines()[-80:])
+        return failed(name, f"{ended(status)}; what it found is under {findings}\n{tail}")
+    print(f"  {name}: {runs[1]} runs in {took:.0f} s, no finding", flush=True)
+    return passed(name)
+
+
+def suite_fuzz(options):
+    """libFuzzer on whatever reads foreign bytes"""
+    targets = sorted((ROOT / "tests/fuzz").glob("fuzz_*.c"))
+    if not targets:
+        yield failed("fuzz", "no targets in tests/fuzz")
+        return
+    if build_fuzz():
+        yield failed("fuzz", "there is no build to test; `tests/run.py build` says why")
+        return
+    with concurrent.futures.ThreadPoolExecutor(FUZZERS_AT_ONCE) as pool:
+        yield from pool.map(lambda target: fuzz_one(target, options.fuzz_seconds), targets)
+
+
+def junit(label, path, status, output):
+    """The results that pytest wrote; one more failure where they cannot be all."""
+    try:
+        cases = list(xml.etree.ElementTree.parse(path).iter("testcase"))
+    except (OSError, xml.etree.ElementTree.ParseError):
+        cases = []
+    tests = []
+    for case in cases:
+        name = f"{label}: {case.get('classname', '').split('.')[-1]}::{case.get('name')}"
+        trouble = next((case.find(kind) for kind in ("failure", "error")
+                        if case.find(kind) is not None), None)
+        skip = case.find("skipped")
+        if trouble is not None:
+            said = [trouble.text or trouble.get("message", "")]
+            said += [part.text or "" for kind in ("system-out", "system-err")
+                     for part in case.findall(kind)]
+            tests.append(failed(name, "\n".join(said)))
+        elif skip is not None:
+            tests.append(skipped(name, skip.get("message", "")))
+        else:
+            tests.append(passed(name))
+    if not tests or (status != 0 and not any(test.outcome == "failed" for test in tests)):
+        tests.append(failed(label, f"pytest: {ended(status)}\n{output}"))
+    return tests
+
+
+def run_live(label, namespaces=(), select=()):
+    """tests/live in namespaces of its own; `select` are options of pytest's."""
+    if build_asan():
+        return [failed(label, "there is no build to test; `tests/run.py build` says why")]
+    results = ASAN / f"{label}.xml"
+    results.unlink(missing_ok=True)
+    command = [IN_NAMESPACES, *namespaces, PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider",
+               f"--junit-xml={results}", "-o", "junit_logging=all", *select, ROOT / "tests/live"]
+    status, output = run(command, 600, env=dict(ENV, BUILD=str(ASAN), BUILD_PLAIN=str(PLAIN)))
+    if status == NO_NAMESPACES:
+        return [skipped(label, output.strip())]
+    return junit(label, results, status, output)
+
+
+def suite_live(_):
+    """hosts in namespaces, packets made and checked by others' code"""
+    if os.getuid() == 0:
+        yield from run_live("live")
+        # What ordinary users get: steering without eBPF, by classic BPF and mirred.
+        yield from run_live("live-unprivileged", ["-u"], ["-m", "steering"])
+    else:
+        yield from run_live("live-unprivileged")
+
+
+def suite_demo(_):
+    """what `make demo` shows is true"""
+    status, output = run([IN_NAMESPACES, ROOT / "examples/article/demo", PLAIN], 180)
+    if status == NO_NAMESPACES:
+        yield skipped("demo", output.strip())
+    else:
+        yield passed("demo") if status == 0 else failed("demo", f"{ended(status)}\n{output}")
+
+
+SUITES = {name.removeprefix("suite_"): suite for name, suite in list(globals().items())
+          if name.startswith("suite_")}
+
+
+def run_suite(name, options):
+    suite = SUITES[name]
+    print(f"\n{name}: {suite.__doc__}", flush=True)
+    began = time.monotonic()
+    tests = []
+    try:
+        tests.extend(suite(options))
+    except Exception as error:  # a suite's own mistake is a failure among others
+        tests.append(failed(name, f"{type(error).__name__}: {error}"))
+    if not tests:
+        tests.append(failed(name, "nothing was run"))
+
+    counts = {outcome: sum(test.outcome == outcome for test in tests)
+              for outcome in ("passed", "failed", "skipped")}
+    for test in tests:
+        if test.outcome == "failed":
+            print(f"  FAILED {test.name}\n" + "\n".join(
+                f"    {line}" for line in test.text.splitlines()))
+        elif test.outcome == "skipped":
+            print(f"  skipped {test.name}: {test.text}")
+    print("  " + ", ".join(f"{number} {outcome}" for outcome, number in counts.items()
+                           if number or outcome == "passed")
+          + f" in {time.monotonic() - began:.0f} s", flush=True)
+    return counts
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Runs the tests and counts.")
+    parser.add_argument("--fuzz-seconds", type=int, default=21, help="for each fuzz target")
+    parser.add_argument("suites", nargs="*", metavar="SUITE", help=", ".join(SUITES))
+    options = parser.parse_args()
+    unknown = [name for name in options.suites if name not in SUITES]
+    if unknown:
+        parser.error(f"no suite {unknown[0]}; there are {', '.join(SUITES)}")
+
+    os.chdir(ROOT)
+    total = {"passed": 0, "failed": 0, "skipped": 0}
+    for name in options.suites or SUITES:
+        for outcome, number in run_suite(name, options).items():
+            total[outcome] += number
+    print(f"\n{total['passed']} passed, {total['failed']} failed"
+          + (f", {total['skipped']} skipped" if total["skipped"] else ""))
+    return 1 if total["failed"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
