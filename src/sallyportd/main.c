@@ -17,9 +17,11 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "backend/backend.h"
+#include "db/age.h"
 #include "db/db.h"
 #include "sallyportd/control.h"
 #include "sallyportd/data.h"
@@ -40,7 +42,7 @@ struct daemon {
 	struct db db;
 	struct data *data;
 	struct control *control;
-	struct event *stop_int, *stop_term, *counters;
+	struct event *stop_int, *stop_term, *counters, *age;
 };
 
 static void usage(FILE *out)
@@ -150,6 +152,24 @@ static void on_counters(evutil_socket_t sig, short what, void *arg)
 	data_log_counters(((struct daemon *)arg)->data);
 }
 
+static void on_second(evutil_socket_t fd, short what, void *arg)
+{
+	struct daemon *d = arg;
+
+	(void)fd;
+	(void)what;
+	if (sad_age(d->db.sad, (uint64_t)time(NULL)) > 0)
+		data_refresh(d->data, false);
+}
+
+static bool watch_lifetimes(struct daemon *d)
+{
+	static const struct timeval second = { .tv_sec = 1 };
+
+	d->age = event_new(d->base, -1, EV_PERSIST, on_second, d);
+	return d->age && event_add(d->age, &second) == 0;
+}
+
 static bool watch_signals(struct daemon *d)
 {
 	d->stop_int = evsignal_new(d->base, SIGINT, on_stop, d);
@@ -185,8 +205,8 @@ static bool start(struct daemon *d, const struct options *o)
 	d->control = control_new(d->base, &d->db, o->socket, on_change, d);
 	if (!d->control)
 		return false;
-	if (!watch_signals(d)) {
-		log_line("cannot watch signals");
+	if (!watch_signals(d) || !watch_lifetimes(d)) {
+		log_line("cannot watch signals and time");
 		return false;
 	}
 	return open_interfaces(d, o);
@@ -207,6 +227,7 @@ static void stop(struct daemon *d)
 	free_event(d->stop_int);
 	free_event(d->stop_term);
 	free_event(d->counters);
+	free_event(d->age);
 	db_fini(&d->db);
 	if (d->base)
 		event_base_free(d->base);
