@@ -119,6 +119,16 @@ static bool fail_connect(const struct target *t, int err)
 		    strerror(err), t->path);
 }
 
+static bool set_timeout(const struct local *l, const struct target *t, time_t seconds)
+{
+	struct timeval tv = { .tv_sec = seconds };
+
+	if (setsockopt(l->fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv)) < 0 ||
+	    setsockopt(l->fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv)) < 0)
+		return fail(t, "%s: no time limit: %s", t->path, strerror(errno));
+	return true;
+}
+
 static bool connect_to(struct local *l, const struct target *t)
 {
 	struct sockaddr_un sun = { .sun_family = AF_UNIX };
@@ -131,18 +141,10 @@ static bool connect_to(struct local *l, const struct target *t)
 	l->fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	if (l->fd < 0)
 		return fail(t, "no socket: %s", strerror(errno));
+	if (!set_timeout(l, t, HELLO_TIMEOUT_S))
+		return false;
 	if (connect(l->fd, (struct sockaddr *)&sun, sizeof(sun)) < 0)
 		return fail_connect(t, errno);
-	return true;
-}
-
-static bool set_timeout(const struct local *l, const struct target *t, time_t seconds)
-{
-	struct timeval tv = { .tv_sec = seconds };
-
-	if (setsockopt(l->fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv)) < 0 ||
-	    setsockopt(l->fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv)) < 0)
-		return fail(t, "%s: no time limit: %s", t->path, strerror(errno));
 	return true;
 }
 
@@ -218,8 +220,7 @@ static bool greet(struct local *l, const struct target *t)
 	uint8_t buf[KEYMSG_MAX];
 	struct keymsg m;
 
-	return set_timeout(l, t, HELLO_TIMEOUT_S) && send_hello(l, t) && recv_hello(l, t, &m, buf) &&
-	       judge_hello(l, t, &m) && set_timeout(l, t, 0);
+	return send_hello(l, t) && recv_hello(l, t, &m, buf) && judge_hello(l, t, &m) && set_timeout(l, t, 0);
 }
 
 static struct backend *open_target(const struct target *t)
