@@ -1,8 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
 # The engine is pure: its objects may call the layers below, move memory, and nothing
-# else of the world: no I/O, no clock, no log, no allocation but where engine.c makes
-# and frees a worker. Looks at the undefined symbols of a plain build. Prints TAP.
+# else of the world: no I/O, no clock, no log, no allocation but where a worker is made
+# (engine.c) and where an SA's keys are expanded at its first packet (keys.c). Looks at
+# the undefined symbols of a plain build. Prints TAP.
 #
 #   tests/purity.sh BUILD
 set -u
@@ -11,7 +12,7 @@ tmp=$(mktemp -d) || exit 1
 trap 'rm -rf "$tmp"' EXIT
 
 # What compilers call on their own is among these.
-memory="memcpy memmove memset memcmp explicit_bzero
+memory="memcpy memmove memset memcmp memchr explicit_bzero
 	__memcpy_chk __memmove_chk __memset_chk __explicit_bzero_chk
 	__stack_chk_fail __assert_fail _GLOBAL_OFFSET_TABLE_"
 allocation="malloc calloc free aligned_alloc"
@@ -92,8 +93,10 @@ if [ ! -e "$1" ]; then
 else
 	for object; do
 		name=$(basename "$object" .o)
-		also=
-		[ "$name" != engine.c ] || also=$allocation
+		case $name in
+		engine.c | keys.c) also=$allocation ;;
+		*) also= ;;
+		esac
 		report "engine/$name" "$(impure "$object" $also)"
 	done
 fi

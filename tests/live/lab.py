@@ -362,6 +362,7 @@ class Wire(Hosts):
                 ip neighbour add $gateway dev eth0 lladdr {self.mac['gateway']} nud permanent
                 ip route add default via $gateway
             done""")
+        wait_until(lambda: "state UP" in self.run("phoenix", "ip", "link", "show", "eth0").stdout)
         with inside("cable"):
             self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
             self.socket.bind(("end", 0))
