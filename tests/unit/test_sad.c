@@ -418,7 +418,7 @@ static void not_in_core_files(void **state)
 {
 	struct sa *sa = sa_new();
 	FILE *f = fopen("/proc/self/smaps", "r");
-	bool inside = false, found = false;
+	bool inside = false, found = false, shown = false;
 	char line[512];
 
 	(void)state;
@@ -431,11 +431,15 @@ static void not_in_core_files(void **state)
 
 		if (sscanf(line, "%lx-%lx ", &from, &to) == 2)
 			inside = (uintptr_t)sa >= from && (uintptr_t)sa < to;
-		else if (inside && strncmp(line, "VmFlags:", 8) == 0)
+		else if (inside && strncmp(line, "VmFlags:", 8) == 0) {
+			shown = true;
 			found = strstr(line, " dd");
+		}
 	}
 	fclose(f);
 	sa_free(sa);
+	if (!shown)
+		skip(); /* a kernel that does not tell */
 	assert_true(found);
 }
 
