@@ -19,8 +19,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define SOCKET_ENV "SALLYPORT_SOCKET"
-#define SOCKET_DIR "/run/sallyport"
+#define SOCKET_ENV	"SALLYPORT_SOCKET"
+#define SOCKET_DIR	"/run/sallyport"
 /* How long the daemon may take to answer HELLO. */
 #define HELLO_TIMEOUT_S 10
 
@@ -94,10 +94,11 @@ static const struct backend_ops local_ops = {
 struct target {
 	const char *path;
 	bool is_default; /* the path that only this namespace's daemon has */
-	char *error;     /* BACKEND_ERROR_MAX bytes */
+	char *error;	 /* BACKEND_ERROR_MAX bytes */
 };
 
-__attribute__((format(printf, 2, 3))) static bool fail(const struct target *t, const char *fmt, ...)
+__attribute__((format(printf, 2, 3))) static bool complain(const struct target *t, const char *fmt,
+							   ...)
 {
 	va_list ap;
 
@@ -107,16 +108,18 @@ __attribute__((format(printf, 2, 3))) static bool fail(const struct target *t, c
 	return false;
 }
 
-static bool fail_connect(const struct target *t, int err)
+static bool complain_connect(const struct target *t, int err)
 {
 	if (err == EACCES || err == EPERM)
-		return fail(t, "%s: %s; only root and the owner of the socket may speak to sallyportd",
-			    t->path, strerror(err));
+		return complain(
+			t, "%s: %s; only root and the owner of the socket may speak to sallyportd",
+			t->path, strerror(err));
 	if (t->is_default)
-		return fail(t, "no sallyportd serves %s (%s); start one: sallyportd -i INTERFACE",
-			    t->path, strerror(err));
-	return fail(t, "no sallyportd serves %s (%s); start one: sallyportd -s %s -i INTERFACE", t->path,
-		    strerror(err), t->path);
+		return complain(t,
+				"no sallyportd serves %s (%s); start one: sallyportd -i INTERFACE",
+				t->path, strerror(err));
+	return complain(t, "no sallyportd serves %s (%s); start one: sallyportd -s %s -i INTERFACE",
+			t->path, strerror(err), t->path);
 }
 
 static bool set_timeout(const struct local *l, const struct target *t, time_t seconds)
@@ -125,7 +128,7 @@ static bool set_timeout(const struct local *l, const struct target *t, time_t se
 
 	if (setsockopt(l->fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv)) < 0 ||
 	    setsockopt(l->fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv)) < 0)
-		return fail(t, "%s: no time limit: %s", t->path, strerror(errno));
+		return complain(t, "%s: no time limit: %s", t->path, strerror(errno));
 	return true;
 }
 
@@ -135,16 +138,16 @@ static bool connect_to(struct local *l, const struct target *t)
 	size_t len = strlen(t->path);
 
 	if (len >= sizeof(sun.sun_path))
-		return fail(t, "the socket's path has %zu characters; the system takes %zu: %s", len,
-			    sizeof(sun.sun_path) - 1, t->path);
+		return complain(t, "the socket's path has %zu characters; the system takes %zu: %s",
+				len, sizeof(sun.sun_path) - 1, t->path);
 	memcpy(sun.sun_path, t->path, len + 1);
 	l->fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	if (l->fd < 0)
-		return fail(t, "no socket: %s", strerror(errno));
+		return complain(t, "no socket: %s", strerror(errno));
 	if (!set_timeout(l, t, HELLO_TIMEOUT_S))
 		return false;
 	if (connect(l->fd, (struct sockaddr *)&sun, sizeof(sun)) < 0)
-		return fail_connect(t, errno);
+		return complain_connect(t, errno);
 	return true;
 }
 
@@ -160,7 +163,8 @@ static bool send_hello(struct local *l, const struct target *t)
 	int len = keymsg_encode(&m, buf, sizeof(buf), true);
 	int err = len < 0 ? len : local_send(&l->b, buf, (size_t)len);
 
-	return err == 0 || fail(t, "sallyportd at %s takes no messages: %s", t->path, strerror(-err));
+	return err == 0 ||
+	       complain(t, "sallyportd at %s takes no messages: %s", t->path, strerror(-err));
 }
 
 /* The answer to our HELLO in a datagram; events may stand before it. */
@@ -184,12 +188,13 @@ static bool recv_hello(struct local *l, const struct target *t, struct keymsg *m
 	do {
 		n = local_recv(&l->b, buf, KEYMSG_MAX);
 		if (n == 0)
-			return fail(t, "sallyportd at %s closed the connection at once", t->path);
+			return complain(t, "sallyportd at %s closed the connection at once",
+					t->path);
 		if (n == -EAGAIN)
-			return fail(t, "sallyportd at %s has not answered for %d seconds", t->path,
-				    HELLO_TIMEOUT_S);
+			return complain(t, "sallyportd at %s has not answered for %d seconds",
+					t->path, HELLO_TIMEOUT_S);
 		if (n < 0)
-			return fail(t, "sallyportd at %s: %s", t->path, strerror(-n));
+			return complain(t, "sallyportd at %s: %s", t->path, strerror(-n));
 	} while (!find_hello(m, buf, (size_t)n));
 	return true;
 }
@@ -200,17 +205,21 @@ static bool judge_hello(struct local *l, const struct target *t, const struct ke
 	uint64_t ours = backend_local_netns(), theirs = m->hello.netns;
 
 	if (m->errnum && keymsg_has(m, EXT_REASON))
-		return fail(t, "sallyportd at %s: %s", t->path, m->reason.text);
+		return complain(t, "sallyportd at %s: %s", t->path, m->reason.text);
 	if (m->errnum || !keymsg_has(m, EXT_HELLO))
 		return true;
 	if (m->hello.version != KEYMSG_HELLO_VERSION)
-		return fail(t, "sallyportd at %s speaks version %u, this program %d; install both from one release",
-			    t->path, m->hello.version, KEYMSG_HELLO_VERSION);
+		return complain(t,
+				"sallyportd at %s speaks version %u, this program %d; install both "
+				"from one release",
+				t->path, m->hello.version, KEYMSG_HELLO_VERSION);
 	if (t->is_default && ours && theirs && ours != theirs)
-		return fail(t,
-			    "sallyportd at %s serves network namespace %" PRIu64 ", this is %" PRIu64
-			    "; start one here: sallyportd -i INTERFACE, or set " SOCKET_ENV " to speak to that one",
-			    t->path, theirs, ours);
+		return complain(t,
+				"sallyportd at %s serves network namespace %" PRIu64
+				", this is %" PRIu64
+				"; start one here: sallyportd -i INTERFACE, or set " SOCKET_ENV
+				" to speak to that one",
+				t->path, theirs, ours);
 	l->b.private_ok = true;
 	return true;
 }
@@ -220,7 +229,8 @@ static bool greet(struct local *l, const struct target *t)
 	uint8_t buf[KEYMSG_MAX];
 	struct keymsg m;
 
-	return send_hello(l, t) && recv_hello(l, t, &m, buf) && judge_hello(l, t, &m) && set_timeout(l, t, 0);
+	return send_hello(l, t) && recv_hello(l, t, &m, buf) && judge_hello(l, t, &m) &&
+	       set_timeout(l, t, 0);
 }
 
 static struct backend *open_target(const struct target *t)
@@ -228,7 +238,7 @@ static struct backend *open_target(const struct target *t)
 	struct local *l = malloc(sizeof(*l));
 
 	if (!l) {
-		fail(t, "no memory");
+		complain(t, "no memory");
 		return NULL;
 	}
 	*l = (struct local){ .b.ops = &local_ops, .fd = -1 };
@@ -251,8 +261,8 @@ struct backend *backend_local_open(char error[static BACKEND_ERROR_MAX])
 		t.path = buf;
 		t.is_default = true;
 		if (backend_local_path(buf, sizeof(buf)) < 0) {
-			fail(&t, "cannot tell this network namespace (/proc/self/ns/net); is /proc mounted? "
-				 "Or set " SOCKET_ENV);
+			complain(&t, "cannot read /proc/self/ns/net; is /proc mounted? "
+				     "Or set " SOCKET_ENV);
 			return NULL;
 		}
 	}

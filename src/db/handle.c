@@ -15,9 +15,9 @@
 #define LINUX_TYPE_MAX 24
 
 #define BIT(ext) (1u << EXT_##ext)
-#define ENDS (BIT(ADDRESS_SRC) | BIT(ADDRESS_DST))
-#define LIMITS (BIT(LIFETIME_HARD) | BIT(LIFETIME_SOFT))
-#define KEYS (BIT(KEY_AUTH) | BIT(KEY_ENCRYPT))
+#define ENDS	 (BIT(ADDRESS_SRC) | BIT(ADDRESS_DST))
+#define LIMITS	 (BIT(LIFETIME_HARD) | BIT(LIFETIME_SOFT))
+#define KEYS	 (BIT(KEY_AUTH) | BIT(KEY_ENCRYPT))
 
 enum database { SAD, SPD };
 
@@ -115,7 +115,8 @@ static int refuse_type(struct call *c)
 	if (type == KEYMSG_HELLO)
 		return call_refuse(c, EINVAL, EXT_COUNT, "HELLO does not concern the databases");
 	if (name)
-		return call_refuse(c, EOPNOTSUPP, EXT_COUNT, "%s is not provided by this daemon yet", name);
+		return call_refuse(c, EOPNOTSUPP, EXT_COUNT,
+				   "%s is not provided by this daemon yet", name);
 	return call_refuse(c, type <= LINUX_TYPE_MAX ? EOPNOTSUPP : EINVAL, EXT_COUNT,
 			   "there is no message of type %u", type);
 }
@@ -145,10 +146,12 @@ static int check_prefix(struct call *c, enum database database, enum keymsg_ext 
 	if (bits == 0)
 		return call_refuse(c, EINVAL, ext, "a %s of no known family", ext_words[ext]);
 	if (r->prefix_len > bits)
-		return call_refuse(c, EINVAL, ext, "prefix length %u is more than the %u bits of %s",
-				   r->prefix_len, bits, addr_text(&r->addr, text));
+		return call_refuse(c, EINVAL, ext,
+				   "prefix length %u is more than the %u bits of %s", r->prefix_len,
+				   bits, addr_text(&r->addr, text));
 	if (database == SAD && r->prefix_len != bits)
-		return call_refuse(c, EINVAL, ext, "prefix length %u in the address of an SA; it takes %u",
+		return call_refuse(c, EINVAL, ext,
+				   "prefix length %u in the address of an SA; it takes %u",
 				   r->prefix_len, bits);
 	return 0;
 }
@@ -184,8 +187,8 @@ static int run(struct call *c)
 	if ((err = check_presence(c, cmd)) || (err = check_ends(c, cmd->database)))
 		return err;
 	if (cmd->database == SPD && c->req->satype != SATYPE_UNSPEC)
-		return call_refuse(c, EINVAL, EXT_COUNT, "SA type %u in %s; it takes 0", c->req->satype,
-				   keymsg_type_name(cmd->type));
+		return call_refuse(c, EINVAL, EXT_COUNT, "SA type %u in %s; it takes 0",
+				   c->req->satype, keymsg_type_name(cmd->type));
 	return cmd->run(c);
 }
 

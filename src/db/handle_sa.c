@@ -43,7 +43,8 @@ static int take_satype(struct call *c, enum sa_proto *proto)
 		}
 	}
 	return call_refuse(c, is_foreign_satype(satype) ? EOPNOTSUPP : EINVAL, EXT_COUNT,
-			   "SA type %u; there are ah (%d) and esp (%d)", satype, SATYPE_AH, SATYPE_ESP);
+			   "SA type %u; there are ah (%d) and esp (%d)", satype, SATYPE_AH,
+			   SATYPE_ESP);
 }
 
 static int take_protocol(struct call *c, struct sa *sa)
@@ -51,7 +52,8 @@ static int take_protocol(struct call *c, struct sa *sa)
 	int err = take_satype(c, &sa->proto);
 
 	if (!err && !satypes[sa->proto].provided)
-		return call_refuse(c, EPROTONOSUPPORT, EXT_COUNT, "%s is not provided by this daemon yet",
+		return call_refuse(c, EPROTONOSUPPORT, EXT_COUNT,
+				   "%s is not provided by this daemon yet",
 				   satypes[sa->proto].name);
 	return err;
 }
@@ -71,13 +73,16 @@ static int take_flags(struct call *c, struct sa *sa)
 	uint32_t flags = c->req->sa.flags;
 
 	if (flags & ~(uint32_t)SAF_ALL)
-		return call_refuse(c, EINVAL, EXT_SA, "unknown SA flags 0x%08x", flags & ~(uint32_t)SAF_ALL);
+		return call_refuse(c, EINVAL, EXT_SA, "unknown SA flags 0x%08x",
+				   flags & ~(uint32_t)SAF_ALL);
 	if ((flags & SAF_PMASK) == SAF_PMASK)
-		return call_refuse(c, EINVAL, EXT_SA, "padding is to be random and zero; one of them");
+		return call_refuse(c, EINVAL, EXT_SA,
+				   "padding is to be random and zero; one of them");
 	for (size_t i = 0; i < sizeof(flags_missing) / sizeof(*flags_missing); i++) {
 		if (flags & flags_missing[i].flag)
 			return call_refuse(c, EPROTONOSUPPORT, EXT_SA,
-					   "%s not provided by this daemon yet", flags_missing[i].what);
+					   "%s not provided by this daemon yet",
+					   flags_missing[i].what);
 	}
 	sa->flags = flags;
 	return 0;
@@ -90,8 +95,9 @@ static int take_spi(struct call *c, struct sa *sa)
 {
 	sa->spi = c->req->sa.spi;
 	if (sa->spi <= SPI_RESERVED_MAX)
-		return call_refuse(c, EINVAL, EXT_SA, "SPI %u is reserved; %s takes 256 to 4294967295",
-				   sa->spi, satypes[sa->proto].name);
+		return call_refuse(c, EINVAL, EXT_SA,
+				   "SPI %u is reserved; %s takes 256 to 4294967295", sa->spi,
+				   satypes[sa->proto].name);
 	return 0;
 }
 
@@ -113,8 +119,9 @@ static int take_mode(struct call *c, struct sa *sa)
 		return call_refuse(c, EPROTONOSUPPORT, EXT_SA2,
 				   "tunnel mode is not provided by this daemon yet");
 	if (sa2->mode != MODE_ANY && sa2->mode != MODE_TRANSPORT)
-		return call_refuse(c, EINVAL, EXT_SA2, "mode %u; there are any (%d) and transport (%d)",
-				   sa2->mode, MODE_ANY, MODE_TRANSPORT);
+		return call_refuse(c, EINVAL, EXT_SA2,
+				   "mode %u; there are any (%d) and transport (%d)", sa2->mode,
+				   MODE_ANY, MODE_TRANSPORT);
 	sa->mode = sa2->mode;
 	sa->reqid = sa2->reqid;
 	return 0;
@@ -129,7 +136,8 @@ static struct sa_limits limits_of(const struct keymsg_lifetime *l)
 
 static int take_lifetimes(struct call *c, struct sa *sa)
 {
-	bool hard = keymsg_has(c->req, EXT_LIFETIME_HARD), soft = keymsg_has(c->req, EXT_LIFETIME_SOFT);
+	bool hard = keymsg_has(c->req, EXT_LIFETIME_HARD),
+	     soft = keymsg_has(c->req, EXT_LIFETIME_SOFT);
 
 	if (hard != soft)
 		return call_refuse(c, EINVAL, hard ? EXT_LIFETIME_HARD : EXT_LIFETIME_SOFT,
@@ -157,7 +165,8 @@ static int take_alg(struct call *c, const struct sa *sa, enum keymsg_ext ext, ui
 	if (!((*alg)->protocols & type->alg_for))
 		return call_refuse(c, EINVAL, ext, "%s is not for %s", (*alg)->name, type->name);
 	if (!c->env->provides((*alg)->prim))
-		return call_refuse(c, ENOSYS, ext, "%s is not provided by this daemon yet", (*alg)->name);
+		return call_refuse(c, ENOSYS, ext, "%s is not provided by this daemon yet",
+				   (*alg)->name);
 	return 0;
 }
 
@@ -169,15 +178,16 @@ static int take_key(struct call *c, enum keymsg_ext ext, const struct alg *alg,
 	char lengths[ALG_KEYS_TEXT_MAX];
 
 	if (!alg)
-		return keymsg_has(c->req, ext) ?
-			       call_refuse(c, EINVAL, ext, "a key for %s without an algorithm", what) :
-			       0;
+		return keymsg_has(c->req, ext)
+			       ? call_refuse(c, EINVAL, ext, "a key for %s without an algorithm",
+					     what)
+			       : 0;
 	if (!keymsg_has(c->req, ext) && alg->key.min_bits > 0)
 		return call_refuse(c, EINVAL, ext, "no key for %s; it takes %s bits", alg->name,
 				   alg_key_text(alg, lengths));
 	if (!alg_key_ok(alg, bits))
-		return call_refuse(c, EINVAL, ext, "key for %s has %u bits; it takes %s", alg->name, bits,
-				   alg_key_text(alg, lengths));
+		return call_refuse(c, EINVAL, ext, "key for %s has %u bits; it takes %s", alg->name,
+				   bits, alg_key_text(alg, lengths));
 	key->bits = (uint16_t)bits;
 	key->len = (uint16_t)((bits + 7) / 8);
 	if (key->len)
@@ -206,9 +216,11 @@ static int take_enc(struct call *c, struct sa *sa)
 	if (err)
 		return err;
 	if (sa->proto == SA_ESP && !sa->enc)
-		return call_refuse(c, EINVAL, EXT_SA, "esp without an encryption algorithm; null is one");
+		return call_refuse(c, EINVAL, EXT_SA,
+				   "esp without an encryption algorithm; null is one");
 	if (sa->enc && sa->enc->aead && sa->auth)
-		return call_refuse(c, EINVAL, EXT_KEY_AUTH, "%s brings its own authentication; %s is too much",
+		return call_refuse(c, EINVAL, EXT_KEY_AUTH,
+				   "%s brings its own authentication; %s is too much",
 				   sa->enc->name, sa->auth->name);
 	return take_key(c, EXT_KEY_ENCRYPT, sa->enc, &c->req->key_encrypt, &sa->enc_key);
 }
@@ -219,8 +231,9 @@ static int take_replay(struct call *c, struct sa *sa)
 	uint32_t window = exact ? c->req->replay_window : c->req->sa.replay;
 
 	if (window > REPLAY_WINDOW_MAX)
-		return call_refuse(c, EINVAL, EXT_REPLAY, "a replay window of %u packets; it takes up to %u",
-				   window, REPLAY_WINDOW_MAX);
+		return call_refuse(c, EINVAL, EXT_REPLAY,
+				   "a replay window of %u packets; it takes up to %u", window,
+				   REPLAY_WINDOW_MAX);
 	if (!replay_init(&sa->replay, window))
 		return call_refuse(c, ENOBUFS, exact ? EXT_REPLAY : EXT_SA,
 				   "no memory for a replay window of %u packets", window);
@@ -243,8 +256,8 @@ static uint64_t first_iv(const struct sa *sa, uint64_t random)
 
 /* The allocation comes last, after everything that is likelier to end it. */
 static int (*const takes[])(struct call *c, struct sa *sa) = {
-	take_protocol, take_flags, take_spi,  take_ends,  take_mode,
-	take_lifetimes, take_auth, take_enc, take_replay,
+	take_protocol,	take_flags, take_spi, take_ends,   take_mode,
+	take_lifetimes, take_auth,  take_enc, take_replay,
 };
 
 static int take_request(struct call *c, struct sa *sa)
@@ -387,13 +400,18 @@ static void show(struct call *c, const struct sa *sa, uint32_t seq)
 		.present = 1u << EXT_SA | 1u << EXT_SA2 | 1u << EXT_LIFETIME_HARD |
 			   1u << EXT_LIFETIME_SOFT | 1u << EXT_LIFETIME_CURRENT |
 			   1u << EXT_ADDRESS_SRC | 1u << EXT_ADDRESS_DST | 1u << EXT_REPLAY,
-		.sa = { .spi = sa->spi, .replay = (uint8_t)(window < UINT8_MAX ? window : UINT8_MAX),
-			.state = sa->state, .auth = sa->auth ? sa->auth->pfkey : 0,
-			.encrypt = sa->enc ? sa->enc->pfkey : 0, .flags = sa->flags },
+		.sa = { .spi = sa->spi,
+			.replay = (uint8_t)(window < UINT8_MAX ? window : UINT8_MAX),
+			.state = sa->state,
+			.auth = sa->auth ? sa->auth->pfkey : 0,
+			.encrypt = sa->enc ? sa->enc->pfkey : 0,
+			.flags = sa->flags },
 		.sa2 = { .mode = sa->mode, .sequence = sa->seq, .reqid = sa->reqid },
 		.hard = lifetime_of(&sa->hard),
 		.soft = lifetime_of(&sa->soft),
-		.current = { .allocations = sa->packets, .bytes = sa->bytes, .add_s = sa->created_s,
+		.current = { .allocations = sa->packets,
+			     .bytes = sa->bytes,
+			     .add_s = sa->created_s,
 			     .use_s = sa->used_s },
 		.src = end_of(&sa->src),
 		.dst = end_of(&sa->dst),

@@ -19,8 +19,8 @@ static int check_request(struct call *c, unsigned n, const struct request *q)
 {
 	if (q->proto != IPPROTO_AH && q->proto != IPPROTO_ESP && q->proto != IPPROTO_COMP)
 		return call_refuse(c, EPROTONOSUPPORT, EXT_POLICY,
-				   "request %u is for protocol %u; there are esp (50) and ah (51)", n,
-				   q->proto);
+				   "request %u is for protocol %u; there are esp (50) and ah (51)",
+				   n, q->proto);
 	if (q->proto == IPPROTO_COMP)
 		return call_refuse(c, EPROTONOSUPPORT, EXT_POLICY,
 				   "request %u: ipcomp is not provided by this daemon yet", n);
@@ -28,12 +28,14 @@ static int check_request(struct call *c, unsigned n, const struct request *q)
 		return call_refuse(c, EPROTONOSUPPORT, EXT_POLICY,
 				   "request %u: tunnel mode is not provided by this daemon yet", n);
 	if (q->mode != MODE_TRANSPORT)
-		return call_refuse(c, EINVAL, EXT_POLICY, "mode %u of request %u (%s); it takes transport",
-				   q->mode, n, proto_name(q->proto));
-	if (q->level > LEVEL_UNIQUE)
 		return call_refuse(c, EINVAL, EXT_POLICY,
-				   "level %u of request %u (%s); it takes default, use, require or unique",
-				   q->level, n, proto_name(q->proto));
+				   "mode %u of request %u (%s); it takes transport", q->mode, n,
+				   proto_name(q->proto));
+	if (q->level > LEVEL_UNIQUE)
+		return call_refuse(
+			c, EINVAL, EXT_POLICY,
+			"level %u of request %u (%s); it takes default, use, require or unique",
+			q->level, n, proto_name(q->proto));
 	return 0;
 }
 
@@ -55,7 +57,8 @@ static int check_dir(struct call *c)
 	uint8_t dir = c->req->policy.dir;
 
 	if (dir < POLICY_IN || dir > POLICY_FWD)
-		return call_refuse(c, EINVAL, EXT_POLICY, "direction %u; there are in, out and fwd", dir);
+		return call_refuse(c, EINVAL, EXT_POLICY, "direction %u; there are in, out and fwd",
+				   dir);
 	return 0;
 }
 
@@ -74,7 +77,8 @@ static int check_action(struct call *c, const struct policy *pol)
 				   pol->action == POLICY_BYPASS ? "bypass" : "entrust");
 	default:
 		return call_refuse(c, EINVAL, EXT_POLICY,
-				   "policy type %u; there are discard, none and ipsec", pol->action);
+				   "policy type %u; there are discard, none and ipsec",
+				   pol->action);
 	}
 }
 
@@ -153,7 +157,8 @@ int handle_sp_add(struct call *c)
 	struct spd_entry *e;
 	int err;
 
-	if ((err = check_dir(c)) || (err = check_action(c, &c->req->policy)) || (err = check_lifetime(c)))
+	if ((err = check_dir(c)) || (err = check_action(c, &c->req->policy)) ||
+	    (err = check_lifetime(c)))
 		return err;
 	err = (update ? spd_update : spd_insert)(c->db->spd, &sel, &pol, c->env->now_s, &e);
 	if (err == -EEXIST)
@@ -183,7 +188,8 @@ int handle_sp_delete(struct call *c)
 		return err;
 	e = spd_find_exact(c->db->spd, &sel, c->req->policy.dir);
 	if (!e)
-		return call_refuse(c, ENOENT, EXT_POLICY, "there is no policy of this selector and direction");
+		return call_refuse(c, ENOENT, EXT_POLICY,
+				   "there is no policy of this selector and direction");
 	return delete_entry(c, e);
 }
 

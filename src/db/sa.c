@@ -37,7 +37,7 @@ static void note_unmapped(void *p, size_t len)
 {
 	__lsan_unregister_root_region(p, len);
 }
-#define note_used(p, len) ASAN_UNPOISON_MEMORY_REGION(p, len)
+#define note_used(p, len)   ASAN_UNPOISON_MEMORY_REGION(p, len)
 #define note_unused(p, len) ASAN_POISON_MEMORY_REGION(p, len)
 #else
 static void note_mapped(void *p, size_t len)
@@ -50,7 +50,7 @@ static void note_unmapped(void *p, size_t len)
 	(void)p;
 	(void)len;
 }
-#define note_used(p, len) ((void)(p), (void)(len))
+#define note_used(p, len)   ((void)(p), (void)(len))
 #define note_unused(p, len) ((void)(p), (void)(len))
 #endif
 
@@ -62,7 +62,7 @@ struct slot {
 
 struct slab {
 	struct slab *next, *prev; /* in the list of slabs with room */
-	uint32_t used;            /* SAs out */
+	uint32_t used;		  /* SAs out */
 	uint32_t n_free;
 	uint16_t free[SLAB_SIZE / sizeof(struct slot)]; /* indices of free slots, a stack */
 	struct slot slots[];
@@ -98,7 +98,8 @@ static void unlink_slab(struct slab *s)
 /* SLAB_SIZE bytes at a multiple of SLAB_SIZE: twice as many, less what is over. */
 static void *map_aligned(void)
 {
-	uint8_t *p = mmap(NULL, 2 * SLAB_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint8_t *p = mmap(NULL, 2 * SLAB_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			  -1, 0);
 	size_t before;
 
 	if (p == MAP_FAILED)
@@ -116,7 +117,7 @@ static struct slab *slab_new(void)
 
 	if (!s)
 		return NULL;
-	/* Neither is a reason to fail: a process without the right to lock memory still needs its SAs. */
+	/* Neither is a reason to fail: without the right to lock memory one still needs SAs. */
 	(void)madvise(s, SLAB_SIZE, MADV_DONTDUMP);
 	(void)mlock(s, SLAB_SIZE);
 	note_mapped(s, SLAB_SIZE);

@@ -123,7 +123,7 @@ static bool same_end(const struct addr *a, const struct addr *b)
 	return a->scope == b->scope && addr_equal(a, b);
 }
 
-/* The flow that sa belongs to among those of this reqid; made if there is none. NULL without memory. */
+/* The flow of sa among those of this reqid, made if there is none. NULL without memory. */
 static struct sad_flow *flow_get(struct sad *sad, const struct sa *sa, uint32_t reqid)
 {
 	uint32_t hash = hash_out(sa->proto, reqid, &sa->src, &sa->dst);
@@ -138,8 +138,12 @@ static struct sad_flow *flow_get(struct sad *sad, const struct sa *sa, uint32_t 
 	flow = malloc(sizeof(*flow));
 	if (!flow)
 		return NULL;
-	*flow = (struct sad_flow){ .proto = sa->proto, .mode = sa->mode, .reqid = reqid,
-				   .src = sa->src, .dst = sa->dst, .hash = hash };
+	*flow = (struct sad_flow){ .proto = sa->proto,
+				   .mode = sa->mode,
+				   .reqid = reqid,
+				   .src = sa->src,
+				   .dst = sa->dst,
+				   .hash = hash };
 	sad->n_flows++;
 	grow_out(sad);
 	flow->next = sad->out[hash & sad->out_mask];

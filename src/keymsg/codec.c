@@ -14,15 +14,15 @@
 #include "base/wire.h"
 #include "keymsg/ext.h"
 
-#define HEADER 16
-#define UNIT 8
+#define HEADER	  16
+#define UNIT	  8
 #define LENGTH_AT 4
 
 const char *keymsg_type_name(uint8_t type)
 {
 	switch (type) {
-#define _(name, number, text) \
-	case number:          \
+#define _(name, number, text)                                                                      \
+	case number:                                                                               \
 		return text;
 		KEYMSG_TYPES(_)
 #undef _

@@ -22,7 +22,7 @@
 #include <string.h>
 
 /* sockaddr_in and sockaddr_in6 without sa_len: 2:2 port, then */
-#define SOCKADDR_IN_ZERO 8 /* 4:4 address, 8:8 zero */
+#define SOCKADDR_IN_ZERO  8 /* 4:4 address, 8:8 zero */
 #define SOCKADDR_IN6_FLOW 4 /* 4:4 flow, 8:16 address, 24:4 scope */
 
 #define REQUEST_HEADER 16
@@ -181,8 +181,8 @@ static bool decode_request(struct request *q, struct rd *r)
 	const uint8_t *ends;
 	struct rd sub;
 
-	if (!rd_u16(r, &len) || !rd_u16(r, &proto) || !rd_u8(r, &q->mode) ||
-	    !rd_u8(r, &q->level) || !rd_skip(r, 2) || !rd_u32(r, &q->reqid) || !rd_skip(r, 4))
+	if (!rd_u16(r, &len) || !rd_u16(r, &proto) || !rd_u8(r, &q->mode) || !rd_u8(r, &q->level) ||
+	    !rd_skip(r, 2) || !rd_u32(r, &q->reqid) || !rd_skip(r, 4))
 		return false;
 	if (len < REQUEST_HEADER || proto > UINT8_MAX)
 		return false;
@@ -202,7 +202,8 @@ static bool encode_request(const struct request *q, struct wr *w)
 	if (!wr_zero(w, 2) || !wr_u16(w, q->proto) || !wr_u8(w, q->mode) || !wr_u8(w, q->level) ||
 	    !wr_zero(w, 2) || !wr_u32(w, q->reqid) || !wr_zero(w, 4))
 		return false;
-	if (q->mode == MODE_TUNNEL && (!encode_sockaddr(&q->src, 0, w) || !encode_sockaddr(&q->dst, 0, w)))
+	if (q->mode == MODE_TUNNEL &&
+	    (!encode_sockaddr(&q->src, 0, w) || !encode_sockaddr(&q->dst, 0, w)))
 		return false;
 	len = (uint16_t)(w->p - start);
 	memcpy(start, &len, sizeof(len));
@@ -248,7 +249,8 @@ static bool decode_sa2(void *field, struct rd *r)
 {
 	struct keymsg_sa2 *s = field;
 
-	return rd_u8(r, &s->mode) && rd_skip(r, 3) && rd_u32(r, &s->sequence) && rd_u32(r, &s->reqid);
+	return rd_u8(r, &s->mode) && rd_skip(r, 3) && rd_u32(r, &s->sequence) &&
+	       rd_u32(r, &s->reqid);
 }
 
 static bool encode_sa2(const void *field, struct wr *w)
@@ -316,8 +318,8 @@ static bool encode_hello(const void *field, struct wr *w)
 	return wr_u32(w, h->version) && wr_u64(w, h->netns);
 }
 
-#define FIELD(name) offsetof(struct keymsg, name)
-#define KEY_MAX_SIZE (8 + KEYMSG_KEY_MAX)
+#define FIELD(name)	offsetof(struct keymsg, name)
+#define KEY_MAX_SIZE	(8 + KEYMSG_KEY_MAX)
 #define POLICY_MAX_SIZE (16 + POLICY_REQUESTS_MAX * (REQUEST_HEADER + 2 * 28))
 
 /* In the order of a dump (RFC 2367 section 3.1.10 leaves it free). */

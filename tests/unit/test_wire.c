@@ -33,9 +33,9 @@ static void host_order(void **state)
 	uint8_t buf[14];
 	struct wr w = wr_of(buf, sizeof(buf));
 	struct rd r = rd_of(buf, sizeof(buf));
-	uint16_t h;
-	uint32_t v;
-	uint64_t q;
+	uint16_t h = 0;
+	uint32_t v = 0;
+	uint64_t q = 0;
 
 	(void)state;
 	assert_true(wr_u16(&w, 0x1234) && wr_u32(&w, 0x89abcdef) && wr_u64(&w, UINT64_C(0xfedcba9876543210)));
