@@ -23,7 +23,7 @@ struct io_select {
 	struct addr src, dst;
 	uint8_t src_len, dst_len; /* bits */
 };
-/* Selectors that a driver steers by; when there are more it steers everything. */
+/* Selectors that a driver steers by; when there are more it steers everything and looks at none. */
 #define IO_SELECT_MAX 32
 
 /* A destination whose clear datagrams shall be no longer than mtu bytes. */

@@ -193,6 +193,20 @@ int nl_link_no_addresses(struct nl *nl, uint32_t ifindex)
 	return nl_talk(nl, h, NULL, NULL);
 }
 
+int nl_address_add(struct nl *nl, uint32_t ifindex, const uint8_t ip4[static 4])
+{
+	char buf[NL_SMALL];
+	struct nlmsghdr *h = nl_begin(nl, buf, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL);
+	struct ifaddrmsg *m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
+
+	m->ifa_family = AF_INET;
+	m->ifa_prefixlen = 32;
+	m->ifa_scope = RT_SCOPE_HOST;
+	m->ifa_index = ifindex;
+	mnl_attr_put(h, IFA_LOCAL, 4, ip4);
+	return nl_talk(nl, h, NULL, NULL);
+}
+
 int nl_link_del(struct nl *nl, const char *name)
 {
 	char buf[NL_SMALL];

@@ -39,6 +39,8 @@ int nl_link_get(struct nl *nl, uint32_t ifindex, const char *name, struct nl_lin
 int nl_link_set(struct nl *nl, uint32_t ifindex, uint32_t mtu, uint32_t queue, const uint8_t *mac);
 /* No automatic IPv6 addresses. */
 int nl_link_no_addresses(struct nl *nl, uint32_t ifindex);
+/* An IPv4 address of host scope. */
+int nl_address_add(struct nl *nl, uint32_t ifindex, const uint8_t ip4[static 4]);
 int nl_link_del(struct nl *nl, const char *name);
 
 /* The qdisc at an interface's ingress: "clsact", "ingress", or "" for none. */

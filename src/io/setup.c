@@ -70,11 +70,29 @@ static void sysctl_set(struct setup *s, const char *family, const char *name, co
 }
 
 /*
- * Where packets are delivered on spi itself, it has to receive as the protected
- * interface does. Strict reverse-path filtering cannot hold there, since the route
- * back is another interface; "all" and the device count by the larger number, so
- * loose mode (2) is the only way to be less than strict while all = 1.
+ * Strict reverse-path filtering cannot hold on spi, since the route back is another
+ * interface; "all" and the device count by the larger number, so loose mode (2) is
+ * the only way to be less than strict while all = 1. And an interface without any
+ * address passes no such test: RFC 7600's dummy address, of host scope so that it is
+ * never chosen as a source, makes it one with an address.
  */
+static void loosen_reverse_path(struct setup *s)
+{
+	static const uint8_t dummy[] = { 192, 0, 0, 8 };
+	int err;
+
+	if (sysctl_get("ipv4", "all", "rp_filter") <= 0) {
+		sysctl_set(s, "ipv4", s->in.name, "rp_filter", 0);
+		return;
+	}
+	sysctl_set(s, "ipv4", s->in.name, "rp_filter", 2);
+	err = nl_address_add(&s->nl, s->in.ifindex, dummy);
+	if (err && err != -EEXIST)
+		say(&s->say, "net.ipv4.conf.all.rp_filter will drop what we deliver on %s: set it to 0 (%s)",
+		    s->in.name, strerror(-err));
+}
+
+/* Where packets are delivered on spi itself, it has to receive as the protected interface does. */
 static void receive_alike(struct setup *s)
 {
 	static const struct { const char *family, *key; } same[] = {
@@ -89,7 +107,7 @@ static void receive_alike(struct setup *s)
 			sysctl_set(s, same[i].family, s->in.name, same[i].key, value);
 	}
 	sysctl_set(s, "ipv6", s->in.name, "accept_ra", 0);
-	sysctl_set(s, "ipv4", s->in.name, "rp_filter", sysctl_get("ipv4", "all", "rp_filter") > 0 ? 2 : 0);
+	loosen_reverse_path(s);
 	/* Or programs that name no interface could send their multicast there. */
 	nl_multicast_route_del(&s->nl, s->in.ifindex);
 }
@@ -259,10 +277,14 @@ static bool absent(int err)
 	return err == 0 || err == -ENOENT || err == -ENODEV || err == -ESRCH || err == -EINVAL || err == -ENXIO;
 }
 
+/* Looked for first: without CAP_NET_ADMIN the kernel refuses to remove even what is not there. */
 static int undo_tap(struct setup *s, const char *arg)
 {
-	if (strncmp(arg, "spo", 3) != 0 && strncmp(arg, "spi", 3) != 0)
-		return 0;
+	struct nl_link link;
+	int err = nl_link_get(&s->nl, 0, arg, &link);
+
+	if (err || (strncmp(arg, "spo", 3) != 0 && strncmp(arg, "spi", 3) != 0))
+		return err;
 	return nl_link_del(&s->nl, arg);
 }
 

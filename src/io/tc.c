@@ -156,7 +156,7 @@ static int tc_steer(struct io *io, const struct io_select *sel, size_t n)
 	struct tc *tc = tc_of(io);
 	int err;
 
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; n <= IO_SELECT_MAX && i < n; i++) {
 		if (!sel_valid(&sel[i]))
 			return -EINVAL;
 	}

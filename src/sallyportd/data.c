@@ -36,7 +36,7 @@ struct port {
 	struct io *io;
 	char name[32];
 	struct event *rx[2]; /* by enum pkt_dir */
-	bool held;           /* recovered from a killed daemon: shut until policies are known */
+	bool held;           /* recovered from a killed daemon: not steered anew until policies are known */
 	struct io_select steered[IO_SELECT_MAX + 1];
 	size_t n_steered;
 	bool steered_once;
@@ -54,7 +54,6 @@ struct data {
 	struct port ports[INTERFACES_MAX];
 	size_t n_ports;
 	struct event *settle;
-	uint64_t held_drops;
 	struct drop_log drops[DROP_REASON_COUNT];
 	struct sink sink;
 	uint8_t random[BURST_MAX * ENGINE_RANDOM_PER_PACKET];
@@ -128,10 +127,6 @@ static void process(struct data *d, struct port *port, enum pkt_dir dir, struct 
 {
 	struct now now = { .wall_s = (uint64_t)time(NULL), .random = d->random, .random_len = d->random_len };
 
-	if (port->held) {
-		d->held_drops += b->n;
-		return;
-	}
 	if (dir == PKT_OUT)
 		engine_out(d->worker, b, port->io->mtu, &d->sink, &now);
 	else
@@ -386,7 +381,6 @@ void data_log_counters(const struct data *d)
 		{ "in.opened", s->in_opened },         { "in.passed", s->in_passed },
 		{ "ah.out", s->ah_out },	       { "ah.in", s->ah_in },
 		{ "esp.out", s->esp_out },	       { "esp.in", s->esp_in },
-		{ "drop.held", d->held_drops },
 	};
 
 	for (size_t i = 0; i < sizeof(counters) / sizeof(counters[0]); i++)
