@@ -13,6 +13,7 @@ import os
 import pathlib
 import re
 import select
+import shutil
 import signal
 import socket
 import struct
@@ -150,6 +151,8 @@ class Hosts:
                 trouble.append(str(error))
         for name in self.names:
             subprocess.run(["ip", "netns", "del", name], stderr=subprocess.DEVNULL, check=False)
+        # A namespace's inode may come again: the next lab is not to find this one's journals.
+        shutil.rmtree("/run/sallyport", ignore_errors=True)
         self.tmp.cleanup()
         assert not trouble, "\n".join(trouble)
 

@@ -91,7 +91,7 @@ def exchange(wire, version, protect, unprotect, spoil=True):
     """
     for number, size in enumerate(SIZES, 1):
         if spoil:
-            bad = bytearray(protect(echo(version, 0x666, size)))
+            bad = bytearray(bytes(protect(echo(version, 0x666, size))))
             bad[-1] ^= 1
             wire.send(bad)
         wire.send(protect(echo(version, number, size)))
@@ -254,7 +254,7 @@ def broken_packets():
     yield "SPI 0", model.esp_null_protect(bytes(echo(4, 1, 8)), 0, 1, *ESP_NULL), "drop.spi-reserved"
     headers, _, esp = model.split(good)
     yield "7 bytes of ESP", model.join(headers, model.PROTO_ESP, esp[:7]), "drop.truncated"
-    unpadded = esp[:8] + b"\xff" * 20 + bytes([200, 1])
+    unpadded = esp[:8] + b"\xff" * 22 + bytes([200, 1])
     yield "padding longer than the payload", model.join(
         headers, model.PROTO_ESP, unpadded + model.esp_icv(*ESP_NULL, unpadded)), "drop.esp-padding"
     dummy = esp[:8] + bytes(22) + bytes([0, 59])

@@ -74,9 +74,9 @@ def test_refused_by_the_daemon_under_its_caret(keyed):
 
 def test_dumps(keyed):
     sad = keyed.setkey("phoenix", "-D").stdout
-    for line in ("192.0.2.10 198.51.100.10", "\tah mode=transport spi=15700(0x00003d54) reqid=0(0x00000000)",
+    for line in ("192.0.2.10 198.51.100.10", "\tah mode=any spi=15700(0x00003d54) reqid=0(0x00000000)",
                  "\tA: hmac-md5  31323334 35363738 39303132 33343536",
-                 "\tesp mode=transport spi=24501(0x00005fb5) reqid=0(0x00000000)",
+                 "\tesp mode=any spi=24501(0x00005fb5) reqid=0(0x00000000)",
                  "\tE: blowfish-cbc  31323334 35"):
         assert line in [shown.rstrip() for shown in sad.splitlines()], sad
     spd = keyed.setkey("phoenix", "-DP").stdout
