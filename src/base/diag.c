@@ -15,7 +15,7 @@
 
 /* The part of a line that is shown: so many bytes before the span and in all. */
 #define WINDOW_BEFORE 120
-#define WINDOW 400
+#define WINDOW	      400
 
 /* Longest word that suggestions are sought for. */
 #define WORD_MAX 40

@@ -37,7 +37,8 @@ static int usage(void)
 	fputs("usage: setkey [-v] -c\n"
 	      "       setkey [-v] -f file [-f file]...\n"
 	      "       setkey [-aPv] -D\n"
-	      "       setkey [-Pv] -F\n", stdout);
+	      "       setkey [-Pv] -F\n",
+	      stdout);
 	return EXIT_FAILURE;
 }
 

@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 /* Spans have 32 bits; no text of commands comes near it. */
-#define SCRIPT_MAX (1u << 30)
+#define SCRIPT_MAX   (1u << 30)
 #define SCRIPT_FIRST 65536
 
 /* Doubles the buffer; the old one, which may hold keys, is wiped. */
@@ -124,7 +124,8 @@ static void keep_command(void *arg, const struct command *c)
 		s->no_memory = true;
 	else if (err)
 		diag_report(&sink, DIAG_ERROR, c->parts[PART_STATEMENT],
-			    "this statement makes a message of more than %d bytes; it takes fewer requests",
+			    "this statement makes a message of more than %d bytes; it takes fewer "
+			    "requests",
 			    KEYMSG_MAX);
 }
 

@@ -18,10 +18,10 @@ struct flight {
 	struct backend *b;
 	struct queue *q;
 	const struct talk_events *events;
-	size_t next;	 /* the first request not sent */
-	size_t waiting;	 /* requests without an answer */
+	size_t next;	  /* the first request not sent */
+	size_t waiting;	  /* requests without an answer */
 	size_t in_flight; /* their bytes */
-	size_t dump;	 /* the dump that is being read, or NO_DUMP */
+	size_t dump;	  /* the dump that is being read, or NO_DUMP */
 };
 #define NO_DUMP SIZE_MAX
 
@@ -156,8 +156,8 @@ int talk(struct backend *b, struct queue *q, const struct talk_events *events)
 	int err = 0;
 
 	while (!err && (f.next < q->n || f.waiting)) {
-		bool may_send = f.next < q->n && f.dump == NO_DUMP &&
-				f.in_flight + KEYMSG_MAX <= WINDOW;
+		bool may_send =
+			f.next < q->n && f.dump == NO_DUMP && f.in_flight + KEYMSG_MAX <= WINDOW;
 
 		err = may_send ? send_some(&f) : receive(&f);
 	}

@@ -18,19 +18,24 @@
 /* ";" */
 bool parse_end(struct parser *p)
 {
+	char found[TOKEN_SHOW_MAX];
+
 	if (p->tok.kind == TOK_SEMI)
 		return true;
 	if (p->tok.kind == TOK_END)
 		return parser_fail(p, (struct span){ .off = span_end(p->last) },
-			    "the text ends before the `;` that ends this statement");
+				   "the text ends before the `;` that ends this statement");
 	if (p->tok.kind == TOK_OPTION && p->tok.option == OPT_UNKNOWN)
-		return parser_expected_operand(p, "an option that setkey knows");
+		return parser_fail(p, p->tok.span, "%s is no option of setkey's language",
+				   parser_show(p, found));
 	if (p->tok.kind == TOK_OPTION && p->tok.option == OPT_RESOLVE)
-		return parser_fail(p, p->tok.span, "-4, -6 and -n stand behind the command's word only");
+		return parser_fail(p, p->tok.span,
+				   "-4, -6 and -n stand behind the command's word only");
 	if (parser_at_statement(p)) {
 		p->resync = p->tok.span.off;
-		return parser_fail(p, (struct span){ .off = span_end(p->last) },
-			    "the `;` that ends this statement is missing before the next one");
+		return parser_fail(
+			p, (struct span){ .off = span_end(p->last) },
+			"the `;` that ends this statement is missing before the next one");
 	}
 	return parser_expected_operand(p, "`;`");
 }
@@ -74,8 +79,10 @@ static bool parse_delete(struct parser *p)
 		return false;
 	for (size_t i = 0; i < 2; i++) {
 		if (ends[i]->n > 1)
-			parser_fail(p, ends[i]->span, "this name has %zu addresses; delete takes one SA, "
-			     "so write the address", ends[i]->n);
+			parser_fail(p, ends[i]->span,
+				    "this name has %zu addresses; delete takes one SA, "
+				    "so write the address",
+				    ends[i]->n);
 	}
 	if (!parse_protocol(p) || !parse_spi(p) || !parse_sa_options(p) || !parse_end(p))
 		return false;
@@ -165,7 +172,7 @@ static bool unknown_command(struct parser *p)
 	if (p->tok.kind == TOK_UNTERMINATED)
 		return parser_expected(p, "a command");
 	return parser_fail(p, p->tok.span, "%s is no command of setkey%s", parser_show(p, found),
-		    parser_suggest(p, words, near));
+			   parser_suggest(p, words, near));
 }
 
 static void begin_statement(struct parser *p)

@@ -17,8 +17,7 @@ static const struct {
 } class_words[] = {
 	[ALG_AUTH] = { "authentication algorithm", "-A", PART_AUTH, PART_AUTH_KEY, EXT_KEY_AUTH,
 		       "ah, esp and tcp" },
-	[ALG_ENC] = { "cipher", "-E", PART_ENC, PART_ENC_KEY, EXT_KEY_ENCRYPT,
-		      "esp" },
+	[ALG_ENC] = { "cipher", "-E", PART_ENC, PART_ENC_KEY, EXT_KEY_ENCRYPT, "esp" },
 	[ALG_COMP] = { "compression algorithm", "-C", PART_ENC, PART_ENC_KEY, EXT_KEY_ENCRYPT,
 		       "ipcomp" },
 };
@@ -47,12 +46,12 @@ static bool unknown_alg(struct parser *p, enum alg_class class)
 
 	for (enum alg_class c = ALG_AUTH; c <= ALG_COMP; c++) {
 		if (alg_by_name(c, parser_text(p, s), s.len))
-			return parser_fail(p, s, "%s is no %s; %s belongs behind %s", parser_show(p, found),
-				    class_words[class].noun, class_words[c].noun,
-				    class_words[c].option);
+			return parser_fail(p, s, "%s is no %s; %s belongs behind %s",
+					   parser_show(p, found), class_words[class].noun,
+					   class_words[c].noun, class_words[c].option);
 	}
 	return parser_fail(p, s, "%s is no %s that setkey knows%s", parser_show(p, found),
-		    class_words[class].noun, suggest_alg(p, class, near));
+			   class_words[class].noun, suggest_alg(p, class, near));
 }
 
 static const char *why_not(const struct alg *a, char buf[static DIAG_TEXT_MAX])
@@ -63,20 +62,30 @@ static const char *why_not(const struct alg *a, char buf[static DIAG_TEXT_MAX])
 	return buf;
 }
 
+/* The algorithm as it is called in the text, which may be an alias. */
+static const char *alg_word(const struct parser *p, const struct alg *a,
+			    char buf[static TOKEN_SHOW_MAX])
+{
+	struct span s = p->cmd.parts[class_words[a->class].part];
+
+	snprintf(buf, TOKEN_SHOW_MAX, "%.*s", (int)s.len, parser_text(p, s));
+	return buf;
+}
+
 #define QUOTE_MISSING "is its closing quote missing?"
 
 /* Whether the protocol takes the algorithm. */
 static void check_alg_protocol(struct parser *p, const struct alg *a, struct span option)
 {
-	char why[DIAG_TEXT_MAX];
+	char why[DIAG_TEXT_MAX], word[TOKEN_SHOW_MAX];
 
 	if (!(p->proto->takes & 1 << a->class))
 		parser_fail(p, option, "%s takes no %s; %s belongs to %s", p->proto->word,
-		     class_words[a->class].noun, class_words[a->class].option,
-		     class_words[a->class].belongs);
+			    class_words[a->class].noun, class_words[a->class].option,
+			    class_words[a->class].belongs);
 	else if (!(a->protocols & p->proto->alg_bit))
-		parser_fail(p, p->cmd.parts[class_words[a->class].part], "%s does not serve %s%s", a->name,
-		     p->proto->word, why_not(a, why));
+		parser_fail(p, p->cmd.parts[class_words[a->class].part], "%s does not serve %s%s",
+			    alg_word(p, a, word), p->proto->word, why_not(a, why));
 }
 
 /* The algorithm's name behind -A, -E or -C; NULL where there is none. Unknown names are passed. */
@@ -87,8 +96,8 @@ static bool parse_alg_name(struct parser *p, enum alg_class class, const struct 
 
 	*a = NULL;
 	if (p->tok.kind != TOK_WORD || parser_starts_hex(p, p->tok.span)) {
-		snprintf(what, sizeof(what), "the name of the %s behind %s", class_words[class].noun,
-			 class_words[class].option);
+		snprintf(what, sizeof(what), "the name of the %s behind %s",
+			 class_words[class].noun, class_words[class].option);
 		return parser_expected(p, what);
 	}
 	*a = alg_by_name(class, parser_text(p, s), s.len);
@@ -147,7 +156,7 @@ static bool parse_key_text(struct parser *p, const struct alg *a, struct key_tex
 {
 	const char *t = parser_text(p, p->tok.span);
 	size_t len = p->tok.span.len;
-	char what[DIAG_TEXT_MAX], bits[ALG_KEYS_TEXT_MAX];
+	char what[DIAG_TEXT_MAX], bits[ALG_KEYS_TEXT_MAX], word[TOKEN_SHOW_MAX];
 
 	if (p->tok.kind == TOK_QUOTED) {
 		*k = (struct key_text){ .p = t + 1, .len = len - 2 };
@@ -158,31 +167,36 @@ static bool parse_key_text(struct parser *p, const struct alg *a, struct key_tex
 		if (len > 2 && t[0] == '0' && (t[1] | 0x20) == 'x' && all_hex(k->p, k->len))
 			return true;
 		return parser_fail(p, p->tok.span,
-			    "this is no key; a key is 0x and hexadecimal digits, or a string in \"quotes\"");
+				   "this is no key; a key is 0x and hexadecimal digits, or a "
+				   "string in \"quotes\"");
 	}
 	if (!a)
-		return parser_expected(p, "a key: 0x and hexadecimal digits, or a string in \"quotes\"");
-	snprintf(what, sizeof(what), "the key of %s: 0x and digits, or a string in \"quotes\", of %s bits",
-		 a->name, alg_key_text(a, bits));
+		return parser_expected(
+			p, "a key: 0x and hexadecimal digits, or a string in \"quotes\"");
+	snprintf(what, sizeof(what),
+		 "the key of %s: 0x and digits, or a string in \"quotes\", of %s bits",
+		 alg_word(p, a, word), alg_key_text(a, bits));
 	return parser_expected(p, what);
 }
 
 static void check_key(struct parser *p, const struct alg *a, size_t bytes)
 {
-	char text[ALG_KEYS_TEXT_MAX], why[DIAG_TEXT_MAX];
+	char text[ALG_KEYS_TEXT_MAX], why[DIAG_TEXT_MAX], word[TOKEN_SHOW_MAX];
 
 	if (bytes <= KEYMSG_KEY_MAX && alg_key_ok(a, (unsigned)bytes * 8))
 		return;
-	parser_fail(p, p->tok.span, "the key for %s has %zu bits; it takes %s%s%s", a->name, bytes * 8,
-	     alg_key_text(a, text), why_not(a, why),
-	     parser_has_newline(p, p->tok.span) ? " (it runs over several lines; " QUOTE_MISSING ")" : "");
+	parser_fail(p, p->tok.span, "the key for %s has %zu bits; it takes %s%s%s",
+		    alg_word(p, a, word), bytes * 8, alg_key_text(a, text), why_not(a, why),
+		    parser_has_newline(p, p->tok.span)
+			    ? " (it runs over several lines; " QUOTE_MISSING ")"
+			    : "");
 }
 
 static void take_key(struct parser *p, const struct alg *a, const struct key_text *k)
 {
 	size_t bytes = key_bytes(k);
-	struct keymsg_key *key = a->class == ALG_AUTH ? &p->cmd.msg.key_auth
-						      : &p->cmd.msg.key_encrypt;
+	struct keymsg_key *key =
+		a->class == ALG_AUTH ? &p->cmd.msg.key_auth : &p->cmd.msg.key_encrypt;
 	uint8_t *room = p->cmd.keys[a->class == ALG_AUTH ? 0 : 1];
 
 	check_key(p, a, bytes);
@@ -204,13 +218,16 @@ static bool no_more_key(struct parser *p, struct span key, bool told)
 		return true;
 	if (parser_has_newline(p, key)) {
 		p->resync = parser_end_of_line(p, key.off);
-		return told ? false : parser_fail(p, key, "this string runs over several lines and more text "
-						   "follows it; " QUOTE_MISSING);
+		return told ? false
+			    : parser_fail(p, key,
+					  "this string runs over several lines and more text "
+					  "follows it; " QUOTE_MISSING);
 	}
 	if (parser_at_statement(p))
 		return parser_expected(p, "`;` behind the key");
-	return parser_fail(p, p->tok.span, "more text follows the key; "
-		    "a key is one word without blanks, or one string without quotes in it");
+	return parser_fail(p, p->tok.span,
+			   "more text follows the key; "
+			   "a key is one word without blanks, or one string without quotes in it");
 }
 
 /* The key of an algorithm; where it may have none, it may be left out. */
@@ -259,12 +276,15 @@ static bool parse_compression(struct parser *p)
 /* What may not follow the algorithms. */
 static bool no_late_option(struct parser *p)
 {
-	if (parser_at_option(p, OPT_AUTH) || parser_at_option(p, OPT_ENC) || parser_at_option(p, OPT_COMP))
-		return parser_fail(p, p->tok.span, "this algorithm is out of place; "
-			    "an SA takes -E before -A, each once, or -C alone");
+	if (parser_at_option(p, OPT_AUTH) || parser_at_option(p, OPT_ENC) ||
+	    parser_at_option(p, OPT_COMP))
+		return parser_fail(p, p->tok.span,
+				   "this algorithm is out of place; "
+				   "an SA takes -E before -A, each once, or -C alone");
 	if (parse_sa_option_at(p))
-		return parser_fail(p, p->tok.span, "this option is out of place; "
-			    "options stand between the SPI and the algorithms");
+		return parser_fail(p, p->tok.span,
+				   "this option is out of place; "
+				   "options stand between the SPI and the algorithms");
 	return true;
 }
 
@@ -290,11 +310,12 @@ void parse_check_algorithms(struct parser *p)
 		given |= p->cmd.parts[class_words[c].part].len ? 1u << c : 0;
 	/* -C shares its part with -E: either will do where the other is refused already */
 	if (!p->bad && (p->proto->needs & ~given))
-		parser_fail(p, p->cmd.parts[PART_PROTO], "this SA of %s lacks an algorithm; it needs %s",
-		     p->proto->word, p->proto->algorithms);
+		parser_fail(p, p->cmd.parts[PART_PROTO],
+			    "this SA of %s lacks an algorithm; it needs %s", p->proto->word,
+			    p->proto->algorithms);
 	if (enc && enc->aead && auth && auth->key.max_bits > 0 && auth->prim != PRIM_NULL)
 		parser_fail(p, p->cmd.parts[PART_AUTH], "%s brings its own integrity; leave out -A",
-		     enc->name);
+			    enc->name);
 }
 
 void parse_set_algorithms(struct parser *p)

@@ -53,7 +53,7 @@ static void resolve_name(struct parser *p, struct host *h)
 
 	if (p->numeric) {
 		parser_fail(p, h->span, "%s is no numeric address, and -n forbids to look up names",
-		     parser_show(p, found));
+			    parser_show(p, found));
 		return;
 	}
 	if (!p->env->resolve)
@@ -85,8 +85,8 @@ static void resolve_host(struct parser *p, struct host *h)
 	h->n = 1;
 	if (p->family != AF_UNSPEC && h->addrs[0].family != p->family)
 		parser_fail(p, h->span, "this address is %s, and %s asks for %s",
-		     family_name(h->addrs[0].family), p->family == AF_INET ? "-4" : "-6",
-		     family_name(p->family));
+			    family_name(h->addrs[0].family), p->family == AF_INET ? "-4" : "-6",
+			    family_name(p->family));
 }
 
 /* address | name */
@@ -99,10 +99,12 @@ static bool parse_host(struct parser *p, struct host *h, enum part part, const c
 	resolve_host(p, h);
 	parser_advance(p);
 	if (p->tok.kind == TOK_OPEN)
-		return parser_fail(p, p->tok.span, "an SA has no port; ports belong to spdadd and spddelete");
-	if (p->tok.kind == TOK_SLASH)
 		return parser_fail(p, p->tok.span,
-			    "an SA has no prefix length; those belong to spdadd and spddelete");
+				   "an SA has no port; ports belong to spdadd and spddelete");
+	if (p->tok.kind == TOK_SLASH)
+		return parser_fail(
+			p, p->tok.span,
+			"an SA has no prefix length; those belong to spdadd and spddelete");
 	return true;
 }
 
@@ -123,15 +125,15 @@ static bool parse_prefix(struct parser *p, struct host *h)
 		return true;
 	parser_advance(p);
 	at = p->tok.span;
-	if (p->tok.kind != TOK_WORD ||
-	    value_number(parser_text(p, p->tok.span), p->tok.span.len, UINT64_MAX, &bits) == VALUE_NONE)
+	if (p->tok.kind != TOK_WORD || value_number(parser_text(p, p->tok.span), p->tok.span.len,
+						    UINT64_MAX, &bits) == VALUE_NONE)
 		return parser_expected(p, "a prefix length in bits, as in 192.0.2.0/24");
 	for (size_t i = 0; i < h->n; i++) {
 		if (bits <= addr_bits(&h->addrs[i]))
 			continue;
 		parser_fail(p, at,
-		     "this prefix is longer than the address; an %s address has %u bits",
-		     family_name(h->addrs[i].family), addr_bits(&h->addrs[i]));
+			    "this prefix is longer than the address; an %s address has %u bits",
+			    family_name(h->addrs[i].family), addr_bits(&h->addrs[i]));
 		break;
 	}
 	h->has_prefix = true;
@@ -158,8 +160,9 @@ static bool parse_port(struct parser *p, struct host *h)
 	h->port = (uint16_t)port;
 	h->has_port = port != 0;
 	if (p->tok.kind == TOK_SLASH)
-		return parser_fail(p, p->tok.span,
-			    "the prefix length stands before the port, as in 192.0.2.0/24[80]");
+		return parser_fail(
+			p, p->tok.span,
+			"the prefix length stands before the port, as in 192.0.2.0/24[80]");
 	return true;
 }
 
@@ -205,7 +208,8 @@ void parse_emit_pairs(struct parser *p, uint8_t proto)
 		}
 	}
 	if (!any && s->n && d->n)
-		parser_fail(p, d->span, "the destination is %s and the source %s; "
-		     "both must be of one family", family_name(d->addrs[0].family),
-		     family_name(s->addrs[0].family));
+		parser_fail(p, d->span,
+			    "the destination is %s and the source %s; "
+			    "both must be of one family",
+			    family_name(d->addrs[0].family), family_name(s->addrs[0].family));
 }

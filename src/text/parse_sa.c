@@ -20,7 +20,7 @@
 #define SA_REPLAY_MAX 255
 
 #define AUTH (1 << ALG_AUTH)
-#define ENC (1 << ALG_ENC)
+#define ENC  (1 << ALG_ENC)
 #define COMP (1 << ALG_COMP)
 
 static const struct protocol protocols[] = {
@@ -70,10 +70,12 @@ bool parse_protocol(struct parser *p)
 static void check_spi(struct parser *p, struct span span, uint32_t spi)
 {
 	if ((p->proto->satype == SATYPE_AH || p->proto->satype == SATYPE_ESP) && spi < SPI_MIN)
-		parser_fail(p, span, "the SPIs 0 to 255 are reserved; an SA of %s takes 256 or more",
-		     p->proto->word);
+		parser_fail(p, span,
+			    "the SPIs 0 to 255 are reserved; an SA of %s takes 256 or more",
+			    p->proto->word);
 	if (p->proto->satype == SATYPE_IPCOMP && spi > CPI_MAX)
-		parser_fail(p, span, "a CPI has 16 bits; an SA of ipcomp takes at most %u", CPI_MAX);
+		parser_fail(p, span, "a CPI has 16 bits; an SA of ipcomp takes at most %u",
+			    CPI_MAX);
 }
 
 /* number | 0x digits */
@@ -89,7 +91,8 @@ bool parse_spi(struct parser *p)
 		return parser_expected_operand(p, "an SPI, a number in decimal or with 0x");
 	parser_set_part(p, PART_SPI, span, span);
 	if (result == VALUE_WRONG)
-		parser_fail(p, span, "this SPI is out of range; an SPI has 32 bits, at most 0xffffffff");
+		parser_fail(p, span,
+			    "this SPI is out of range; an SPI has 32 bits, at most 0xffffffff");
 	else
 		check_spi(p, span, (uint32_t)spi);
 	p->cmd.msg.sa.spi = (uint32_t)spi;
@@ -111,7 +114,8 @@ static bool parse_mode(struct parser *p)
 		parser_advance(p);
 		return true;
 	}
-	snprintf(what, sizeof(what), "a mode: transport, tunnel or any%s", parser_suggest(p, words, near));
+	snprintf(what, sizeof(what), "a mode: transport, tunnel or any%s",
+		 parser_suggest(p, words, near));
 	return parser_expected(p, what);
 }
 
@@ -121,11 +125,13 @@ static bool parse_replay(struct parser *p)
 	struct span option = p->last;
 	uint64_t bytes, packets;
 
-	if (!parser_number(p, "a replay window in bytes", "a replay window in bytes", REPLAY_BYTES_MAX, &bytes))
+	if (!parser_number(p, "a replay window in bytes", "a replay window in bytes",
+			   REPLAY_BYTES_MAX, &bytes))
 		return false;
 	if (p->proto->flags & SAF_OLD)
-		parser_fail(p, option, "%s has no sequence numbers, so it cannot have a replay window",
-		     p->proto->word);
+		parser_fail(p, option,
+			    "%s has no sequence numbers, so it cannot have a replay window",
+			    p->proto->word);
 	packets = bytes * 8;
 	p->cmd.msg.sa.replay = (uint8_t)(packets > SA_REPLAY_MAX ? SA_REPLAY_MAX : packets);
 	p->cmd.msg.replay_window = (uint32_t)packets;
@@ -209,7 +215,8 @@ static bool parse_sa_option(struct parser *p, const struct sa_option *o)
 	if (p->row->type != KEYMSG_ADD)
 		diag_report(&p->env->diag, DIAG_WARNING, option,
 			    "%s takes no notice of this option; the addresses, the protocol and "
-			    "the SPI say which SA is meant", p->row->word);
+			    "the SPI say which SA is meant",
+			    p->row->word);
 	parser_advance(p);
 	if (!o->parse(p))
 		return false;

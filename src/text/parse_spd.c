@@ -17,7 +17,8 @@ static bool parse_upper(struct parser *p, uint8_t *proto)
 	int named;
 
 	if (p->tok.kind != TOK_WORD)
-		return parser_expected_operand(p, "the upper-layer protocol: any, or a name or number");
+		return parser_expected_operand(
+			p, "the upper-layer protocol: any, or a name or number");
 	named = value_proto(parser_text(p, s), s.len);
 	if (named >= 0)
 		n = (uint64_t)named;
@@ -25,9 +26,11 @@ static bool parse_upper(struct parser *p, uint8_t *proto)
 		switch (value_number(parser_text(p, s), s.len, 255, &n)) {
 		case VALUE_NONE:
 			return parser_expected(p, "an upper-layer protocol: any, a number, "
-					"or a name such as tcp, udp, icmp, icmp6");
+						  "or a name such as tcp, udp, icmp, icmp6");
 		case VALUE_WRONG:
-			parser_fail(p, s, "this protocol number is out of range; it has 8 bits, at most 255");
+			parser_fail(
+				p, s,
+				"this protocol number is out of range; it has 8 bits, at most 255");
 			break;
 		case VALUE_OK:
 			break;
@@ -45,8 +48,9 @@ static bool icmp_number(struct parser *p, const char *t, size_t len, uint16_t *o
 	uint64_t v = 0;
 
 	if (value_number(t, len, 255, &v) != VALUE_OK)
-		return parser_fail(p, p->tok.span, "this is no type or type,code of ICMP; "
-			    "each is a number from 0 to 255");
+		return parser_fail(p, p->tok.span,
+				   "this is no type or type,code of ICMP; "
+				   "each is a number from 0 to 255");
 	*out = (uint16_t)v;
 	return true;
 }
@@ -61,9 +65,12 @@ static bool parse_icmp(struct parser *p, uint8_t proto)
 	if (p->tok.kind != TOK_WORD)
 		return true;
 	if (proto != IPPROTO_ICMP && proto != IPPROTO_ICMPV6)
-		return parser_expected(p, "-P and the policy; only icmp and icmp6 have a type and code");
+		return parser_expected(
+			p, "-P and the policy; only icmp and icmp6 have a type and code");
 	if (p->src_host.has_port || p->dst_host.has_port)
-		return parser_fail(p, s, "a type stands here and a port above; ICMP has no ports, leave them out");
+		return parser_fail(
+			p, s,
+			"a type stands here and a port above; ICMP has no ports, leave them out");
 	comma = memchr(t, ',', s.len);
 	len = comma ? (size_t)(comma - t) : s.len;
 	if (!icmp_number(p, t, len, &p->src_host.port) ||
@@ -104,8 +111,9 @@ bool parse_spd(struct parser *p, enum policy_use use)
 	uint8_t proto = PROTO_ANY;
 
 	if (parser_at(p, "tagged"))
-		return parser_fail(p, p->tok.span, "`tagged` needs the packet tags of PF, which Linux has not; "
-			    "write a selector: src dst protocol");
+		return parser_fail(p, p->tok.span,
+				   "`tagged` needs the packet tags of PF, which Linux has not; "
+				   "write a selector: src dst protocol");
 	if (!parse_resolve_options(p) ||
 	    !parse_range(p, &p->src_host, PART_SRC, "the source: an address or prefix") ||
 	    !parse_range(p, &p->dst_host, PART_DST, "the destination: an address or prefix") ||

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "text/value.h"
+
 static void secret(struct parser *p, struct span s)
 {
 	uint32_t end = span_end(s);
@@ -32,7 +33,8 @@ static void note_comments(struct parser *p)
 
 	if (c.len == 0)
 		return;
-	if (memchr(text, '"', c.len) || memmem(text, c.len, "0x", 2) || memmem(text, c.len, "0X", 2))
+	if (memchr(text, '"', c.len) || memmem(text, c.len, "0x", 2) ||
+	    memmem(text, c.len, "0X", 2))
 		secret(p, (struct span){ .off = c.off + 1, .len = c.len - 1 });
 }
 
@@ -69,13 +71,14 @@ bool parser_starts_hex(const struct parser *p, struct span s)
 /* A key right behind -A or -E: the algorithm's name was forgotten. */
 static bool nameless_key(const struct parser *p)
 {
-	return p->key_state == KEY_NAME && p->tok.kind == TOK_WORD && parser_starts_hex(p, p->tok.span);
+	return p->key_state == KEY_NAME && p->tok.kind == TOK_WORD &&
+	       parser_starts_hex(p, p->tok.span);
 }
 
 /*
  * Reports key material as its tokens pass, before any grammar: what looks like a
  * key anywhere, and behind -A or -E everything between the algorithm's name and
- * the next option or `;`, whatever it looks like.
+ * the next option, statement or `;`, whatever it looks like.
  */
 static void note_secrets(struct parser *p)
 {
@@ -84,6 +87,8 @@ static void note_secrets(struct parser *p)
 	bool end = p->tok.kind == TOK_SEMI || p->tok.kind == TOK_END;
 
 	note_comments(p);
+	if (p->key_state == KEY_NEXT && parser_at_statement(p))
+		p->key_state = KEY_NONE;
 	if (may_be_key || (p->key_state == KEY_NEXT && !option && !end))
 		secret(p, p->tok.kind == TOK_QUOTED ? quoted_secret(p, p->tok.span) : p->tok.span);
 	if (option || end)
@@ -118,8 +123,7 @@ bool parser_at_option(const struct parser *p, enum option option)
 }
 
 /* Answers false, so that a parse function can end with it. */
-bool parser_fail(struct parser *p, struct span span,
-						       const char *fmt, ...)
+bool parser_fail(struct parser *p, struct span span, const char *fmt, ...)
 {
 	char text[DIAG_TEXT_MAX];
 	va_list ap;
@@ -168,13 +172,14 @@ bool parser_expected(struct parser *p, const char *what)
 	char found[TOKEN_SHOW_MAX];
 
 	if (p->tok.kind == TOK_UNTERMINATED)
-		return parser_fail(p, where, "a string begins here and its closing quote is missing");
+		return parser_fail(p, where,
+				   "a string begins here and its closing quote is missing");
 	if (p->tok.kind == TOK_END)
 		where = (struct span){ .off = span_end(p->last) };
 	if (statement)
 		p->resync = where.off;
 	return parser_fail(p, where, "found %s%s; expected %s", parser_show(p, found),
-		    statement ? ", which begins another statement" : "", what);
+			   statement ? ", which begins another statement" : "", what);
 }
 
 /* The same, with the form of the whole statement. */
@@ -209,7 +214,7 @@ bool parser_number(struct parser *p, const char *what, const char *noun, uint64_
 		return parser_expected(p, what);
 	if (result == VALUE_WRONG) {
 		parser_fail(p, span, "this number is out of range; %s is at most %llu", noun,
-		     (unsigned long long)max);
+			    (unsigned long long)max);
 		*v = 0;
 	}
 	parser_advance(p);

@@ -17,7 +17,7 @@
 #include "text/parse.h"
 #include "text/policy.h"
 
-#define MOST 4096
+#define MOST	 4096
 #define COUNT(a) (sizeof(a) / sizeof(*(a)))
 
 struct found {
