@@ -203,22 +203,46 @@ unsigned script_check(struct script *s, struct queue *q, uint16_t index)
 	return errors + s->no_memory;
 }
 
-void script_report(const struct script *s, FILE *out)
+/* Lines are counted once, when the first place is shown. Without memory, each time. */
+static void index_lines(struct script *s)
+{
+	const char *p = s->src.text, *end = p + s->src.len;
+	size_t n = 0;
+
+	if (s->lines)
+		return;
+	do {
+		void *v = s->lines;
+
+		if (!reserve(&v, n, &s->lines_cap, sizeof(*s->lines)))
+			return;
+		s->lines = v;
+		s->lines[n++] = (uint32_t)(p - s->src.text);
+		p = memchr(p, '\n', (size_t)(end - p));
+	} while (p && ++p <= end);
+	s->src.lines = s->lines;
+	s->src.n_lines = n;
+}
+
+void script_report(struct script *s, FILE *out)
 {
 	/* without all of the masks no line may be shown */
 	if (s->no_memory) {
 		fprintf(out, "setkey: %s: no memory\n", s->src.name);
 		return;
 	}
+	if (s->n_diags)
+		index_lines(s);
 	for (size_t i = 0; i < s->n_diags; i++)
 		diag_print(out, &s->src, &s->diags[i], s->masks, s->n_masks);
 }
 
-void script_error(const struct script *s, FILE *out, struct span span, const char *text)
+void script_error(struct script *s, FILE *out, struct span span, const char *text)
 {
 	struct diag d = { .severity = DIAG_ERROR, .span = span };
 
 	snprintf(d.text, sizeof(d.text), "%s", text);
+	index_lines(s);
 	diag_print(out, &s->src, &d, s->masks, s->n_masks);
 }
 
@@ -228,6 +252,7 @@ void script_free(struct script *s)
 		explicit_bzero(s->text, s->src.len);
 	free(s->text);
 	free(s->diags);
+	free(s->lines);
 	free(s->masks);
 	*s = (struct script){ 0 };
 }

@@ -16,6 +16,8 @@ struct script {
 	char *text;
 	struct diag *diags;
 	size_t n_diags, diags_cap;
+	uint32_t *lines; /* of src */
+	size_t lines_cap;
 	struct span *masks;
 	size_t n_masks, masks_cap;
 	bool no_memory;
@@ -31,9 +33,9 @@ int script_read(struct script *s, const char *name);
  */
 unsigned script_check(struct script *s, struct queue *q, uint16_t index);
 /* Prints what script_check() found. */
-void script_report(const struct script *s, FILE *out);
+void script_report(struct script *s, FILE *out);
 /* Prints an error at a place of the text. */
-void script_error(const struct script *s, FILE *out, struct span span, const char *text);
+void script_error(struct script *s, FILE *out, struct span span, const char *text);
 /* Wipes and frees. */
 void script_free(struct script *s);
 
