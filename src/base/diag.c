@@ -15,7 +15,7 @@
 
 /* The part of a line that is shown: so many bytes before the span and in all. */
 #define WINDOW_BEFORE 120
-#define WINDOW 400
+#define WINDOW	      400
 
 /* Longest word that suggestions are sought for. */
 #define WORD_MAX 40
@@ -51,16 +51,39 @@ static size_t clamp_off(const struct source *src, uint32_t off)
 	return off < src->len ? off : src->len;
 }
 
+/* The number of the line that starts at off, from 1. */
+static unsigned count_line(const struct source *src, size_t off)
+{
+	const char *p = src->text, *end = src->text + off;
+	unsigned line = 1;
+
+	while (p < end && (p = memchr(p, '\n', (size_t)(end - p)))) {
+		line++;
+		p++;
+	}
+	return line;
+}
+
+static unsigned find_line(const struct source *src, size_t off)
+{
+	size_t lo = 0, hi = src->n_lines;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (src->lines[mid] <= off)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return (unsigned)lo;
+}
+
 void diag_locate(const struct source *src, uint32_t off, unsigned *line, unsigned *column)
 {
 	size_t at = clamp_off(src, off), start = line_start(src, at);
-	const char *p = src->text, *end = src->text + start;
 
-	*line = 1;
-	while (p < end && (p = memchr(p, '\n', (size_t)(end - p)))) {
-		(*line)++;
-		p++;
-	}
+	*line = src->lines ? find_line(src, start) : count_line(src, start);
 	*column = (unsigned)(at - start) + 1;
 }
 

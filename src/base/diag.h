@@ -23,6 +23,9 @@ struct source {
 	const char *name; /* as the user gave it; "-" is shown as "stdin" */
 	const char *text; /* not NUL-terminated */
 	size_t len;
+	/* Where each line starts, for whoever has many places to show; NULL: counted each time. */
+	const uint32_t *lines;
+	size_t n_lines;
 };
 
 enum diag_severity { DIAG_ERROR, DIAG_WARNING, DIAG_NOTE };

@@ -20,12 +20,12 @@
 #include "text/value.h"
 
 /* Priorities, as Linux has them: lower is looked at first. */
-#define PRIO_LOW 0xc0000000u
-#define PRIO_DEF 0x80000000u
-#define PRIO_HIGH 0x40000000u
-#define PRIO_UP_MAX 0x40000000u   /* low, def, high + n */
-#define PRIO_DOWN_MAX 0x3fffffffu /* low, def, high - n */
-#define PRIO_PLAIN_UP_MAX 0x80000000u
+#define PRIO_LOW	    0xc0000000u
+#define PRIO_DEF	    0x80000000u
+#define PRIO_HIGH	    0x40000000u
+#define PRIO_UP_MAX	    0x40000000u /* low, def, high + n */
+#define PRIO_DOWN_MAX	    0x3fffffffu /* low, def, high - n */
+#define PRIO_PLAIN_UP_MAX   0x80000000u
 #define PRIO_PLAIN_DOWN_MAX 0x7fffffffu
 
 /* A word and its number; the first row of a number is the word printed. */
@@ -35,18 +35,23 @@ struct word {
 };
 
 static const struct word directions[] = {
-	{ "any", POLICY_ANY }, { "in", POLICY_IN }, { "out", POLICY_OUT }, { "fwd", POLICY_FWD },
-	{ NULL, 0 },
+	{ "any", POLICY_ANY }, { "in", POLICY_IN }, { "out", POLICY_OUT },
+	{ "fwd", POLICY_FWD }, { NULL, 0 },
 };
 static const struct word actions[] = {
 	{ "discard", POLICY_DISCARD }, { "none", POLICY_NONE },	    { "ipsec", POLICY_IPSEC },
 	{ "entrust", POLICY_ENTRUST }, { "bypass", POLICY_BYPASS }, { NULL, 0 },
 };
 static const struct word protocols[] = {
-	{ "esp", IPPROTO_ESP }, { "ah", IPPROTO_AH }, { "ipcomp", IPPROTO_COMP }, { NULL, 0 },
+	{ "esp", IPPROTO_ESP },
+	{ "ah", IPPROTO_AH },
+	{ "ipcomp", IPPROTO_COMP },
+	{ NULL, 0 },
 };
 static const struct word modes[] = {
-	{ "any", MODE_ANY }, { "transport", MODE_TRANSPORT }, { "tunnel", MODE_TUNNEL },
+	{ "any", MODE_ANY },
+	{ "transport", MODE_TRANSPORT },
+	{ "tunnel", MODE_TUNNEL },
 	{ NULL, 0 },
 };
 static const struct word levels[] = {
@@ -54,7 +59,10 @@ static const struct word levels[] = {
 	{ "unique", LEVEL_UNIQUE },   { NULL, 0 },
 };
 static const struct word bases[] = {
-	{ "def", PRIO_DEF }, { "low", PRIO_LOW }, { "high", PRIO_HIGH }, { NULL, 0 },
+	{ "def", PRIO_DEF },
+	{ "low", PRIO_LOW },
+	{ "high", PRIO_HIGH },
+	{ NULL, 0 },
 };
 
 struct reader {
@@ -204,13 +212,16 @@ static bool parse_action(struct reader *r)
 	uint32_t action;
 
 	if (r->tok.kind == TOK_END)
-		return fail(r, here(r), "the policy has a direction and no action; "
+		return fail(r, here(r),
+			    "the policy has a direction and no action; "
 			    "say discard, none, or ipsec and its requests");
 	if (!at_word(r, actions, &action))
 		return expected(r, "an action: discard, none or ipsec", actions);
 	if (action == POLICY_ENTRUST || action == POLICY_BYPASS)
-		return fail(r, here(r), "`%s` is for the policies of sockets; "
-			    "the SPD takes discard, none or ipsec", actions[action].word);
+		return fail(r, here(r),
+			    "`%s` is for the policies of sockets; "
+			    "the SPD takes discard, none or ipsec",
+			    actions[action].word);
 	r->pol->action = (uint8_t)action;
 	next(r);
 	return true;
@@ -222,7 +233,8 @@ static bool parse_end(struct reader *r, struct addr *a)
 	char why[VALUE_WHY_MAX];
 
 	if (token_is(&r->scan, &r->tok, "me") || token_is(&r->scan, &r->tok, "any"))
-		return fail(r, here(r), "`me` and `any` are no ends of a tunnel; "
+		return fail(r, here(r),
+			    "`me` and `any` are no ends of a tunnel; "
 			    "write its two addresses, as in 192.0.2.1-192.0.2.2");
 	if (r->tok.kind != TOK_WORD)
 		return expected(r, "an address, as in 192.0.2.1-192.0.2.2", NULL);
@@ -252,7 +264,8 @@ static bool parse_ends(struct reader *r, struct request *q)
 		return false;
 	at.len = span_end(r->last) - at.off;
 	if (q->src.family != q->dst.family)
-		return fail(r, at, "one end of this tunnel is IPv4 and the other IPv6; "
+		return fail(r, at,
+			    "one end of this tunnel is IPv4 and the other IPv6; "
 			    "both must be of one family");
 	if (q->mode == MODE_TRANSPORT) {
 		diag_report(r->diag, DIAG_WARNING, at,
@@ -262,7 +275,8 @@ static bool parse_ends(struct reader *r, struct request *q)
 	return true;
 }
 
-/* unique[:N]: N is 1 to REQID_MANUAL_MAX, 0 or none: the SPD chooses. False where the word is no such level. */
+/* unique[:N]: N is 1 to REQID_MANUAL_MAX, 0 or none: the SPD chooses. False where the word is no
+ * such level. */
 static bool parse_unique(struct reader *r, struct request *q, bool *ok)
 {
 	static const char prefix[] = "unique:";
@@ -274,15 +288,19 @@ static bool parse_unique(struct reader *r, struct request *q, bool *ok)
 	if (r->tok.kind != TOK_WORD || r->tok.span.len < skip)
 		return false;
 	if (memcmp(p, "unique#", skip) == 0) {
-		*ok = fail(r, here(r), "unique#N is how a dump shows a number that the SPD chose; "
-			   "write unique:N with N from 1 to %u, or unique", REQID_MANUAL_MAX);
+		*ok = fail(r, here(r),
+			   "unique#N is how a dump shows a number that the SPD chose; "
+			   "write unique:N with N from 1 to %u, or unique",
+			   REQID_MANUAL_MAX);
 		return true;
 	}
 	if (memcmp(p, prefix, skip) != 0)
 		return false;
 	if (value_number(p + skip, r->tok.span.len - skip, REQID_MANUAL_MAX, &n) != VALUE_OK) {
-		*ok = fail(r, here(r), "this is no number for unique:N; N is 1 to %u "
-			   "(greater ones are chosen by the SPD: write unique)", REQID_MANUAL_MAX);
+		*ok = fail(r, here(r),
+			   "this is no number for unique:N; N is 1 to %u "
+			   "(greater ones are chosen by the SPD: write unique)",
+			   REQID_MANUAL_MAX);
 		return true;
 	}
 	q->level = LEVEL_UNIQUE;
@@ -312,7 +330,8 @@ static bool parse_request_protocol(struct reader *r, struct request *q)
 	uint32_t proto;
 
 	if (token_is(&r->scan, &r->tok, "tcp"))
-		return fail(r, here(r), "tcp has no place in a policy; "
+		return fail(r, here(r),
+			    "tcp has no place in a policy; "
 			    "the SA of TCP-MD5 is found by its addresses alone");
 	if (!at_word(r, protocols, &proto))
 		return expected(r, "a request such as esp/transport//require, or `;`", protocols);
@@ -375,7 +394,8 @@ static bool parse_request(struct reader *r, struct request *q)
 		return false;
 	at.len = span_end(r->last) - at.off;
 	if (q->mode == MODE_TUNNEL && !q->src.family)
-		return fail(r, at, "a tunnel has two ends; write them, as in "
+		return fail(r, at,
+			    "a tunnel has two ends; write them, as in "
 			    "esp/tunnel/192.0.2.1-192.0.2.2/require");
 	return true;
 }
@@ -397,7 +417,8 @@ static bool parse_requests(struct reader *r)
 		r->pol->requests[r->pol->n_requests++] = q;
 	}
 	if (r->pol->action == POLICY_IPSEC && r->pol->n_requests == 0)
-		return fail(r, here(r), "ipsec asks for no protection here; "
+		return fail(r, here(r),
+			    "ipsec asks for no protection here; "
 			    "name a request at least, as in esp/transport//require");
 	if (r->pol->action != POLICY_IPSEC && r->pol->n_requests > 0) {
 		at.len = span_end(r->last) - at.off;
@@ -423,11 +444,14 @@ static bool parse_policy(struct reader *r)
 	return true;
 }
 
-bool policy_parse(struct policy *pol, const struct source *src, struct span at,
-		  enum policy_use use, const struct diag_sink *diag)
+bool policy_parse(struct policy *pol, const struct source *src, struct span at, enum policy_use use,
+		  const struct diag_sink *diag)
 {
-	struct reader r = { .scan = scan_of(src, at, true), .tok.span = { .off = at.off },
-			    .diag = diag, .pol = pol, .use = use };
+	struct reader r = { .scan = scan_of(src, at, true),
+			    .tok.span = { .off = at.off },
+			    .diag = diag,
+			    .pol = pol,
+			    .use = use };
 
 	*pol = (struct policy){ .priority = use == POLICY_FOR_ADD ? PRIO_DEF : 0 };
 	next(&r);

@@ -16,8 +16,8 @@
 #include "base/wire.h"
 #include "text/policy.h"
 
-static const char *const satypes[] = { "unspec",  "unknown", "ah",	"esp",	  "unknown", "rsvp",
-				       "ospfv2",  "ripv2",   "mip",	"ipcomp", "policy",  "tcp" };
+static const char *const satypes[] = { "unspec", "unknown", "ah",  "esp",    "unknown", "rsvp",
+				       "ospfv2", "ripv2",   "mip", "ipcomp", "policy",	"tcp" };
 static const char *const modes[] = { "any", "transport", "tunnel" };
 static const char *const states[] = { "larval", "mature", "dying", "dead" };
 
@@ -106,7 +106,8 @@ static void put_lifetimes(FILE *out, const struct keymsg *m, uint64_t now_s)
 	fprintf(out, "\tlast: %s\thard: %" PRIu64 "(s)\tsoft: %" PRIu64 "(s)\n",
 		time_text(c->use_s, used), h->use_s, s->use_s);
 	fprintf(out,
-		"\tcurrent: %" PRIu64 "(bytes)\thard: %" PRIu64 "(bytes)\tsoft: %" PRIu64 "(bytes)\n",
+		"\tcurrent: %" PRIu64 "(bytes)\thard: %" PRIu64 "(bytes)\tsoft: %" PRIu64
+		"(bytes)\n",
 		c->bytes, h->bytes, s->bytes);
 	fprintf(out, "\tallocated: %u\thard: %u\tsoft: %u\n", c->allocations, h->allocations,
 		s->allocations);
@@ -206,7 +207,7 @@ static void put_selector(FILE *out, const struct keymsg *m, const struct print_o
 
 /* Longest request in text, of a policy's many: words, two addresses, a reqid. */
 #define REQUEST_TEXT_MAX (2 * ADDR_TEXT_MAX + 64)
-#define POLICY_TEXT_MAX (64 + POLICY_REQUESTS_MAX * REQUEST_TEXT_MAX)
+#define POLICY_TEXT_MAX	 (64 + POLICY_REQUESTS_MAX * REQUEST_TEXT_MAX)
 
 void print_policy(FILE *out, const struct keymsg *m, const struct print_opts *o)
 {
@@ -231,7 +232,7 @@ void print_policy(FILE *out, const struct keymsg *m, const struct print_opts *o)
 
 /* Sizes of PF_KEY's headers: RFC 2367 section 2.3. Lengths count eight bytes. */
 #define EXT_HEADER 4
-#define UNIT 8
+#define UNIT	   8
 
 /* sadb_sa: spi32 (network order) replay8 state8 auth8 encrypt8 flags32 */
 static bool put_ext_sa(FILE *out, struct rd *r)
@@ -255,8 +256,10 @@ static bool put_ext_lifetime(FILE *out, struct rd *r)
 
 	if (!rd_u32(r, &allocations) || !rd_u64(r, &bytes) || !rd_u64(r, &add) || !rd_u64(r, &use))
 		return false;
-	fprintf(out, "sadb_lifetime{ alloc=%u, bytes=%" PRIu64 "\n  addtime=%" PRIu64
-		", usetime=%" PRIu64 " }\n", allocations, bytes, add, use);
+	fprintf(out,
+		"sadb_lifetime{ alloc=%u, bytes=%" PRIu64 "\n  addtime=%" PRIu64
+		", usetime=%" PRIu64 " }\n",
+		allocations, bytes, add, use);
 	return true;
 }
 
@@ -274,11 +277,12 @@ static bool put_sockaddr(FILE *out, struct rd *r)
 	if ((family != AF_INET && family != AF_INET6) || (family == AF_INET6 && !rd_be32(r, &flow)))
 		return false;
 	addr = rd_bytes(r, len);
-	if (!addr || (family == AF_INET6 && !rd_u32(r, &scope)) || (family == AF_INET && !rd_skip(r, 8)))
+	if (!addr || (family == AF_INET6 && !rd_u32(r, &scope)) ||
+	    (family == AF_INET && !rd_skip(r, 8)))
 		return false;
 	fprintf(out, "sockaddr{ len=%zu family=%u port=%u\n",
-		family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6), family,
-		port);
+		family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6),
+		family, port);
 	if (family == AF_INET6)
 		fprintf(out, "  flowinfo=0x%08x, scope_id=0x%08x\n", flow, scope);
 	put_bytes(out, addr, len);
@@ -352,7 +356,8 @@ static bool put_ext_policy(FILE *out, struct rd *r)
 	if (!rd_u16(r, &type) || !rd_u8(r, &dir) || !rd_u8(r, &reserved) || !rd_u32(r, &id) ||
 	    !rd_u32(r, &priority))
 		return false;
-	fprintf(out, "sadb_x_policy{ type=%u dir=%u id=%x priority=%u }\n", type, dir, id, priority);
+	fprintf(out, "sadb_x_policy{ type=%u dir=%u id=%x priority=%u }\n", type, dir, id,
+		priority);
 	while (rd_left(r) >= REQUEST_HEADER && put_request(out, r))
 		;
 	return true;
@@ -425,9 +430,10 @@ void print_message(FILE *out, const uint8_t *buf, size_t len)
 	    !rd_u8(&r, &satype) || !rd_u16(&r, &units) || !rd_u16(&r, &reserved) ||
 	    !rd_u32(&r, &seq) || !rd_u32(&r, &pid))
 		return;
-	fprintf(out, "sadb_msg{ version=%u type=%u errno=%u satype=%u\n"
-		"  len=%u reserved=%u seq=%u pid=%u\n", version, type, errnum, satype, units, reserved,
-		seq, pid);
+	fprintf(out,
+		"sadb_msg{ version=%u type=%u errno=%u satype=%u\n"
+		"  len=%u reserved=%u seq=%u pid=%u\n",
+		version, type, errnum, satype, units, reserved, seq, pid);
 	while (rd_u16(&r, &units) && rd_u16(&r, &ext)) {
 		size_t size = (size_t)units * UNIT;
 		const uint8_t *body = size < UNIT ? NULL : rd_bytes(&r, size - EXT_HEADER);

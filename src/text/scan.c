@@ -11,22 +11,30 @@
 enum {
 	CH_SPACE = 1,
 	CH_COMMAND = 2, /* part of a word in a command */
-	CH_POLICY = 4,  /* part of a word in a policy */
+	CH_POLICY = 4,	/* part of a word in a policy */
 	CH_HEX = 8,
 };
 
 #define CH_WORD (CH_COMMAND | CH_POLICY)
 
 static const uint8_t classes[256] = {
-	[' '] = CH_SPACE,  ['\t'] = CH_SPACE, ['\n'] = CH_SPACE,
-	['\r'] = CH_SPACE, ['\f'] = CH_SPACE, ['\v'] = CH_SPACE,
+	[' '] = CH_SPACE,
+	['\t'] = CH_SPACE,
+	['\n'] = CH_SPACE,
+	['\r'] = CH_SPACE,
+	['\f'] = CH_SPACE,
+	['\v'] = CH_SPACE,
 	['0' ... '9'] = CH_WORD | CH_HEX,
 	['A' ... 'F'] = CH_WORD | CH_HEX,
 	['a' ... 'f'] = CH_WORD | CH_HEX,
 	['G' ... 'Z'] = CH_WORD,
 	['g' ... 'z'] = CH_WORD,
-	[':'] = CH_WORD,   ['.'] = CH_WORD,   ['_'] = CH_WORD,   ['%'] = CH_WORD,
-	['-'] = CH_COMMAND, [','] = CH_COMMAND,
+	[':'] = CH_WORD,
+	['.'] = CH_WORD,
+	['_'] = CH_WORD,
+	['%'] = CH_WORD,
+	['-'] = CH_COMMAND,
+	[','] = CH_COMMAND,
 };
 
 static const struct {
@@ -189,7 +197,7 @@ struct token scan_next(struct scan *s)
 }
 
 /* Digits of the longest SPI, 0xffffffff, and of the longest number that is no key. */
-#define SPI_DIGITS 8
+#define SPI_DIGITS    8
 #define NUMBER_DIGITS 20
 
 bool token_may_be_key(const struct scan *s, const struct token *t)

@@ -76,7 +76,8 @@ static bool octet(const char *p, size_t len, uint8_t *out, char why[static VALUE
 	if (len > 1 && p[0] == '0') {
 		snprintf(why, VALUE_WHY_MAX,
 			 "the octet %.*s has a leading zero, which other programs read as octal; "
-			 "write it in decimal without the zero", (int)(len > 12 ? 12 : len), p);
+			 "write it in decimal without the zero",
+			 (int)(len > 12 ? 12 : len), p);
 		return false;
 	}
 	if (value_number(p, len, 255, &v) != VALUE_OK) {
@@ -96,7 +97,8 @@ static enum value addr4(const char *p, size_t len, struct addr *a, char why[stat
 
 	if (parts == 1) {
 		snprintf(why, VALUE_WHY_MAX,
-			 "a number alone is no address; an IPv4 address is four octets, as in 192.0.2.1");
+			 "a number alone is no address; an IPv4 address is four octets, as in "
+			 "192.0.2.1");
 		return VALUE_WRONG;
 	}
 	if (parts != 4) {
@@ -130,7 +132,8 @@ static enum value addr6(const char *p, size_t len, struct addr *a, char why[stat
 	}
 	if (alen >= sizeof(text) || inet_pton(AF_INET6, text, a->bytes) != 1) {
 		snprintf(why, VALUE_WHY_MAX,
-			 "this is no IPv6 address; one has up to eight groups of hexadecimal digits, "
+			 "this is no IPv6 address; one has up to eight groups of hexadecimal "
+			 "digits, "
 			 "as in 2001:db8::1");
 		return VALUE_WRONG;
 	}
@@ -176,27 +179,43 @@ static const struct {
 	uint8_t number;
 	const char *name;
 } protos[] = {
-	{ IPPROTO_ICMP, "icmp" },      { IPPROTO_IGMP, "igmp" },
-	{ IPPROTO_IPIP, "ipencap" },   { IPPROTO_IPIP, "ip4" },
-	{ IPPROTO_IPIP, "ipv4" },      { IPPROTO_IPIP, "ip-encap" },
-	{ IPPROTO_TCP, "tcp" },        { IPPROTO_EGP, "egp" },
-	{ IPPROTO_UDP, "udp" },        { IPPROTO_DCCP, "dccp" },
-	{ IPPROTO_IPV6, "ipv6" },      { IPPROTO_IPV6, "ip6" },
+	{ IPPROTO_ICMP, "icmp" },
+	{ IPPROTO_IGMP, "igmp" },
+	{ IPPROTO_IPIP, "ipencap" },
+	{ IPPROTO_IPIP, "ip4" },
+	{ IPPROTO_IPIP, "ipv4" },
+	{ IPPROTO_IPIP, "ip-encap" },
+	{ IPPROTO_TCP, "tcp" },
+	{ IPPROTO_EGP, "egp" },
+	{ IPPROTO_UDP, "udp" },
+	{ IPPROTO_DCCP, "dccp" },
+	{ IPPROTO_IPV6, "ipv6" },
+	{ IPPROTO_IPV6, "ip6" },
 	{ IPPROTO_ROUTING, "ipv6-route" },
 	{ IPPROTO_FRAGMENT, "ipv6-frag" },
-	{ IPPROTO_RSVP, "rsvp" },      { IPPROTO_GRE, "gre" },
-	{ IPPROTO_ESP, "esp" },        { IPPROTO_ESP, "ipsec-esp" },
-	{ IPPROTO_AH, "ah" },          { IPPROTO_AH, "ipsec-ah" },
+	{ IPPROTO_RSVP, "rsvp" },
+	{ IPPROTO_GRE, "gre" },
+	{ IPPROTO_ESP, "esp" },
+	{ IPPROTO_ESP, "ipsec-esp" },
+	{ IPPROTO_AH, "ah" },
+	{ IPPROTO_AH, "ipsec-ah" },
 	{ IPPROTO_ICMPV6, "ipv6-icmp" },
-	{ IPPROTO_ICMPV6, "icmp6" },   { IPPROTO_ICMPV6, "icmpv6" },
+	{ IPPROTO_ICMPV6, "icmp6" },
+	{ IPPROTO_ICMPV6, "icmpv6" },
 	{ IPPROTO_NONE, "ipv6-nonxt" },
 	{ IPPROTO_DSTOPTS, "ipv6-opts" },
-	{ 88, "eigrp" },               { 89, "ospf" },
-	{ 89, "ospfigp" },             { 94, "ipip" },
-	{ 97, "etherip" },             { IPPROTO_ENCAP, "encap" },
-	{ IPPROTO_PIM, "pim" },        { IPPROTO_COMP, "ipcomp" },
-	{ 112, "vrrp" },               { 115, "l2tp" },
-	{ IPPROTO_SCTP, "sctp" },      { IPPROTO_MH, "mobility-header" },
+	{ 88, "eigrp" },
+	{ 89, "ospf" },
+	{ 89, "ospfigp" },
+	{ 94, "ipip" },
+	{ 97, "etherip" },
+	{ IPPROTO_ENCAP, "encap" },
+	{ IPPROTO_PIM, "pim" },
+	{ IPPROTO_COMP, "ipcomp" },
+	{ 112, "vrrp" },
+	{ 115, "l2tp" },
+	{ IPPROTO_SCTP, "sctp" },
+	{ IPPROTO_MH, "mobility-header" },
 	{ IPPROTO_UDPLITE, "udplite" },
 };
 
