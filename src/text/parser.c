@@ -25,16 +25,21 @@ static void secret(struct parser *p, struct span s)
 		p->env->secret(p->env->arg, s);
 }
 
+static bool looks_secret(const char *text, size_t len)
+{
+	for (size_t i = 0; i < len; i++) {
+		if (text[i] == '"' || (i > 0 && text[i - 1] == '0' && (text[i] | 0x20) == 'x'))
+			return true;
+	}
+	return false;
+}
+
 /* A comment may hold a key that was in use: one with a quote or 0x in it is not shown. */
 static void note_comments(struct parser *p)
 {
 	struct span c = p->scan.comments;
-	const char *text = p->src->text + c.off;
 
-	if (c.len == 0)
-		return;
-	if (memchr(text, '"', c.len) || memmem(text, c.len, "0x", 2) ||
-	    memmem(text, c.len, "0X", 2))
+	if (looks_secret(p->src->text + c.off, c.len))
 		secret(p, (struct span){ .off = c.off + 1, .len = c.len - 1 });
 }
 

@@ -90,7 +90,7 @@ static void check_spd(const struct spd *spd)
 
 	for (struct spd_entry *e = spd_next(spd, NULL); e; before = e, e = spd_next(spd, e), n++) {
 		const struct flow f = { e->sel.src.addr, e->sel.dst.addr, e->sel.src.port,
-					e->sel.dst.port, e->sel.proto };
+					e->sel.dst.port, e->sel.proto, false };
 
 		REQUIRE(spd_find_exact(spd, &e->sel, e->pol.dir) == e);
 		REQUIRE(spd_find_id(spd, e->pol.id) == e);

@@ -117,7 +117,7 @@ static void identity(void **state)
 static struct flow flow(const char *src, unsigned src_port, const char *dst, unsigned dst_port, uint8_t proto)
 {
 	return (struct flow){ range(src, 0, 0).addr, range(dst, 0, 0).addr, (uint16_t)src_port,
-			      (uint16_t)dst_port, proto };
+			      (uint16_t)dst_port, proto, false };
 }
 
 /* Policies in the order of insertion, the flows that meet them. */
@@ -351,7 +351,8 @@ static void step(struct spd *spd, uint64_t *x)
 {
 	struct selector sel = random_selector(x), q = random_selector(x);
 	const struct policy pol = { .dir = (uint8_t)(1 + random32(x) % 3), .priority = random32(x) % 4 };
-	struct flow f = { q.src.addr, q.dst.addr, 0, q.dst.port, q.proto == PROTO_ANY ? 1 : q.proto };
+	struct flow f = { q.src.addr, q.dst.addr, 0, q.dst.port, q.proto == PROTO_ANY ? 1 : q.proto,
+				  false };
 	struct spd_entry *e;
 
 	if (random32(x) % 4) {
