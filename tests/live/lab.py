@@ -218,6 +218,15 @@ class Hosts:
                     ["tc", "filter", "show", "dev", "eth0", "egress"]]
         return {" ".join(command): self.run(host, *command, check=False).stdout for command in commands}
 
+    def settled_state(self, host):
+        """The state when nothing changes it any more: routes may follow policies a moment later."""
+        state = self.state(host)
+        while True:
+            time.sleep(0.3)
+            before, state = state, self.state(host)
+            if state == before:
+                return state
+
     def capture(self, host, interface, expression=""):
         capture = Capture(self, host, interface, expression)
         self.captures.append(capture)

@@ -96,7 +96,7 @@ def test_second_daemon_on_the_same_socket(lab):
 def test_second_daemon_on_the_same_interface(lab):
     first = lab.daemon("phoenix")
     lab.setkey("phoenix", "-f", ARTICLE / "phoenix.conf")
-    steered = lab.state("phoenix")
+    steered = lab.settled_state("phoenix")
     second = lab.daemon("phoenix", "-s", "/run/another.sock", ready=False)
     assert second.process.wait(10) == 1
     assert re.search(r"eth0.*(another|held|use)|(another|held|use).*eth0", second.text()), second.text()
