@@ -53,7 +53,8 @@ static int sysctl_get(const char *family, const char *name, const char *key)
 }
 
 /* A host without IPv6 has no such file; where /proc/sys is read-only we go on, and say so. */
-static void sysctl_set(struct setup *s, const char *family, const char *name, const char *key, int value)
+static void sysctl_set(struct setup *s, const char *family, const char *name, const char *key,
+		       int value)
 {
 	int old = sysctl_get(family, name, key), fd;
 	char text[16];
@@ -88,16 +89,20 @@ static void loosen_reverse_path(struct setup *s)
 	sysctl_set(s, "ipv4", s->in.name, "rp_filter", 2);
 	err = nl_address_add(&s->nl, s->in.ifindex, dummy);
 	if (err && err != -EEXIST)
-		say(&s->say, "net.ipv4.conf.all.rp_filter will drop what we deliver on %s: set it to 0 (%s)",
+		say(&s->say,
+		    "net.ipv4.conf.all.rp_filter will drop what we deliver on %s: set it to 0 (%s)",
 		    s->in.name, strerror(-err));
 }
 
 /* Where packets are delivered on spi itself, it has to receive as the protected interface does. */
 static void receive_alike(struct setup *s)
 {
-	static const struct { const char *family, *key; } same[] = {
-		{ "ipv4", "forwarding" },   { "ipv4", "accept_local" }, { "ipv4", "route_localnet" },
-		{ "ipv6", "disable_ipv6" }, { "ipv6", "forwarding" },
+	static const struct {
+		const char *family, *key;
+	} same[] = {
+		{ "ipv4", "forwarding" },     { "ipv4", "accept_local" },
+		{ "ipv4", "route_localnet" }, { "ipv6", "disable_ipv6" },
+		{ "ipv6", "forwarding" },
 	};
 
 	for (size_t i = 0; i < sizeof(same) / sizeof(same[0]); i++) {
@@ -120,7 +125,8 @@ static void say_interfaces(const struct setup *s, const char *wanted)
 	char names[256] = "";
 	size_t len = 0;
 
-	for (struct if_nameindex *i = all; i && i->if_index && len < sizeof(names) - IFNAMSIZ - 1; i++)
+	for (struct if_nameindex *i = all; i && i->if_index && len < sizeof(names) - IFNAMSIZ - 1;
+	     i++)
 		len += (size_t)snprintf(names + len, sizeof(names) - len, " %s", i->if_name);
 	if (all)
 		if_freenameindex(all);
@@ -136,11 +142,13 @@ static int find_interface(struct setup *s, const char *name)
 	} else if (err) {
 		say(&s->say, "cannot look up interface %s: %s", name, strerror(-err));
 	} else if (s->link.flags & IFF_LOOPBACK) {
-		say(&s->say, "%s is the loopback interface: traffic on it never leaves the host and is not protected",
+		say(&s->say,
+		    "%s is the loopback interface: what never leaves the host is not protected",
 		    name);
 		err = -EINVAL;
 	} else if (s->link.type != ARPHRD_ETHER) {
-		say(&s->say, "%s is not an Ethernet interface (link type %u): the tc driver cannot protect it",
+		say(&s->say,
+		    "%s is not an Ethernet interface (link type %u): no driver for it",
 		    name, s->link.type);
 		err = -EINVAL;
 	}
@@ -152,11 +160,11 @@ static int find_interface(struct setup *s, const char *name)
 static int say_tun(const struct setup *s, int err)
 {
 	if (err == -ENOENT || err == -ENODEV || err == -ENXIO)
-		say(&s->say, "there is no TUN device: load the tun module (modprobe tun); in a container add --device "
-			     TUN_DEVICE);
+		say(&s->say, "there is no TUN device: load the tun module (modprobe tun); in a "
+			     "container add --device " TUN_DEVICE);
 	else if (err == -EACCES)
 		say(&s->say, TUN_DEVICE " may not be opened: chmod 0666 " TUN_DEVICE
-			     " as root, which is udev's default");
+					" as root, which is udev's default");
 	else
 		say(&s->say, "cannot open " TUN_DEVICE ": %s", strerror(-err));
 	return err;
@@ -167,10 +175,12 @@ static int say_tap(const struct setup *s, const struct tap *t, int err)
 	if (err == -EBUSY)
 		say(&s->say, "another sallyportd holds %s", s->link.name);
 	else if (err == -EPERM)
-		say(&s->say, "making a TAP device needs CAP_NET_ADMIN: run as root, or in a network namespace of your own"
+		say(&s->say, "making a TAP device needs CAP_NET_ADMIN: run as root, or in a "
+			     "network namespace of your own"
 			     " (unshare -U --map-current-user --keep-caps -n)");
 	else if (err == -EINVAL)
-		say(&s->say, "%s exists and is not a TAP device: remove it (ip link del %s)", t->name, t->name);
+		say(&s->say, "%s exists and is not a TAP device: remove it (ip link del %s)",
+		    t->name, t->name);
 	else
 		say(&s->say, "cannot make TAP device %s: %s", t->name, strerror(-err));
 	return err;
@@ -208,7 +218,8 @@ static int tap_open(struct setup *s, struct tap *t, const char *prefix)
 		err = journal_add(&s->journal, line);
 	if (!err)
 		err = nl_link_get(&s->nl, 0, t->name, &link);
-	t->ifindex = link.ifindex;
+	if (!err)
+		t->ifindex = link.ifindex;
 	return err;
 }
 
@@ -233,7 +244,8 @@ static int say_clsact(const struct setup *s, int err)
 	if (err == -ENOENT || err == -EOPNOTSUPP)
 		say(&s->say, "the kernel has no clsact qdisc: load it (modprobe sch_ingress)");
 	else
-		say(&s->say, "cannot add a clsact qdisc to %s: %s %s", s->link.name, strerror(-err), s->nl.why);
+		say(&s->say, "cannot add a clsact qdisc to %s: %s %s", s->link.name, strerror(-err),
+		    s->nl.why);
 	return err;
 }
 
@@ -245,8 +257,10 @@ static int clsact_open(struct setup *s)
 	if (!err && strcmp(kind, "clsact") == 0)
 		return 0;
 	if (!err && kind[0]) {
-		say(&s->say, "%s has a qdisc of kind %s, which has no place for filters of what leaves: "
-			     "replace it by clsact", s->link.name, kind);
+		say(&s->say,
+		    "%s has a qdisc of kind %s, which has no place for filters of what leaves: "
+		    "replace it by clsact",
+		    s->link.name, kind);
 		return -EEXIST;
 	}
 	snprintf(line, sizeof(line), "clsact %u", s->link.ifindex);
@@ -263,9 +277,12 @@ static void warn_of_foreign(struct setup *s)
 	for (int dir = PKT_OUT; dir <= PKT_IN; dir++) {
 		struct nl_foreign f = { 0 };
 
-		if (nl_filter_foreign(&s->nl, s->link.ifindex, dir, &f) == 0 && f.n && f.first_pref < NL_FILTER_PREF)
-			say(&s->say, "%s has a filter of preference %u, before ours (%u), for packets that %s: "
-				     "what it lets pass is not protected", s->link.name, f.first_pref, NL_FILTER_PREF,
+		if (nl_filter_foreign(&s->nl, s->link.ifindex, dir, &f) == 0 && f.n &&
+		    f.first_pref < NL_FILTER_PREF)
+			say(&s->say,
+			    "%s has a filter of preference %u, before ours (%u), for packets that %s: "
+			    "what it lets pass is not protected",
+			    s->link.name, f.first_pref, NL_FILTER_PREF,
 			    dir == PKT_OUT ? "leave" : "arrive");
 	}
 }
@@ -274,7 +291,8 @@ static void warn_of_foreign(struct setup *s)
 
 static bool absent(int err)
 {
-	return err == 0 || err == -ENOENT || err == -ENODEV || err == -ESRCH || err == -EINVAL || err == -ENXIO;
+	return err == 0 || err == -ENOENT || err == -ENODEV || err == -ESRCH || err == -EINVAL ||
+	       err == -ENXIO;
 }
 
 /* Looked for first: without CAP_NET_ADMIN the kernel refuses to remove even what is not there. */
@@ -332,8 +350,8 @@ static const struct {
 	const char *verb;
 	int (*undo)(struct setup *s, const char *arg);
 } undoers[] = {
-	{ "interface ", undo_nothing }, { "tap ", undo_tap },         { "clsact ", undo_clsact },
-	{ "filter ", undo_filter },     { "private ", undo_private },
+	{ "interface ", undo_nothing }, { "tap ", undo_tap },	      { "clsact ", undo_clsact },
+	{ "filter ", undo_filter },	{ "private ", undo_private },
 };
 
 static int undo_line(struct setup *s, const char *line)
@@ -358,7 +376,8 @@ static bool undo_all(struct setup *s)
 
 		if (absent(err))
 			continue;
-		say(&s->say, "cannot undo \"%s\": %s %s", s->journal.lines[i], strerror(-err), s->nl.why);
+		say(&s->say, "cannot undo \"%s\": %s %s", s->journal.lines[i], strerror(-err),
+		    s->nl.why);
 		done = false;
 	}
 	return done;
@@ -369,7 +388,7 @@ static bool undo_all(struct setup *s)
 static int open_journal(struct setup *s, const char *path)
 {
 	char line[JOURNAL_LINE_MAX];
-	int err = journal_open(&s->journal, path);
+	int err = journal_open(&s->journal, path), id;
 
 	if (err == -EBUSY)
 		say(&s->say, "another sallyportd holds %s", s->link.name);
@@ -379,10 +398,13 @@ static int open_journal(struct setup *s, const char *path)
 		say(&s->say, "cannot open the journal %s: %s", path, strerror(-err));
 	if (err)
 		return err;
-	snprintf(line, sizeof(line), "interface %u %s", s->link.ifindex, s->link.name);
+	/* An interface is known by its index: a new name is no new interface. */
+	id = snprintf(line, sizeof(line), "interface %u ", s->link.ifindex);
+	snprintf(line + id, sizeof(line) - (size_t)id, "%s", s->link.name);
 	s->recovered = s->journal.n > 1;
-	if (s->journal.n && strcmp(s->journal.lines[0], line) != 0) {
-		say(&s->say, "an earlier daemon's journal is of \"%s\", now \"%s\": undoing what is left of it",
+	if (s->journal.n && strncmp(s->journal.lines[0], line, (size_t)id) != 0) {
+		say(&s->say,
+		    "an earlier daemon's journal is of \"%s\", now \"%s\": undoing what it left",
 		    s->journal.lines[0], line);
 		undo_all(s);
 		s->recovered = false;
@@ -436,7 +458,7 @@ static int open_devices(struct setup *s, enum steer_by by)
 	return err;
 }
 
-/* Nobody shall guess it: who can set it passes our filter of what arrives. 0 is what all packets have. */
+/* Nobody shall guess it: it passes our filter of what arrives. 0 is what all packets have. */
 static int choose_mark(uint32_t *mark)
 {
 	do {
@@ -470,7 +492,8 @@ int setup_open(struct setup *s, const struct io_config *cfg, enum steer_by by)
 	}
 	warn_of_foreign(s);
 	if (s->recovered)
-		say(&s->say, "an earlier daemon of %s was not stopped cleanly: what it steered stays shut until we steer",
+		say(&s->say,
+		    "an earlier daemon of %s was not stopped cleanly: its traffic stays shut for now",
 		    s->link.name);
 	return 0;
 }

@@ -17,7 +17,7 @@
 #include "io/say.h"
 
 /* As long as a TAP may have: it is never the one that says "too big". */
-#define TAP_MTU 65521
+#define TAP_MTU	  65521
 /* A shorter queue loses what one burst of a fast sender brings. */
 #define TAP_QUEUE 10000
 
@@ -43,7 +43,7 @@ struct setup {
 	struct nl_link link; /* the protected interface */
 	struct tap out, in;
 	enum steer_by by; /* never STEER_BY_ANY once open */
-	uint32_t mark;    /* of packets that go round from spi to the protected interface */
+	uint32_t mark;	  /* of packets that go round from spi to the protected interface */
 	bool recovered;
 };
 
