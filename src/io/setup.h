@@ -51,6 +51,9 @@ struct setup {
 int setup_open(struct setup *s, const struct io_config *cfg, enum steer_by by);
 void setup_close(struct setup *s, bool leave_closed);
 
+/* undo.c: true when all is undone; else the journal has to stay. */
+bool undo_all(struct setup *s);
+
 /* hook.c: chooses the variant and prepares spi to deliver by it. */
 int hook_open(struct setup *s, enum steer_by by);
 int hook_steer(struct setup *s, const struct io_select *sel, size_t n);
