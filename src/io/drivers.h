@@ -12,7 +12,7 @@ struct io_driver {
 	size_t size; /* of its struct, which begins with a struct io; open() gets it zeroed */
 };
 
-extern const struct io_driver io_driver_tc;      /* by eBPF, else by classic BPF */
+extern const struct io_driver io_driver_tc;	 /* by eBPF, else by classic BPF */
 extern const struct io_driver io_driver_tc_ebpf; /* by eBPF or not at all */
 extern const struct io_driver io_driver_tc_cbpf;
 extern const struct io_driver io_driver_pcap;

@@ -27,8 +27,10 @@ int frame_pool_open(struct frame_pool *pool, enum pkt_dir dir, uint32_t ifindex)
 		return -errno;
 	pool->mem = mem;
 	for (size_t i = 0; i < BURST_MAX; i++)
-		pool->pkts[i] = (struct pkt){ .buf = pool->mem + i * SLOT, .cap = SLOT,
-					      .dir = (uint8_t)dir, .ifindex = ifindex };
+		pool->pkts[i] = (struct pkt){ .buf = pool->mem + i * SLOT,
+					      .cap = SLOT,
+					      .dir = (uint8_t)dir,
+					      .ifindex = ifindex };
 	return 0;
 }
 
@@ -59,7 +61,10 @@ static bool split_link(struct rd *r, uint16_t *type, size_t *len)
 	return true;
 }
 
-/* The length that the IP header at r states, 0 if there is none; what is behind it is the link's padding. */
+/*
+ * The length that the IP header at r states, 0 if there is none; what is behind it is the link's
+ * padding.
+ */
 static size_t stated_length(struct rd r, uint16_t type)
 {
 	size_t left = rd_left(&r);

@@ -27,7 +27,10 @@ void frame_pool_close(struct frame_pool *pool);
 
 /* Where a frame of up to FRAME_MAX bytes is to be read to, so that its datagram has its rooms. */
 uint8_t *frame_room(struct pkt *p);
-/* Splits the len bytes at frame_room(): false if they are not one whole IP datagram behind a link header. */
+/*
+ * Splits the len bytes at frame_room(): false if they are not one whole IP datagram behind a link
+ * header.
+ */
 bool frame_split(struct pkt *p, size_t len);
 /*
  * The link header that a packet goes back with, and its length; 0 if there is none.

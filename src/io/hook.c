@@ -64,7 +64,8 @@ static int put_selection(struct setup *s, enum pkt_dir dir, const struct io_sele
 	struct steer_filter f;
 	int err;
 
-	snprintf(line, sizeof(line), "filter %u %s", s->link.ifindex, dir == PKT_OUT ? "out" : "in");
+	snprintf(line, sizeof(line), "filter %u %s", s->link.ifindex,
+		 dir == PKT_OUT ? "out" : "in");
 	err = journal_add(&s->journal, line);
 	if (err)
 		return err;
@@ -75,23 +76,29 @@ static int put_selection(struct setup *s, enum pkt_dir dir, const struct io_sele
 static int say_filter(const struct setup *s, int err)
 {
 	if (err == -ENOENT || err == -EOPNOTSUPP)
-		say(&s->say, "the kernel cannot filter with BPF at tc: load cls_bpf and act_mirred (modprobe); "
-			     "it says: %s", s->nl.why[0] ? s->nl.why : strerror(-err));
+		say(&s->say,
+		    "the kernel has no BPF filters at tc: modprobe cls_bpf act_mirred (it says: %s)",
+		    s->nl.why[0] ? s->nl.why : strerror(-err));
 	else if (err == -ENODEV)
 		say(&s->say, "interface %s is gone", s->link.name);
 	else
-		say(&s->say, "cannot steer the packets of %s: %s %s", s->link.name, strerror(-err), s->nl.why);
+		say(&s->say, "cannot steer the packets of %s: %s %s", s->link.name, strerror(-err),
+		    s->nl.why);
 	return err;
 }
 
-/* spi answers for the protected interface, whose address may have changed. */
+/*
+ * spi answers for the protected interface, whose address may have changed; or a
+ * manager of devices has thought of another one for spi.
+ */
 static void follow_address(struct setup *s)
 {
-	struct nl_link now;
+	struct nl_link now, spi;
 
-	if (nl_link_get(&s->nl, s->link.ifindex, "", &now) < 0)
+	if (nl_link_get(&s->nl, s->link.ifindex, "", &now) < 0 ||
+	    nl_link_get(&s->nl, s->in.ifindex, "", &spi) < 0)
 		return;
-	if (memcmp(now.mac, s->link.mac, sizeof(now.mac)) != 0)
+	if (memcmp(now.mac, spi.mac, sizeof(now.mac)) != 0)
 		nl_link_set(&s->nl, s->in.ifindex, TAP_MTU, TAP_QUEUE, now.mac);
 	s->link = now;
 }
@@ -122,7 +129,8 @@ static int probe_socket(const struct setup *s)
 		BPF_STMT(BPF_RET | BPF_K, 0),
 	};
 	struct sock_fprog filter = { sizeof(marked) / sizeof(marked[0]), marked };
-	struct sockaddr_ll at = { .sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_802_EX1),
+	struct sockaddr_ll at = { .sll_family = AF_PACKET,
+				  .sll_protocol = htons(ETH_P_802_EX1),
 				  .sll_ifindex = (int)s->out.ifindex };
 	int fd = socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), err;
 
@@ -203,10 +211,12 @@ static int try_ebpf(struct setup *s)
 
 static void say_no_ebpf(const struct setup *s, int err)
 {
-	const char *why = err == -EPERM ? "not permitted (it takes CAP_BPF and CAP_NET_ADMIN in the first user namespace)"
-			: err == -EPROTONOSUPPORT ? "marks do not survive a redirection in this kernel"
-						  : strerror(-err);
+	const char *why = strerror(-err);
 
+	if (err == -EPERM)
+		why = "it takes CAP_BPF and CAP_NET_ADMIN in the first user namespace";
+	else if (err == -EPROTONOSUPPORT)
+		why = "marks do not survive a redirection in this kernel";
 	say(&s->say, "no steering of %s by eBPF: %s", s->link.name, why);
 }
 
@@ -222,7 +232,10 @@ int hook_open(struct setup *s, enum steer_by by)
 	/* An earlier daemon's program would send what we write elsewhere. */
 	if (s->by == STEER_BY_CBPF)
 		nl_filter_del(&s->nl, s->in.ifindex, PKT_IN);
-	say(&s->say, "steering %s by %s", s->link.name,
-	    s->by == STEER_BY_EBPF ? "eBPF" : "classic BPF: packets are received on spi, not on the interface itself");
+	if (s->by == STEER_BY_EBPF)
+		say(&s->say, "steering %s by eBPF", s->link.name);
+	else
+		say(&s->say, "steering %s by classic BPF: what arrives is received on %s",
+		    s->link.name, s->in.name);
 	return s->recovered ? 0 : hook_steer(s, NULL, 0);
 }

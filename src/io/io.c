@@ -15,7 +15,7 @@ static const struct {
 	const char *name;
 	const struct io_driver *driver;
 } drivers[] = {
-	{ "auto", &io_driver_tc },         { "tc", &io_driver_tc },
+	{ "auto", &io_driver_tc },	   { "tc", &io_driver_tc },
 	{ "tc-ebpf", &io_driver_tc_ebpf }, { "tc-cbpf", &io_driver_tc_cbpf },
 	{ "pcap", &io_driver_pcap },
 };
@@ -36,7 +36,10 @@ struct io *io_open(const char *name, const struct io_config *cfg, int *err)
 	struct io *io;
 
 	if (!driver) {
-		say(&log, "there is no packet driver \"%s\"; there are auto, tc, tc-ebpf, tc-cbpf and pcap", name);
+		say(&log,
+		    "there is no packet driver \"%s\"; there are auto, tc, tc-ebpf, tc-cbpf and "
+		    "pcap",
+		    name);
 		*err = -EINVAL;
 		return NULL;
 	}

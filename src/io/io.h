@@ -91,7 +91,11 @@ struct io {
 	struct io_stats stats;
 };
 
-/* The driver of a name ("tc", "pcap", or "auto" = tc), opened; NULL with *err = -errno. */
+/*
+ * The driver of a name, opened; NULL with *err = -errno. "auto" and "tc" steer by eBPF
+ * where that works and else by classic BPF; "tc-ebpf" and "tc-cbpf" by that one or not at
+ * all; "pcap" reads and writes files.
+ */
 struct io *io_open(const char *driver, const struct io_config *cfg, int *err);
 
 #endif

@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define JOURNAL_LINE_MAX 48
+#define JOURNAL_LINE_MAX  48
 #define JOURNAL_LINES_MAX 32
 
 struct journal {

@@ -16,7 +16,7 @@
 
 #include "io/setup.h"
 
-#define IP4_MTU_MIN 68   /* RFC 791 */
+#define IP4_MTU_MIN 68	 /* RFC 791 */
 #define IP6_MTU_MIN 1280 /* RFC 8200 section 5 */
 
 static bool is_link_local(const struct addr *a)
@@ -24,7 +24,9 @@ static bool is_link_local(const struct addr *a)
 	return a->family == AF_INET6 && a->bytes[0] == 0xfe && (a->bytes[1] & 0xc0) == 0x80;
 }
 
-/* Next hop and interface are the answer's; source and metrics those that the user gave the entry. */
+/*
+ * Next hop and interface are the answer's; source and metrics those that the user gave the entry.
+ */
 static int present_route(struct setup *s, const struct addr *dst, struct nl_route *r)
 {
 	struct nl_route entry;
@@ -71,7 +73,8 @@ static bool wanted(const struct addr *dst, const struct io_mtu *mtu, size_t n)
 	return false;
 }
 
-static int remove_others(struct setup *s, int family, uint32_t ifindex, const struct io_mtu *mtu, size_t n)
+static int remove_others(struct setup *s, int family, uint32_t ifindex, const struct io_mtu *mtu,
+			 size_t n)
 {
 	struct nl_hosts now = { 0 };
 	int err = nl_route_list(&s->nl, family, ifindex, &now);
@@ -138,7 +141,9 @@ int mtu_set(struct setup *s, const struct io_mtu *mtu, size_t n)
 		if (!err)
 			err = set_hosts(s, families[i], mtu, n);
 		if (err && err != -EAFNOSUPPORT)
-			say(&s->say, "cannot set the smaller MTU by a route (%s %s): senders will learn it from ICMP",
+			say(&s->say,
+			    "cannot set the smaller MTU by a route (%s %s): senders will learn it "
+			    "from ICMP",
 			    strerror(-err), s->nl.why);
 	}
 	return 0;

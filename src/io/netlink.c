@@ -63,7 +63,8 @@ static int on_words(const struct nlattr *a, void *arg)
 {
 	struct nl *nl = arg;
 
-	if (mnl_attr_get_type(a) == NLMSGERR_ATTR_MSG && mnl_attr_validate(a, MNL_TYPE_NUL_STRING) >= 0)
+	if (mnl_attr_get_type(a) == NLMSGERR_ATTR_MSG &&
+	    mnl_attr_validate(a, MNL_TYPE_NUL_STRING) >= 0)
 		snprintf(nl->why, sizeof(nl->why), "%s", mnl_attr_get_str(a));
 	return MNL_CB_OK;
 }
@@ -141,12 +142,14 @@ static int on_link(const struct nlmsghdr *h, void *arg)
 	link->ifindex = (uint32_t)m->ifi_index;
 	link->type = m->ifi_type;
 	link->flags = m->ifi_flags;
-	mnl_attr_for_each(a, h, sizeof(*m)) {
+	mnl_attr_for_each(a, h, sizeof(*m))
+	{
 		if (mnl_attr_get_type(a) == IFLA_MTU && mnl_attr_get_payload_len(a) == 4)
 			link->mtu = mnl_attr_get_u32(a);
 		if (mnl_attr_get_type(a) == IFLA_ADDRESS && mnl_attr_get_payload_len(a) == 6)
 			memcpy(link->mac, mnl_attr_get_payload(a), 6);
-		if (mnl_attr_get_type(a) == IFLA_IFNAME && mnl_attr_validate(a, MNL_TYPE_NUL_STRING) >= 0)
+		if (mnl_attr_get_type(a) == IFLA_IFNAME &&
+		    mnl_attr_validate(a, MNL_TYPE_NUL_STRING) >= 0)
 			snprintf(link->name, sizeof(link->name), "%s", mnl_attr_get_str(a));
 	}
 	return MNL_CB_OK;
@@ -218,7 +221,8 @@ int nl_link_del(struct nl *nl, const char *name)
 
 /* The qdisc */
 
-static struct nlmsghdr *tc_request(struct nl *nl, void *buf, uint16_t type, uint16_t flags, uint32_t ifindex)
+static struct nlmsghdr *tc_request(struct nl *nl, void *buf, uint16_t type, uint16_t flags,
+				   uint32_t ifindex)
 {
 	struct nlmsghdr *h = nl_begin(nl, buf, type, flags);
 	struct tcmsg *m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
@@ -240,8 +244,10 @@ static int on_qdisc(const struct nlmsghdr *h, void *arg)
 
 	if ((uint32_t)m->tcm_ifindex != s->ifindex || m->tcm_parent != TC_H_CLSACT)
 		return MNL_CB_OK;
-	mnl_attr_for_each(a, h, sizeof(*m)) {
-		if (mnl_attr_get_type(a) == TCA_KIND && mnl_attr_validate(a, MNL_TYPE_NUL_STRING) >= 0)
+	mnl_attr_for_each(a, h, sizeof(*m))
+	{
+		if (mnl_attr_get_type(a) == TCA_KIND &&
+		    mnl_attr_validate(a, MNL_TYPE_NUL_STRING) >= 0)
 			snprintf(s->kind, IFNAMSIZ, "%s", mnl_attr_get_str(a));
 	}
 	return MNL_CB_OK;
@@ -287,9 +293,11 @@ static uint32_t filter_parent(enum pkt_dir dir)
 }
 
 /* NLM_F_CREATE without NLM_F_EXCL: made where it is not, exchanged in one step where it is. */
-static struct nlmsghdr *filter_request(struct nl *nl, void *buf, uint16_t type, uint32_t ifindex, enum pkt_dir dir)
+static struct nlmsghdr *filter_request(struct nl *nl, void *buf, uint16_t type, uint32_t ifindex,
+				       enum pkt_dir dir)
 {
-	struct nlmsghdr *h = tc_request(nl, buf, type, type == RTM_NEWTFILTER ? NLM_F_CREATE : 0, ifindex);
+	struct nlmsghdr *h =
+		tc_request(nl, buf, type, type == RTM_NEWTFILTER ? NLM_F_CREATE : 0, ifindex);
 	struct tcmsg *m = mnl_nlmsg_get_payload(h);
 
 	m->tcm_parent = filter_parent(dir);
@@ -315,7 +323,9 @@ int nl_filter_code(struct nl *nl, uint32_t ifindex, enum pkt_dir dir, int fd)
 
 static void put_redirect(struct nlmsghdr *h, uint32_t to)
 {
-	struct tc_mirred mirred = { .action = TC_ACT_STOLEN, .eaction = TCA_EGRESS_REDIR, .ifindex = to };
+	struct tc_mirred mirred = { .action = TC_ACT_STOLEN,
+				    .eaction = TCA_EGRESS_REDIR,
+				    .ifindex = to };
 	struct nlattr *actions = mnl_attr_nest_start(h, TCA_BPF_ACT);
 	struct nlattr *first = mnl_attr_nest_start(h, 1);
 	struct nlattr *options;

@@ -28,14 +28,17 @@ void nl_close(struct nl *nl);
 
 struct nl_link {
 	uint32_t ifindex, mtu, flags; /* IFF_* */
-	uint16_t type;                /* ARPHRD_* */
+	uint16_t type;		      /* ARPHRD_* */
 	uint8_t mac[6];
 	char name[IFNAMSIZ];
 };
 
 /* By index, or by name where ifindex is 0. */
 int nl_link_get(struct nl *nl, uint32_t ifindex, const char *name, struct nl_link *link);
-/* Sets MTU, queue length and address (NULL: as it is) of a link without ARP and multicast, and takes it up. */
+/*
+ * Sets MTU, queue length and address (NULL: as it is) of a link without ARP and multicast, and
+ * takes it up.
+ */
 int nl_link_set(struct nl *nl, uint32_t ifindex, uint32_t mtu, uint32_t queue, const uint8_t *mac);
 /* No automatic IPv6 addresses. */
 int nl_link_no_addresses(struct nl *nl, uint32_t ifindex);
@@ -59,7 +62,7 @@ int nl_filter_classic(struct nl *nl, uint32_t ifindex, enum pkt_dir dir,
 int nl_filter_del(struct nl *nl, uint32_t ifindex, enum pkt_dir dir);
 
 struct nl_foreign {
-	size_t n;            /* filters of other people */
+	size_t n;	     /* filters of other people */
 	uint32_t first_pref; /* the lowest of their preferences; 0 = none */
 };
 
@@ -67,17 +70,17 @@ struct nl_foreign {
 int nl_filter_foreign(struct nl *nl, uint32_t ifindex, enum pkt_dir dir, struct nl_foreign *found);
 
 /* Where the private routes stand. */
-#define NL_TABLE 0x5350
+#define NL_TABLE	 0x5350
 #define NL_RULE_PRIORITY 5350
 
 /* What is known of a route to one host. */
 struct nl_route {
 	uint32_t ifindex;
-	uint8_t type;             /* RTN_* */
-	uint8_t via[20];          /* RTA_VIA: a family in host order, then its address */
-	uint8_t via_len;          /* 0 = none */
+	uint8_t type;		  /* RTN_* */
+	uint8_t via[20];	  /* RTA_VIA: a family in host order, then its address */
+	uint8_t via_len;	  /* 0 = none */
 	struct addr gateway, src; /* AF_UNSPEC = none */
-	uint8_t metrics[256];     /* RTA_METRICS as it came, without the MTU */
+	uint8_t metrics[256];	  /* RTA_METRICS as it came, without the MTU */
 	size_t metrics_len;
 	uint32_t mtu; /* 0 = the interface's */
 };

@@ -15,7 +15,10 @@
 
 /* A request in buf that asks to be acknowledged. */
 struct nlmsghdr *nl_begin(struct nl *nl, void *buf, uint16_t type, uint16_t flags);
-/* Sends it and hands what comes to cb (NULL: nothing but the acknowledgement is expected). 0 or -errno. */
+/*
+ * Sends it and hands what comes to cb (NULL: nothing but the acknowledgement is expected). 0 or
+ * -errno.
+ */
 int nl_talk(struct nl *nl, const struct nlmsghdr *h, mnl_cb_t cb, void *arg);
 
 #endif

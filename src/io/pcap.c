@@ -23,10 +23,10 @@
 #include "io/frame.h"
 #include "io/say.h"
 
-#define MAGIC_US 0xa1b2c3d4
-#define MAGIC_NS 0xa1b23c4d
+#define MAGIC_US      0xa1b2c3d4
+#define MAGIC_NS      0xa1b23c4d
 #define LINK_ETHERNET 1
-#define FILE_HEADER 24
+#define FILE_HEADER   24
 #define RECORD_HEADER 16
 
 struct pcap {
@@ -35,8 +35,8 @@ struct pcap {
 	bool swapped;
 	uint32_t magic, time[2];
 	struct frame_pool pool;
-	struct pkt *next; /* read ahead, of the other direction; the pool's last */
-	struct io_select sel[IO_SELECT_MAX];
+	struct pkt *next;      /* read ahead, of the other direction; the pool's last */
+	struct io_select *sel; /* malloc'd: here every one counts, however many there are */
 	size_t n_sel;
 	int end; /* 0, or what rx() answers once all is read */
 };
@@ -62,7 +62,8 @@ static int read_header(struct pcap *f)
 	if (fread(h, 1, sizeof(h), f->in) != sizeof(h))
 		return -EINVAL;
 	f->magic = number(f, h);
-	f->swapped = f->magic == __builtin_bswap32(MAGIC_US) || f->magic == __builtin_bswap32(MAGIC_NS);
+	f->swapped =
+		f->magic == __builtin_bswap32(MAGIC_US) || f->magic == __builtin_bswap32(MAGIC_NS);
 	f->magic = number(f, h);
 	if ((f->magic != MAGIC_US && f->magic != MAGIC_NS) || number(f, h + 20) != LINK_ETHERNET)
 		return -EINVAL;
@@ -111,6 +112,7 @@ static int open_out(struct pcap *f, const char *path, const struct say *log)
 static void pcap_free(struct pcap *f)
 {
 	frame_pool_close(&f->pool);
+	free(f->sel);
 	if (f->in)
 		fclose(f->in);
 	if (f->out)
@@ -139,11 +141,14 @@ static int pcap_open(struct io *io, const struct io_config *cfg)
 static int pcap_steer(struct io *io, const struct io_select *sel, size_t n)
 {
 	struct pcap *f = pcap_of(io);
+	struct io_select *copy = reallocarray(NULL, n ? n : 1, sizeof(*sel));
 
-	if (n > IO_SELECT_MAX)
-		return -E2BIG;
+	if (!copy)
+		return -ENOMEM;
 	if (n)
-		memcpy(f->sel, sel, n * sizeof(*sel));
+		memcpy(copy, sel, n * sizeof(*sel));
+	free(f->sel);
+	f->sel = copy;
 	f->n_sel = n;
 	return 0;
 }
@@ -173,7 +178,10 @@ static enum pkt_dir direction(const struct pcap *f, const struct pkt *p)
 	return PKT_IN;
 }
 
-/* 1 = one packet, 0 = one that is not for us, else the end: -ENODATA, or -EINVAL where the file is torn. */
+/*
+ * 1 = one packet, 0 = one that is not for us, else the end: -ENODATA, or -EINVAL where the file is
+ * torn.
+ */
 static int read_one(struct pcap *f, struct pkt *p)
 {
 	uint8_t h[RECORD_HEADER];
@@ -257,8 +265,8 @@ static bool write_one(struct pcap *f, const struct pkt *p, enum io_to to)
 	wr_u32(&w, f->time[1]);
 	wr_u32(&w, (uint32_t)(len + p->len));
 	wr_u32(&w, (uint32_t)(len + p->len));
-	return fwrite(h, 1, sizeof(h), f->out) == sizeof(h) && fwrite(link, 1, len, f->out) == len &&
-	       fwrite(p->data, 1, p->len, f->out) == p->len;
+	return fwrite(h, 1, sizeof(h), f->out) == sizeof(h) &&
+	       fwrite(link, 1, len, f->out) == len && fwrite(p->data, 1, p->len, f->out) == p->len;
 }
 
 static int pcap_tx(struct io *io, enum io_to to, const struct burst *b)
@@ -288,7 +296,13 @@ static void pcap_close(struct io *io, bool leave_closed)
 }
 
 const struct io_driver io_driver_pcap = {
-	.ops = { .name = "pcap", .open = pcap_open, .steer = pcap_steer, .set_mtu = pcap_set_mtu,
-		 .rx = pcap_rx, .tx = pcap_tx, .fd = pcap_fd, .close = pcap_close },
+	.ops = { .name = "pcap",
+		 .open = pcap_open,
+		 .steer = pcap_steer,
+		 .set_mtu = pcap_set_mtu,
+		 .rx = pcap_rx,
+		 .tx = pcap_tx,
+		 .fd = pcap_fd,
+		 .close = pcap_close },
 	.size = sizeof(struct pcap),
 };

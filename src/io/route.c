@@ -38,7 +38,8 @@ static void take_metrics(struct nl_route *r, const struct nlattr *nest)
 {
 	struct nlattr *a;
 
-	mnl_attr_for_each_nested(a, nest) {
+	mnl_attr_for_each_nested(a, nest)
+	{
 		size_t room = MNL_ALIGN((size_t)a->nla_len);
 
 		if (mnl_attr_get_type(a) == RTAX_MTU && mnl_attr_get_payload_len(a) == 4) {
@@ -58,7 +59,8 @@ static int on_route(const struct nlmsghdr *h, void *arg)
 	struct nlattr *a;
 
 	r->type = m->rtm_type;
-	mnl_attr_for_each(a, h, sizeof(*m)) {
+	mnl_attr_for_each(a, h, sizeof(*m))
+	{
 		switch (mnl_attr_get_type(a)) {
 		case RTA_OIF:
 			if (mnl_attr_get_payload_len(a) == 4)
@@ -109,7 +111,8 @@ static void put_metrics(struct nlmsghdr *h, const struct nl_route *r)
 int nl_route_add(struct nl *nl, const struct addr *dst, const struct nl_route *r)
 {
 	char buf[NL_SMALL];
-	struct nlmsghdr *h = route_request(nl, buf, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, dst);
+	struct nlmsghdr *h =
+		route_request(nl, buf, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, dst);
 	struct rtmsg *m = mnl_nlmsg_get_payload(h);
 	bool next_hop = r->gateway.family || r->via_len;
 
@@ -184,7 +187,8 @@ static int on_listed(const struct nlmsghdr *h, void *arg)
 	struct addr dst = { 0 };
 	struct nlattr *a;
 
-	mnl_attr_for_each(a, h, sizeof(*m)) {
+	mnl_attr_for_each(a, h, sizeof(*m))
+	{
 		if (mnl_attr_get_type(a) == RTA_TABLE && mnl_attr_get_payload_len(a) == 4)
 			table = mnl_attr_get_u32(a);
 		if (mnl_attr_get_type(a) == RTA_OIF && mnl_attr_get_payload_len(a) == 4)

@@ -1,18 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Devices, qdisc and the undo journal. Its lines, in the order in which they come:
- *
- *     interface 5 eth0     whose journal this is
- *     tap spo5             the devices; what hangs on them goes with them
- *     tap spi5
- *     clsact 5             there was none before
- *     filter 5 out         ours, at a preference of ours, on whoever's clsact
- *     filter 5 in
- *     private 5 4          routes of the private table and the rule, by address family
- *
- * A daemon that was killed leaves all of it in force: the filters go on steering
- * into TAPs that nobody reads, and nothing passes. The next one finds the journal,
- * takes the TAPs over and owes the same undoing.
+ * Devices and the qdisc, each written into the journal before it is made (undo.c has
+ * the lines). A daemon that was killed leaves all of it in force: the filters go on
+ * steering into TAPs that nobody reads, and nothing passes. The next one finds the
+ * journal, takes the TAPs over and owes the same undoing.
  */
 #include "io/setup.h"
 
@@ -53,7 +44,8 @@ static int sysctl_get(const char *family, const char *name, const char *key)
 }
 
 /* A host without IPv6 has no such file; where /proc/sys is read-only we go on, and say so. */
-static void sysctl_set(struct setup *s, const char *family, const char *name, const char *key, int value)
+static void sysctl_set(struct setup *s, const char *family, const char *name, const char *key,
+		       int value)
 {
 	int old = sysctl_get(family, name, key), fd;
 	char text[16];
@@ -88,16 +80,20 @@ static void loosen_reverse_path(struct setup *s)
 	sysctl_set(s, "ipv4", s->in.name, "rp_filter", 2);
 	err = nl_address_add(&s->nl, s->in.ifindex, dummy);
 	if (err && err != -EEXIST)
-		say(&s->say, "net.ipv4.conf.all.rp_filter will drop what we deliver on %s: set it to 0 (%s)",
+		say(&s->say,
+		    "net.ipv4.conf.all.rp_filter will drop what we deliver on %s: set it to 0 (%s)",
 		    s->in.name, strerror(-err));
 }
 
 /* Where packets are delivered on spi itself, it has to receive as the protected interface does. */
 static void receive_alike(struct setup *s)
 {
-	static const struct { const char *family, *key; } same[] = {
-		{ "ipv4", "forwarding" },   { "ipv4", "accept_local" }, { "ipv4", "route_localnet" },
-		{ "ipv6", "disable_ipv6" }, { "ipv6", "forwarding" },
+	static const struct {
+		const char *family, *key;
+	} same[] = {
+		{ "ipv4", "forwarding" },     { "ipv4", "accept_local" },
+		{ "ipv4", "route_localnet" }, { "ipv6", "disable_ipv6" },
+		{ "ipv6", "forwarding" },
 	};
 
 	for (size_t i = 0; i < sizeof(same) / sizeof(same[0]); i++) {
@@ -120,7 +116,8 @@ static void say_interfaces(const struct setup *s, const char *wanted)
 	char names[256] = "";
 	size_t len = 0;
 
-	for (struct if_nameindex *i = all; i && i->if_index && len < sizeof(names) - IFNAMSIZ - 1; i++)
+	for (struct if_nameindex *i = all; i && i->if_index && len < sizeof(names) - IFNAMSIZ - 1;
+	     i++)
 		len += (size_t)snprintf(names + len, sizeof(names) - len, " %s", i->if_name);
 	if (all)
 		if_freenameindex(all);
@@ -136,11 +133,13 @@ static int find_interface(struct setup *s, const char *name)
 	} else if (err) {
 		say(&s->say, "cannot look up interface %s: %s", name, strerror(-err));
 	} else if (s->link.flags & IFF_LOOPBACK) {
-		say(&s->say, "%s is the loopback interface: traffic on it never leaves the host and is not protected",
+		say(&s->say,
+		    "%s is the loopback interface: what never leaves the host is not protected",
 		    name);
 		err = -EINVAL;
 	} else if (s->link.type != ARPHRD_ETHER) {
-		say(&s->say, "%s is not an Ethernet interface (link type %u): the tc driver cannot protect it",
+		say(&s->say,
+		    "%s is not an Ethernet interface (link type %u): no driver for it",
 		    name, s->link.type);
 		err = -EINVAL;
 	}
@@ -152,11 +151,11 @@ static int find_interface(struct setup *s, const char *name)
 static int say_tun(const struct setup *s, int err)
 {
 	if (err == -ENOENT || err == -ENODEV || err == -ENXIO)
-		say(&s->say, "there is no TUN device: load the tun module (modprobe tun); in a container add --device "
-			     TUN_DEVICE);
+		say(&s->say, "there is no TUN device: load the tun module (modprobe tun); in a "
+			     "container add --device " TUN_DEVICE);
 	else if (err == -EACCES)
 		say(&s->say, TUN_DEVICE " may not be opened: chmod 0666 " TUN_DEVICE
-			     " as root, which is udev's default");
+					" as root, which is udev's default");
 	else
 		say(&s->say, "cannot open " TUN_DEVICE ": %s", strerror(-err));
 	return err;
@@ -167,10 +166,12 @@ static int say_tap(const struct setup *s, const struct tap *t, int err)
 	if (err == -EBUSY)
 		say(&s->say, "another sallyportd holds %s", s->link.name);
 	else if (err == -EPERM)
-		say(&s->say, "making a TAP device needs CAP_NET_ADMIN: run as root, or in a network namespace of your own"
+		say(&s->say, "making a TAP device needs CAP_NET_ADMIN: run as root, or in a "
+			     "network namespace of your own"
 			     " (unshare -U --map-current-user --keep-caps -n)");
 	else if (err == -EINVAL)
-		say(&s->say, "%s exists and is not a TAP device: remove it (ip link del %s)", t->name, t->name);
+		say(&s->say, "%s exists and is not a TAP device: remove it (ip link del %s)",
+		    t->name, t->name);
 	else
 		say(&s->say, "cannot make TAP device %s: %s", t->name, strerror(-err));
 	return err;
@@ -208,7 +209,8 @@ static int tap_open(struct setup *s, struct tap *t, const char *prefix)
 		err = journal_add(&s->journal, line);
 	if (!err)
 		err = nl_link_get(&s->nl, 0, t->name, &link);
-	t->ifindex = link.ifindex;
+	if (!err)
+		t->ifindex = link.ifindex;
 	return err;
 }
 
@@ -233,7 +235,8 @@ static int say_clsact(const struct setup *s, int err)
 	if (err == -ENOENT || err == -EOPNOTSUPP)
 		say(&s->say, "the kernel has no clsact qdisc: load it (modprobe sch_ingress)");
 	else
-		say(&s->say, "cannot add a clsact qdisc to %s: %s %s", s->link.name, strerror(-err), s->nl.why);
+		say(&s->say, "cannot add a clsact qdisc to %s: %s %s", s->link.name, strerror(-err),
+		    s->nl.why);
 	return err;
 }
 
@@ -245,8 +248,10 @@ static int clsact_open(struct setup *s)
 	if (!err && strcmp(kind, "clsact") == 0)
 		return 0;
 	if (!err && kind[0]) {
-		say(&s->say, "%s has a qdisc of kind %s, which has no place for filters of what leaves: "
-			     "replace it by clsact", s->link.name, kind);
+		say(&s->say,
+		    "%s has a qdisc of kind %s, which has no place for filters of what leaves: "
+		    "replace it by clsact",
+		    s->link.name, kind);
 		return -EEXIST;
 	}
 	snprintf(line, sizeof(line), "clsact %u", s->link.ifindex);
@@ -263,105 +268,14 @@ static void warn_of_foreign(struct setup *s)
 	for (int dir = PKT_OUT; dir <= PKT_IN; dir++) {
 		struct nl_foreign f = { 0 };
 
-		if (nl_filter_foreign(&s->nl, s->link.ifindex, dir, &f) == 0 && f.n && f.first_pref < NL_FILTER_PREF)
-			say(&s->say, "%s has a filter of preference %u, before ours (%u), for packets that %s: "
-				     "what it lets pass is not protected", s->link.name, f.first_pref, NL_FILTER_PREF,
+		if (nl_filter_foreign(&s->nl, s->link.ifindex, dir, &f) == 0 && f.n &&
+		    f.first_pref < NL_FILTER_PREF)
+			say(&s->say,
+			    "%s has a filter of preference %u, before ours (%u), for packets that %s: "
+			    "what it lets pass is not protected",
+			    s->link.name, f.first_pref, NL_FILTER_PREF,
 			    dir == PKT_OUT ? "leave" : "arrive");
 	}
-}
-
-/* Undoing */
-
-static bool absent(int err)
-{
-	return err == 0 || err == -ENOENT || err == -ENODEV || err == -ESRCH || err == -EINVAL || err == -ENXIO;
-}
-
-/* Looked for first: without CAP_NET_ADMIN the kernel refuses to remove even what is not there. */
-static int undo_tap(struct setup *s, const char *arg)
-{
-	struct nl_link link;
-	int err = nl_link_get(&s->nl, 0, arg, &link);
-
-	if (err || (strncmp(arg, "spo", 3) != 0 && strncmp(arg, "spi", 3) != 0))
-		return err;
-	return nl_link_del(&s->nl, arg);
-}
-
-static int undo_filter(struct setup *s, const char *arg)
-{
-	enum pkt_dir dir = strstr(arg, "out") ? PKT_OUT : PKT_IN;
-
-	return nl_filter_del(&s->nl, (uint32_t)strtoul(arg, NULL, 10), dir);
-}
-
-/* Filters that others have put on our qdisc since would go with it. */
-static int undo_clsact(struct setup *s, const char *arg)
-{
-	uint32_t ifindex = (uint32_t)strtoul(arg, NULL, 10);
-	struct nl_foreign f = { 0 };
-	char kind[IFNAMSIZ];
-	int err = nl_clsact_kind(&s->nl, ifindex, kind);
-
-	if (err || strcmp(kind, "clsact") != 0)
-		return err;
-	nl_filter_foreign(&s->nl, ifindex, PKT_OUT, &f);
-	nl_filter_foreign(&s->nl, ifindex, PKT_IN, &f);
-	if (!f.n)
-		return nl_clsact_del(&s->nl, ifindex);
-	say(&s->say, "leaving the clsact qdisc of %s: others have filters on it", s->link.name);
-	return 0;
-}
-
-static int undo_private(struct setup *s, const char *arg)
-{
-	char *end;
-	uint32_t ifindex = (uint32_t)strtoul(arg, &end, 10);
-
-	return mtu_undo(s, strtoul(end, NULL, 10) == 6 ? AF_INET6 : AF_INET, ifindex);
-}
-
-static int undo_nothing(struct setup *s, const char *arg)
-{
-	(void)s;
-	(void)arg;
-	return 0;
-}
-
-static const struct {
-	const char *verb;
-	int (*undo)(struct setup *s, const char *arg);
-} undoers[] = {
-	{ "interface ", undo_nothing }, { "tap ", undo_tap },         { "clsact ", undo_clsact },
-	{ "filter ", undo_filter },     { "private ", undo_private },
-};
-
-static int undo_line(struct setup *s, const char *line)
-{
-	for (size_t i = 0; i < sizeof(undoers) / sizeof(undoers[0]); i++) {
-		size_t len = strlen(undoers[i].verb);
-
-		if (strncmp(line, undoers[i].verb, len) == 0)
-			return undoers[i].undo(s, line + len);
-	}
-	say(&s->say, "the journal %s has a line that is not ours: %s", s->journal.path, line);
-	return 0;
-}
-
-/* True when all is undone; else the journal has to stay. */
-static bool undo_all(struct setup *s)
-{
-	bool done = true;
-
-	for (size_t i = s->journal.n; i-- > 0;) {
-		int err = undo_line(s, s->journal.lines[i]);
-
-		if (absent(err))
-			continue;
-		say(&s->say, "cannot undo \"%s\": %s %s", s->journal.lines[i], strerror(-err), s->nl.why);
-		done = false;
-	}
-	return done;
 }
 
 /* Opening */
@@ -369,7 +283,7 @@ static bool undo_all(struct setup *s)
 static int open_journal(struct setup *s, const char *path)
 {
 	char line[JOURNAL_LINE_MAX];
-	int err = journal_open(&s->journal, path);
+	int err = journal_open(&s->journal, path), id;
 
 	if (err == -EBUSY)
 		say(&s->say, "another sallyportd holds %s", s->link.name);
@@ -379,10 +293,13 @@ static int open_journal(struct setup *s, const char *path)
 		say(&s->say, "cannot open the journal %s: %s", path, strerror(-err));
 	if (err)
 		return err;
-	snprintf(line, sizeof(line), "interface %u %s", s->link.ifindex, s->link.name);
+	/* An interface is known by its index: a new name is no new interface. */
+	id = snprintf(line, sizeof(line), "interface %u ", s->link.ifindex);
+	snprintf(line + id, sizeof(line) - (size_t)id, "%s", s->link.name);
 	s->recovered = s->journal.n > 1;
-	if (s->journal.n && strcmp(s->journal.lines[0], line) != 0) {
-		say(&s->say, "an earlier daemon's journal is of \"%s\", now \"%s\": undoing what is left of it",
+	if (s->journal.n && strncmp(s->journal.lines[0], line, (size_t)id) != 0) {
+		say(&s->say,
+		    "an earlier daemon's journal is of \"%s\", now \"%s\": undoing what it left",
 		    s->journal.lines[0], line);
 		undo_all(s);
 		s->recovered = false;
@@ -436,7 +353,7 @@ static int open_devices(struct setup *s, enum steer_by by)
 	return err;
 }
 
-/* Nobody shall guess it: who can set it passes our filter of what arrives. 0 is what all packets have. */
+/* Nobody shall guess it: it passes our filter of what arrives. 0 is what all packets have. */
 static int choose_mark(uint32_t *mark)
 {
 	do {
@@ -470,7 +387,8 @@ int setup_open(struct setup *s, const struct io_config *cfg, enum steer_by by)
 	}
 	warn_of_foreign(s);
 	if (s->recovered)
-		say(&s->say, "an earlier daemon of %s was not stopped cleanly: what it steered stays shut until we steer",
+		say(&s->say,
+		    "an earlier daemon of %s was not stopped cleanly: its traffic stays shut for now",
 		    s->link.name);
 	return 0;
 }

@@ -17,7 +17,7 @@
 #include "io/say.h"
 
 /* As long as a TAP may have: it is never the one that says "too big". */
-#define TAP_MTU 65521
+#define TAP_MTU	  65521
 /* A shorter queue loses what one burst of a fast sender brings. */
 #define TAP_QUEUE 10000
 
@@ -43,13 +43,16 @@ struct setup {
 	struct nl_link link; /* the protected interface */
 	struct tap out, in;
 	enum steer_by by; /* never STEER_BY_ANY once open */
-	uint32_t mark;    /* of packets that go round from spi to the protected interface */
+	uint32_t mark;	  /* of packets that go round from spi to the protected interface */
 	bool recovered;
 };
 
 /* 0, or -errno after having said why; then nothing of ours is left that was not there before. */
 int setup_open(struct setup *s, const struct io_config *cfg, enum steer_by by);
 void setup_close(struct setup *s, bool leave_closed);
+
+/* undo.c: true when all is undone; else the journal has to stay. */
+bool undo_all(struct setup *s);
 
 /* hook.c: chooses the variant and prepares spi to deliver by it. */
 int hook_open(struct setup *s, enum steer_by by);

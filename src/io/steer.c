@@ -37,39 +37,41 @@
 
 #include "base/wire.h"
 
-#define IP4_LEN 20
+#define IP4_LEN	  20
 #define IP4_PROTO 9
-#define IP4_SRC 12
-#define IP6_LEN 40
-#define IP6_NEXT 6
-#define IP6_SRC 8
+#define IP4_SRC	  12
+#define IP6_LEN	  40
+#define IP6_NEXT  6
+#define IP6_SRC	  8
 
 /* Header numbers that an inbound packet is taken for. */
 static const uint8_t protected[] = { IPPROTO_ESP, IPPROTO_AH, IPPROTO_COMP };
 /* IPv6 extension headers: hop-by-hop, routing, fragment, destination, mobility, HIP, shim6. */
 static const uint8_t extension[] = { 0, 43, 44, 60, 135, 139, 140 };
 /* Either, at the second place. */
-static const uint8_t hiding[] = { IPPROTO_ESP, IPPROTO_AH, IPPROTO_COMP, 0, 43, 44, 60, 135, 139, 140 };
+static const uint8_t hiding[] = { IPPROTO_ESP, IPPROTO_AH, IPPROTO_COMP, 0, 43, 44, 60, 135, 139,
+				  140 };
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 /* A list of instructions whose jumps need no patching. */
-#define EMIT(f, ...) emit_list(f, (const struct sock_filter[]){ __VA_ARGS__ }, \
-			       COUNT(((const struct sock_filter[]){ __VA_ARGS__ })))
+#define EMIT(f, ...)                                                                               \
+	emit_list(f, (const struct sock_filter[]){ __VA_ARGS__ },                                  \
+		  COUNT(((const struct sock_filter[]){ __VA_ARGS__ })))
 
-#define LEN() BPF_STMT(BPF_LD | BPF_W | BPF_LEN, 0)
-#define MINUS_X() BPF_STMT(BPF_ALU | BPF_SUB | BPF_X, 0)
-#define X_IS(k) BPF_STMT(BPF_LDX | BPF_W | BPF_IMM, k)
-#define HALF(k) BPF_STMT(BPF_LD | BPF_H | BPF_ABS, k)
-#define BYTE_X(k) BPF_STMT(BPF_LD | BPF_B | BPF_IND, k)
-#define WORD_X(k) BPF_STMT(BPF_LD | BPF_W | BPF_IND, k)
-#define AND(k) BPF_STMT(BPF_ALU | BPF_AND | BPF_K, k)
-#define GOTO(k) BPF_STMT(BPF_JMP | BPF_JA, k)
+#define LEN()		 BPF_STMT(BPF_LD | BPF_W | BPF_LEN, 0)
+#define MINUS_X()	 BPF_STMT(BPF_ALU | BPF_SUB | BPF_X, 0)
+#define X_IS(k)		 BPF_STMT(BPF_LDX | BPF_W | BPF_IMM, k)
+#define HALF(k)		 BPF_STMT(BPF_LD | BPF_H | BPF_ABS, k)
+#define BYTE_X(k)	 BPF_STMT(BPF_LD | BPF_B | BPF_IND, k)
+#define WORD_X(k)	 BPF_STMT(BPF_LD | BPF_W | BPF_IND, k)
+#define AND(k)		 BPF_STMT(BPF_ALU | BPF_AND | BPF_K, k)
+#define GOTO(k)		 BPF_STMT(BPF_JMP | BPF_JA, k)
 #define IF_EQ(k, jt, jf) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, k, jt, jf)
 #define IF_GE(k, jt, jf) BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, k, jt, jf)
 #define IF_GT(k, jt, jf) BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, k, jt, jf)
-#define TAKE() BPF_STMT(BPF_RET | BPF_K, STEER_TAKE)
-#define PASS() BPF_STMT(BPF_RET | BPF_K, STEER_PASS)
+#define TAKE()		 BPF_STMT(BPF_RET | BPF_K, STEER_TAKE)
+#define PASS()		 BPF_STMT(BPF_RET | BPF_K, STEER_PASS)
 
 static void emit_list(struct steer_filter *f, const struct sock_filter *ops, size_t n)
 {
@@ -193,7 +195,8 @@ static void emit_selects(struct steer_filter *f, int family, enum pkt_dir dir,
 	EMIT(f, PASS());
 }
 
-static void emit_ip4(struct steer_filter *f, enum pkt_dir dir, const struct io_select *sel, size_t n)
+static void emit_ip4(struct steer_filter *f, enum pkt_dir dir, const struct io_select *sel,
+		     size_t n)
 {
 	emit_need(f, IP4_LEN);
 	if (dir == PKT_IN) {
@@ -203,7 +206,8 @@ static void emit_ip4(struct steer_filter *f, enum pkt_dir dir, const struct io_s
 	emit_selects(f, AF_INET, dir, sel, n);
 }
 
-static void emit_ip6(struct steer_filter *f, enum pkt_dir dir, const struct io_select *sel, size_t n)
+static void emit_ip6(struct steer_filter *f, enum pkt_dir dir, const struct io_select *sel,
+		     size_t n)
 {
 	emit_need(f, IP6_LEN);
 	emit_discovery(f);
@@ -233,11 +237,13 @@ void steer_filter(struct steer_filter *f, enum pkt_dir dir, const struct io_sele
  */
 enum { A = BPF_REG_0, X = BPF_REG_7, CTX = BPF_REG_6 };
 
-static void code(struct steer_code *c, uint8_t op, uint8_t dst, uint8_t src, int16_t off, uint32_t imm)
+static void code(struct steer_code *c, uint8_t op, uint8_t dst, uint8_t src, int16_t off,
+		 uint32_t imm)
 {
 	assert(c->n < STEER_CODE_MAX);
-	c->ops[c->n++] = (struct bpf_insn){ .code = op, .dst_reg = dst, .src_reg = src, .off = off,
-					    .imm = (int32_t)imm };
+	c->ops[c->n++] = (struct bpf_insn){
+		.code = op, .dst_reg = dst, .src_reg = src, .off = off, .imm = (int32_t)imm
+	};
 }
 
 static void code_set(struct steer_code *c, uint8_t reg, uint32_t imm)
@@ -289,8 +295,9 @@ static size_t code_size(const struct sock_filter *op)
 	}
 }
 
-/* One instruction of the kinds that steer_filter() writes; at[] are the new places of the old ones. */
-static void code_one(struct steer_code *c, const struct sock_filter *op, const size_t *at, uint32_t to)
+/* One instruction of the kinds steer_filter() writes; at[] has the new places of the old ones. */
+static void code_one(struct steer_code *c, const struct sock_filter *op, const size_t *at,
+		     uint32_t to)
 {
 	int16_t here = (int16_t)at[0];
 
@@ -316,11 +323,13 @@ static void code_one(struct steer_code *c, const struct sock_filter *op, const s
 		break;
 	default:
 		if (BPF_CLASS(op->code) == BPF_LD) { /* LD_ABS, LD_IND: the same numbers in both */
-			code(c, (uint8_t)op->code, 0, BPF_MODE(op->code) == BPF_IND ? X : 0, 0, op->k);
+			code(c, (uint8_t)op->code, 0, BPF_MODE(op->code) == BPF_IND ? X : 0, 0,
+			     op->k);
 			break;
 		}
 		assert(BPF_CLASS(op->code) == BPF_JMP);
-		code(c, BPF_JMP32 | BPF_OP(op->code) | BPF_K, A, 0, (int16_t)(at[1 + op->jt] - at[0] - 1), op->k);
+		code(c, BPF_JMP32 | BPF_OP(op->code) | BPF_K, A, 0,
+		     (int16_t)(at[1 + op->jt] - at[0] - 1), op->k);
 		code(c, BPF_JMP | BPF_JA, 0, 0, (int16_t)(at[1 + op->jf] - at[1]), 0);
 	}
 	assert(c->n == (size_t)here + code_size(op));

@@ -23,7 +23,7 @@
 /* IO_SELECT_MAX pairs of IPv6 addresses are 25 instructions each; the rest is fixed. */
 #define STEER_FILTER_MAX (160 + 25 * IO_SELECT_MAX)
 /* No classic instruction becomes more than four. */
-#define STEER_CODE_MAX (16 + 4 * STEER_FILTER_MAX)
+#define STEER_CODE_MAX	 (16 + 4 * STEER_FILTER_MAX)
 
 /* Runs over a frame from its Ethernet header on. */
 struct steer_filter {
@@ -49,7 +49,8 @@ void steer_filter(struct steer_filter *f, enum pkt_dir dir, const struct io_sele
  * The same decision in eBPF, redirecting what is taken to the interface `to`. With
  * mark != 0, a packet that has this mark passes and loses it.
  */
-void steer_translate(struct steer_code *c, const struct steer_filter *f, uint32_t to, uint32_t mark);
+void steer_translate(struct steer_code *c, const struct steer_filter *f, uint32_t to,
+		     uint32_t mark);
 
 /* Everything gets the mark and arrives once more, on the interface `to`. */
 void steer_deliver(struct steer_code *c, uint32_t to, uint32_t mark);

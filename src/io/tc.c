@@ -31,7 +31,7 @@
 #include "io/setup.h"
 
 /* A full send queue is waited for this often, a millisecond each, before packets are dropped. */
-#define TX_TRIES 3
+#define TX_TRIES  3
 /* Asked for; what a user namespace's limit leaves of it will do. */
 #define TX_BUFFER (4 << 20)
 
@@ -68,18 +68,21 @@ static int wire_bind(int fd, uint32_t ifindex)
 static int wire_open(struct tc *tc, const struct io_config *cfg)
 {
 	struct say log = say_to(cfg);
+	int err;
 
 	tc->wire = socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (tc->wire >= 0)
 		return 0;
-	if (errno == EPERM)
-		say(&log, "sending packets needs CAP_NET_RAW: run as root, or in a network namespace of your own "
+	err = errno;
+	if (err == EPERM)
+		say(&log, "sending packets needs CAP_NET_RAW: run as root, or in a network "
+			  "namespace of your own "
 			  "(unshare -U --map-current-user --keep-caps -n)");
-	else if (errno == EAFNOSUPPORT)
+	else if (err == EAFNOSUPPORT)
 		say(&log, "the kernel has no packet sockets: load them (modprobe af_packet)");
 	else
-		say(&log, "cannot open a packet socket: %s", strerror(errno));
-	return -errno;
+		say(&log, "cannot open a packet socket: %s", strerror(err));
+	return -err;
 }
 
 static void tc_free(struct tc *tc)
@@ -190,7 +193,8 @@ static void look_at_interface(struct tc *tc)
 		tc->io.mtu = (uint32_t)r.ifr_mtu;
 	} else if (!tc->gone) {
 		tc->gone = true;
-		say(&tc->setup.say, "interface %s is gone: nothing more to protect there", tc->setup.link.name);
+		say(&tc->setup.say, "interface %s is gone: nothing more to protect there",
+		    tc->setup.link.name);
 	}
 }
 
@@ -219,7 +223,9 @@ static int tc_rx(struct io *io, enum pkt_dir dir, struct burst *b)
 			return -errno;
 		if (len < 0)
 			break;
-		/* Before the first steer() there is no policy to judge what was left in the queue. */
+		/*
+		 * Before the first steer() there is no policy to judge what was left in the queue.
+		 */
 		if (!tc->shut && frame_split(p, (size_t)len))
 			b->pkts[b->n++] = p;
 		else
@@ -250,7 +256,8 @@ static void gather(struct out *o, const struct tc *tc, enum io_to to, const stru
 			continue;
 		o->iov[o->n][0] = (struct iovec){ o->link[o->n], len };
 		o->iov[o->n][1] = (struct iovec){ p->data, p->len };
-		o->msgs[o->n] = (struct mmsghdr){ .msg_hdr = { .msg_iov = o->iov[o->n], .msg_iovlen = 2 } };
+		o->msgs[o->n] =
+			(struct mmsghdr){ .msg_hdr = { .msg_iov = o->iov[o->n], .msg_iovlen = 2 } };
 		o->n++;
 	}
 }
@@ -270,7 +277,8 @@ static bool worth_waiting(int err)
 	return err == ENOBUFS || err == EAGAIN || err == EINTR;
 }
 
-static unsigned send_all(int fd, struct out *o, int (*send_some)(int fd, struct out *o, unsigned from))
+static unsigned send_all(int fd, struct out *o,
+			 int (*send_some)(int fd, struct out *o, unsigned from))
 {
 	unsigned done = 0, sent = 0, tries = 0;
 
@@ -309,11 +317,17 @@ static int tc_tx(struct io *io, enum io_to to, const struct burst *b)
 	return (int)sent;
 }
 
-#define TC(opener, text)                                                                          \
-	{                                                                                         \
-		.ops = { .name = text, .open = opener, .steer = tc_steer, .set_mtu = tc_set_mtu,  \
-			 .rx = tc_rx, .tx = tc_tx, .fd = tc_fd, .close = tc_close },              \
-		.size = sizeof(struct tc),                                                        \
+#define TC(opener, text)                                                                           \
+	{                                                                                          \
+		.ops = { .name = text,                                                             \
+			 .open = opener,                                                           \
+			 .steer = tc_steer,                                                        \
+			 .set_mtu = tc_set_mtu,                                                    \
+			 .rx = tc_rx,                                                              \
+			 .tx = tc_tx,                                                              \
+			 .fd = tc_fd,                                                              \
+			 .close = tc_close },                                                      \
+		.size = sizeof(struct tc),                                                         \
 	}
 
 const struct io_driver io_driver_tc = TC(tc_open, "tc");

@@ -12,6 +12,7 @@
  *     mtu [ADDRESS BYTES]...
  *     stats              rx_packets tx_packets rx_dropped tx_dropped
  *     info               recovered and MTU
+ *     hold               from now on drops what leaves
  *     close | leave      ends, undoing or leaving shut
  */
 #include <arpa/inet.h>
@@ -90,6 +91,8 @@ static void answer(int err)
 		printf("ok\n");
 }
 
+static bool hold;
+
 /* False: that was the last. */
 static bool command(struct io *io, char *line)
 {
@@ -104,10 +107,14 @@ static bool command(struct io *io, char *line)
 	} else if (n && strcmp(word[0], "mtu") == 0) {
 		answer(set_mtu(io, word + 1, n - 1));
 	} else if (n && strcmp(word[0], "stats") == 0) {
-		printf("ok %llu %llu %llu %llu\n", (unsigned long long)s->rx_packets, (unsigned long long)s->tx_packets,
-		       (unsigned long long)s->rx_dropped, (unsigned long long)s->tx_dropped);
+		printf("ok %llu %llu %llu %llu\n", (unsigned long long)s->rx_packets,
+		       (unsigned long long)s->tx_packets, (unsigned long long)s->rx_dropped,
+		       (unsigned long long)s->tx_dropped);
 	} else if (n && strcmp(word[0], "info") == 0) {
 		printf("ok %d %u\n", io->recovered, io->mtu);
+	} else if (n && strcmp(word[0], "hold") == 0) {
+		hold = true;
+		answer(0);
 	} else {
 		io->ops->close(io, n && strcmp(word[0], "leave") == 0);
 		return false;
@@ -119,7 +126,7 @@ static void pass(struct io *io, enum pkt_dir dir)
 {
 	struct burst b;
 
-	if (io->ops->rx(io, dir, &b) > 0)
+	if (io->ops->rx(io, dir, &b) > 0 && !(hold && dir == PKT_OUT))
 		io->ops->tx(io, dir == PKT_OUT ? IO_TO_WIRE : IO_TO_STACK, &b);
 }
 

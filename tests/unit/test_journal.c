@@ -183,8 +183,8 @@ static void test_limits(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_add),   TEST(test_next_reads), TEST(test_torn),  TEST(test_locked),
-		TEST(test_clear), TEST(test_foreign),    TEST(test_limits),
+		TEST(test_add),	  TEST(test_next_reads), TEST(test_torn),   TEST(test_locked),
+		TEST(test_clear), TEST(test_foreign),	 TEST(test_limits),
 	};
 
 	return cmocka_run_group_tests_name("journal", tests, NULL, NULL);

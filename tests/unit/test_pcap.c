@@ -116,14 +116,23 @@ static struct io_select out_select(void)
 {
 	static const uint8_t one[] = { 10, 0, 0, 1 };
 
-	return (struct io_select){ .dir = PKT_OUT, .src = addr_of(AF_INET, one), .dst = addr_of(AF_INET, one),
-				   .src_len = 32, .dst_len = 24 };
+	return (struct io_select){ .dir = PKT_OUT,
+				   .src = addr_of(AF_INET, one),
+				   .dst = addr_of(AF_INET, one),
+				   .src_len = 32,
+				   .dst_len = 24 };
 }
 
 static void test_both_ways(void **state)
 {
-	static const struct { uint8_t from, to; uint16_t len; } packets[] = {
-		{ 1, 2, 28 }, { 1, 3, 100 }, { 2, 1, 28 }, { 1, 2, 1500 },
+	static const struct {
+		uint8_t from, to;
+		uint16_t len;
+	} packets[] = {
+		{ 1, 2, 28 },
+		{ 1, 3, 100 },
+		{ 2, 1, 28 },
+		{ 1, 2, 1500 },
 	};
 	struct io_select sel = out_select();
 	static struct file f;
@@ -136,7 +145,8 @@ static void test_both_ways(void **state)
 	for (uint32_t i = 0; i < 4; i++) {
 		uint8_t frame[2048];
 
-		add_record(&f, 100 + i, frame, make_frame(frame, packets[i].from, packets[i].to, packets[i].len));
+		add_record(&f, 100 + i, frame,
+			   make_frame(frame, packets[i].from, packets[i].to, packets[i].len));
 	}
 	save(&f);
 	io = open_files(&err);
@@ -152,7 +162,8 @@ static void test_both_ways(void **state)
 	assert_int_equal(b.pkts[1]->data[19], 3);
 	assert_int_equal(b.pkts[1]->dir, PKT_OUT);
 	assert_int_equal(b.pkts[1]->link_len, 14);
-	assert_true(pkt_headroom(b.pkts[1]) >= PKT_HEADROOM && pkt_tailroom(b.pkts[1]) >= PKT_TAILROOM);
+	assert_true(pkt_headroom(b.pkts[1]) >= PKT_HEADROOM &&
+		    pkt_tailroom(b.pkts[1]) >= PKT_TAILROOM);
 	assert_int_equal(io->ops->tx(io, IO_TO_WIRE, &b), 2);
 	assert_int_equal(io->ops->rx(io, PKT_OUT, &b), 0);
 	assert_int_equal(io->ops->rx(io, PKT_IN, &b), 1);
@@ -228,15 +239,15 @@ static void test_not_packets(void **state)
 	(void)state;
 	begin_file(&f, 0xa1b2c3d4, 1);
 	len = make_frame(frame, 1, 2, 100);
-	add_record(&f, 1, frame, 13);       /* no whole link header */
-	add_record(&f, 2, frame, len - 1);  /* shorter than it states */
-	add_record(&f, 3, frame, 14 + 19);  /* no whole IP header */
+	add_record(&f, 1, frame, 13);	   /* no whole link header */
+	add_record(&f, 2, frame, len - 1); /* shorter than it states */
+	add_record(&f, 3, frame, 14 + 19); /* no whole IP header */
 	put_be16(frame + 12, 0x0806);
-	add_record(&f, 4, frame, len);      /* ARP */
+	add_record(&f, 4, frame, len); /* ARP */
 	put_be16(frame + 12, 0x86dd);
-	add_record(&f, 5, frame, len);      /* the version says otherwise */
+	add_record(&f, 5, frame, len); /* the version says otherwise */
 	make_frame(frame, 1, 2, 19);
-	add_record(&f, 6, frame, 60);       /* states less than a header */
+	add_record(&f, 6, frame, 60); /* states less than a header */
 	add_record(&f, 7, frame, make_frame(frame, 3, 4, 50));
 	save(&f);
 	io = open_files(&err);
@@ -389,8 +400,8 @@ static void test_link(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_both_ways), TEST(test_many),    TEST(test_not_packets), TEST(test_torn),
-		TEST(test_refused),   TEST(test_tags),    TEST(test_link),
+		TEST(test_both_ways), TEST(test_many), TEST(test_not_packets), TEST(test_torn),
+		TEST(test_refused),   TEST(test_tags), TEST(test_link),
 	};
 
 	return cmocka_run_group_tests_name("pcap", tests, NULL, NULL);

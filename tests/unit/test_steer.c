@@ -24,7 +24,7 @@
 #include "io/steer.h"
 
 #define MARK 0x5eed5eed
-#define TO 7 /* a redirection's target is not looked up in a test run */
+#define TO   7 /* a redirection's target is not looked up in a test run */
 
 struct frame {
 	uint8_t bytes[256];
@@ -85,7 +85,10 @@ static int loaded(const struct steer_code *c)
 
 #define NOT_RUN (-2)
 
-/* What the program answers, and the mark that it leaves. Newer kernels refuse to run one on less than an IP header. */
+/*
+ * What the program answers, and the mark that it leaves. Newer kernels refuse to run one on less
+ * than an IP header.
+ */
 static int run_ebpf(const struct steer_code *c, const struct frame *fr, uint32_t *mark)
 {
 	struct __sk_buff in = { .mark = *mark }, out = { 0 };
@@ -138,10 +141,14 @@ static struct addr address(const char *text)
 	return addr_of(family, bytes);
 }
 
-static struct io_select selector(int dir, const char *src, int src_len, const char *dst, int dst_len)
+static struct io_select selector(int dir, const char *src, int src_len, const char *dst,
+				 int dst_len)
 {
-	return (struct io_select){ .dir = (uint8_t)dir, .src = address(src), .dst = address(dst),
-				   .src_len = (uint8_t)src_len, .dst_len = (uint8_t)dst_len };
+	return (struct io_select){ .dir = (uint8_t)dir,
+				   .src = address(src),
+				   .dst = address(dst),
+				   .src_len = (uint8_t)src_len,
+				   .dst_len = (uint8_t)dst_len };
 }
 
 static void append16(struct frame *f, uint16_t v)
@@ -151,7 +158,8 @@ static void append16(struct frame *f, uint16_t v)
 }
 
 /* A frame with tags, an IP base header of the addresses' family, and 24 bytes behind it. */
-static struct frame frame_of(int tags, const struct addr *src, const struct addr *dst, uint8_t proto)
+static struct frame frame_of(int tags, const struct addr *src, const struct addr *dst,
+			     uint8_t proto)
 {
 	bool v4 = src->family == AF_INET;
 	struct frame f = { .len = 12 };
@@ -186,7 +194,7 @@ static const struct step {
 	int tags;
 	const char *src, *dst;
 	uint8_t proto, next; /* next: the byte behind the base header */
-	bool out, in;        /* taken? */
+	bool out, in;	     /* taken? */
 } steps[] = {
 	{ "selected", 0, "10.0.0.1", "10.1.2.3", 6, 0, true, false },
 	{ "selected the other way", 0, "10.1.2.3", "10.0.0.1", 6, 0, false, true },
@@ -241,7 +249,8 @@ static void test_by_hand(void **state)
 /* Cut anywhere behind the ethertype, an IP packet is never passed as "not for us". */
 static void test_short(void **state)
 {
-	static const char *const pairs[][2] = { { "10.9.9.9", "10.9.9.8" }, { "fd00::5", "fd02::6" } };
+	static const char *const pairs[][2] = { { "10.9.9.9", "10.9.9.8" },
+						{ "fd00::5", "fd02::6" } };
 
 	(void)state;
 	for (size_t i = 0; i < 6; i++) {
@@ -265,9 +274,11 @@ static void test_discovery(void **state)
 	static const struct {
 		uint8_t type, hops;
 		bool pass;
-	} nd[] = { { 132, 255, false }, { 133, 255, true }, { 135, 255, true }, { 136, 255, true },
-		   { 137, 255, true },  { 138, 255, false }, { 135, 254, false }, { 128, 255, false } };
-	const struct io_select all[] = { selector(PKT_OUT, "::", 0, "::", 0), selector(PKT_IN, "::", 0, "::", 0) };
+	} nd[] = { { 132, 255, false }, { 133, 255, true }, { 135, 255, true },
+		   { 136, 255, true },	{ 137, 255, true }, { 138, 255, false },
+		   { 135, 254, false }, { 128, 255, false } };
+	const struct io_select all[] = { selector(PKT_OUT, "::", 0, "::", 0),
+					 selector(PKT_IN, "::", 0, "::", 0) };
 	struct frame f = frame_text(0, "fe80::1", "ff02::1:ff00:2", 58);
 
 	(void)state;
@@ -303,7 +314,8 @@ static void test_not_ip(void **state)
 static void test_too_many(void **state)
 {
 	struct io_select many[IO_SELECT_MAX + 1];
-	struct frame v4 = frame_text(0, "10.0.0.1", "10.0.0.2", 6), v6 = frame_text(1, "fd00::1", "fd00::2", 6);
+	struct frame v4 = frame_text(0, "10.0.0.1", "10.0.0.2", 6),
+		     v6 = frame_text(1, "fd00::1", "fd00::2", 6);
 	struct steer_filter f;
 
 	(void)state;
@@ -365,8 +377,11 @@ static struct io_select chance_select(void)
 	int family = chance(2) ? AF_INET : AF_INET6;
 	uint32_t bits = family == AF_INET ? 33 : 129;
 
-	return (struct io_select){ .dir = (uint8_t)chance(2), .src = chance_addr(family), .dst = chance_addr(family),
-				   .src_len = (uint8_t)chance(bits), .dst_len = (uint8_t)chance(bits) };
+	return (struct io_select){ .dir = (uint8_t)chance(2),
+				   .src = chance_addr(family),
+				   .dst = chance_addr(family),
+				   .src_len = (uint8_t)chance(bits),
+				   .dst_len = (uint8_t)chance(bits) };
 }
 
 static bool hides(uint8_t number)
@@ -398,7 +413,9 @@ static bool model(enum pkt_dir dir, const struct io_select *sel, size_t n, const
 
 static void test_by_chance(void **state)
 {
-	static const uint8_t numbers[] = { 6, 17, 1, 50, 51, 108, 0, 43, 44, 60, 135, 139, 140, 59 };
+	static const uint8_t numbers[] = {
+		6, 17, 1, 50, 51, 108, 0, 43, 44, 60, 135, 139, 140, 59
+	};
 	size_t took = 0, tried = 0;
 
 	(void)state;
@@ -452,7 +469,8 @@ static void test_mark(void **state)
 	assert_int_equal(mark, MARK ^ 0x80000000);
 	/* What leaves has no mark to excuse it. */
 	mark = MARK;
-	steer_filter(&filter, PKT_OUT, (struct io_select[]){ selector(PKT_OUT, "0.0.0.0", 0, "0.0.0.0", 0) }, 1);
+	steer_filter(&filter, PKT_OUT,
+		     (struct io_select[]){ selector(PKT_OUT, "0.0.0.0", 0, "0.0.0.0", 0) }, 1);
 	steer_translate(&in, &filter, TO, 0);
 	assert_int_equal(run_ebpf(&in, &f, &mark), TC_ACT_REDIRECT);
 }
@@ -460,8 +478,9 @@ static void test_mark(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_by_hand),   cmocka_unit_test(test_short), cmocka_unit_test(test_discovery),
-		cmocka_unit_test(test_not_ip),    cmocka_unit_test(test_too_many), cmocka_unit_test(test_longest),
+		cmocka_unit_test(test_by_hand),	  cmocka_unit_test(test_short),
+		cmocka_unit_test(test_discovery), cmocka_unit_test(test_not_ip),
+		cmocka_unit_test(test_too_many),  cmocka_unit_test(test_longest),
 		cmocka_unit_test(test_by_chance), cmocka_unit_test(test_mark),
 	};
 
