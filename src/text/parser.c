@@ -25,7 +25,7 @@ static void secret(struct parser *p, struct span s)
 		p->env->secret(p->env->arg, s);
 }
 
-/* A comment may hold a key that was in use: one with a quote or 0x in it is not shown. */
+/* A comment may hold a key that was in use: one with a quote, 0x or many digits is not shown. */
 static void note_comments(struct parser *p)
 {
 	struct span c = p->scan.comments;
@@ -34,7 +34,7 @@ static void note_comments(struct parser *p)
 	if (c.len == 0)
 		return;
 	if (memchr(text, '"', c.len) || memmem(text, c.len, "0x", 2) ||
-	    memmem(text, c.len, "0X", 2))
+	    memmem(text, c.len, "0X", 2) || scan_has_long_digits(text, c.len))
 		secret(p, (struct span){ .off = c.off + 1, .len = c.len - 1 });
 }
 
@@ -50,13 +50,26 @@ bool parser_has_newline(const struct parser *p, struct span s)
 	return memchr(p->src->text + s.off, '\n', s.len) != NULL;
 }
 
-/*
- * A string over several lines may be one whose closing quote is missing: then the
- * next key stands outside the quotes, so the rest of the last line is secret too.
- */
-static struct span quoted_secret(const struct parser *p, struct span s)
+/* Whether the quotes from off to the end of its line are odd in number; counted once a line. */
+static bool odd_quotes(struct parser *p, uint32_t off)
 {
-	if (parser_has_newline(p, s))
+	if (off >= p->quotes_end) {
+		p->quotes_end = parser_end_of_line(p, off);
+		p->quotes_odd = false;
+		for (uint32_t i = off; i < p->quotes_end; i++)
+			p->quotes_odd ^= p->src->text[i] == '"';
+	}
+	return p->quotes_odd;
+}
+
+/*
+ * Where a quote is missing or one too many, keys stand outside of what look like
+ * strings. So a string over several lines, or one in a line whose quotes do not pair,
+ * is secret up to the end of its last line.
+ */
+static struct span quoted_secret(struct parser *p, struct span s)
+{
+	if (odd_quotes(p, s.off) || parser_has_newline(p, s))
 		s.len = parser_end_of_line(p, span_end(s)) - s.off;
 	return s;
 }
@@ -75,6 +88,14 @@ static bool nameless_key(const struct parser *p)
 	       parser_starts_hex(p, p->tok.span);
 }
 
+/* A word against a quote: the rest of a string whose first quote is missing. */
+static bool touches_quote(const struct parser *p)
+{
+	uint32_t end = span_end(p->tok.span);
+
+	return p->tok.kind == TOK_WORD && end < p->src->len && p->src->text[end] == '"';
+}
+
 /*
  * Reports key material as its tokens pass, before any grammar: what looks like a
  * key anywhere, and behind -A or -E everything between the algorithm's name and
@@ -82,7 +103,8 @@ static bool nameless_key(const struct parser *p)
  */
 static void note_secrets(struct parser *p)
 {
-	bool may_be_key = token_may_be_key(&p->scan, &p->tok) || nameless_key(p);
+	bool may_be_key =
+		token_may_be_key(&p->scan, &p->tok) || nameless_key(p) || touches_quote(p);
 	bool option = p->tok.kind == TOK_OPTION && p->tok.option != OPT_UNKNOWN;
 	bool end = p->tok.kind == TOK_SEMI || p->tok.kind == TOK_END;
 
@@ -171,6 +193,8 @@ bool parser_expected(struct parser *p, const char *what)
 	struct span where = p->tok.span;
 	char found[TOKEN_SHOW_MAX];
 
+	if (parser_at_option(p, OPT_RESOLVE))
+		return parser_fail(p, where, "-4, -6 and -n stand behind the command's word only");
 	if (p->tok.kind == TOK_UNTERMINATED)
 		return parser_fail(p, where,
 				   "a string begins here and its closing quote is missing");
