@@ -25,16 +25,22 @@ static void secret(struct parser *p, struct span s)
 		p->env->secret(p->env->arg, s);
 }
 
+static bool has_quote_or_hex(const char *p, uint32_t len)
+{
+	for (uint32_t i = 0; i < len; i++) {
+		if (p[i] == '"' || (i && (p[i] | 0x20) == 'x' && p[i - 1] == '0'))
+			return true;
+	}
+	return false;
+}
+
 /* A comment may hold a key that was in use: one with a quote, 0x or many digits is not shown. */
 static void note_comments(struct parser *p)
 {
 	struct span c = p->scan.comments;
 	const char *text = p->src->text + c.off;
 
-	if (c.len == 0)
-		return;
-	if (memchr(text, '"', c.len) || memmem(text, c.len, "0x", 2) ||
-	    memmem(text, c.len, "0X", 2) || scan_has_long_digits(text, c.len))
+	if (c.len && (has_quote_or_hex(text, c.len) || scan_has_long_digits(text, c.len)))
 		secret(p, (struct span){ .off = c.off + 1, .len = c.len - 1 });
 }
 
