@@ -12,6 +12,7 @@
 
 #include <stdarg.h>
 #include <string.h>
+#include <strings.h>
 
 /* The part of a line that is shown: so many bytes before the span and in all. */
 #define WINDOW_BEFORE 120
@@ -96,7 +97,7 @@ static bool mask_keeps(const struct source *src, const struct span *mask, size_t
 	if (t[off] == '"')
 		return off == mask->off || off == last;
 	if (off == mask->off)
-		return mask->len > 2 && t[off] == '0' && (t[off + 1] | 0x20) == 'x';
+		return mask->len > 1 && t[off] == '0' && (t[off + 1] | 0x20) == 'x';
 	return off == (size_t)mask->off + 1 && t[mask->off] == '0' && (t[off] | 0x20) == 'x';
 }
 
@@ -173,6 +174,17 @@ void diag_print(FILE *out, const struct source *src, const struct diag *d, const
 	print_caret(out, src, from, to, at, d->span.len);
 }
 
+/* Words of the languages here are ASCII. */
+static char lower(char c)
+{
+	return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
+}
+
+static bool same(char a, char b)
+{
+	return lower(a) == lower(b);
+}
+
 static unsigned min3(unsigned a, unsigned b, unsigned c)
 {
 	unsigned m = a < b ? a : b;
@@ -180,7 +192,7 @@ static unsigned min3(unsigned a, unsigned b, unsigned c)
 	return m < c ? m : c;
 }
 
-/* Edits between two words: insert, delete, change, or swap two neighbours. */
+/* Edits between two words, case aside: insert, delete, change, or swap two neighbours. */
 static unsigned distance(const char *a, size_t alen, const char *b, size_t blen)
 {
 	unsigned rows[3][WORD_MAX + 1];
@@ -194,9 +206,9 @@ static unsigned distance(const char *a, size_t alen, const char *b, size_t blen)
 		row[0] = (unsigned)i;
 		for (size_t j = 1; j <= blen; j++) {
 			row[j] = min3(above[j] + 1, row[j - 1] + 1,
-				      above[j - 1] + (a[i - 1] != b[j - 1]));
-			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
-			    before[j - 2] + 1 < row[j])
+				      above[j - 1] + !same(a[i - 1], b[j - 1]));
+			if (i > 1 && j > 1 && same(a[i - 1], b[j - 2]) &&
+			    same(a[i - 2], b[j - 1]) && before[j - 2] + 1 < row[j])
 				row[j] = before[j - 2] + 1;
 		}
 		before = above;
@@ -206,9 +218,20 @@ static unsigned distance(const char *a, size_t alen, const char *b, size_t blen)
 	return above[blen];
 }
 
+/* The first word that starts with this one. */
+static const char *completion(const char *word, size_t len, const char *const *words)
+{
+	for (; len > 2 && *words; words++) {
+		if (strncasecmp(word, *words, len) == 0)
+			return *words;
+	}
+	return NULL;
+}
+
 const char *diag_nearest(const char *word, size_t len, const char *const *words)
 {
 	unsigned limit = len < 3 ? 1 : (unsigned)(len + 1) / 3;
+	const char *const *all = words;
 	const char *best = NULL;
 
 	if (len < 2 || len > WORD_MAX)
@@ -227,5 +250,5 @@ const char *diag_nearest(const char *word, size_t len, const char *const *words)
 		if (d == 0)
 			break;
 	}
-	return best;
+	return best ? best : completion(word, len, all);
 }

@@ -62,7 +62,8 @@ void diag_print(FILE *out, const struct source *src, const struct diag *d,
 
 /*
  * The nearest of `words` (NULL-terminated) to the len bytes at `word` by edit
- * distance, where it is near enough to be a slip (a third of the length); or NULL.
+ * distance, where it is near enough to be a slip (a third of the length), else the
+ * first that it is the beginning of; or NULL. Case does not count.
  */
 const char *diag_nearest(const char *word, size_t len, const char *const *words);
 

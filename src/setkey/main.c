@@ -154,7 +154,7 @@ static void entry(void *arg, size_t i, const struct keymsg *m)
 static void show_message(void *arg, const uint8_t *buf, size_t len)
 {
 	(void)arg;
-	print_message(stdout, buf, len);
+	print_fields(stdout, buf, len);
 }
 
 /* ---- what goes out ------------------------------------------------------------ */
@@ -276,6 +276,7 @@ int main(int argc, char **argv)
 	int status = EXIT_FAILURE;
 
 	guard_memory();
+	setvbuf(stderr, NULL, _IOLBF, 0); /* a line at a time: there may be many */
 	sk.names = calloc((size_t)argc + 1, sizeof(*sk.names));
 	sk.scripts = calloc((size_t)argc + 1, sizeof(*sk.scripts));
 	if (!sk.names || !sk.scripts)

@@ -28,9 +28,6 @@ bool parse_end(struct parser *p)
 	if (p->tok.kind == TOK_OPTION && p->tok.option == OPT_UNKNOWN)
 		return parser_fail(p, p->tok.span, "%s is no option of setkey's language",
 				   parser_show(p, found));
-	if (p->tok.kind == TOK_OPTION && p->tok.option == OPT_RESOLVE)
-		return parser_fail(p, p->tok.span,
-				   "-4, -6 and -n stand behind the command's word only");
 	if (parser_at_statement(p)) {
 		p->resync = p->tok.span.off;
 		return parser_fail(
@@ -223,6 +220,7 @@ static void recover(struct parser *p)
 		p->scan.pos = p->resync;
 		p->resync = 0;
 		p->key_state = KEY_NONE;
+		p->quotes_end = 0;
 		p->tok = (struct token){ .span.off = p->scan.pos };
 	}
 	if (p->tok.kind != TOK_END || p->scan.pos < p->scan.end)

@@ -46,9 +46,9 @@ static bool unknown_alg(struct parser *p, enum alg_class class)
 
 	for (enum alg_class c = ALG_AUTH; c <= ALG_COMP; c++) {
 		if (alg_by_name(c, parser_text(p, s), s.len))
-			return parser_fail(p, s, "%s is no %s; %s belongs behind %s",
+			return parser_fail(p, s, "%s is no %s; it belongs behind %s",
 					   parser_show(p, found), class_words[class].noun,
-					   class_words[c].noun, class_words[c].option);
+					   class_words[c].option);
 	}
 	return parser_fail(p, s, "%s is no %s that setkey knows%s", parser_show(p, found),
 			   class_words[class].noun, suggest_alg(p, class, near));
@@ -162,9 +162,9 @@ static bool parse_key_text(struct parser *p, const struct alg *a, struct key_tex
 		*k = (struct key_text){ .p = t + 1, .len = len - 2 };
 		return true;
 	}
-	if (p->tok.kind == TOK_WORD) {
+	if (p->tok.kind == TOK_WORD || p->tok.kind == TOK_BAD) {
 		*k = (struct key_text){ .p = t + 2, .len = len - 2, .hex = true };
-		if (len > 2 && t[0] == '0' && (t[1] | 0x20) == 'x' && all_hex(k->p, k->len))
+		if (len > 2 && parser_starts_hex(p, p->tok.span) && all_hex(k->p, k->len))
 			return true;
 		return parser_fail(p, p->tok.span,
 				   "this is no key; a key is 0x and hexadecimal digits, or a "

@@ -92,7 +92,7 @@ static void resolve_host(struct parser *p, struct host *h)
 /* address | name */
 static bool parse_host(struct parser *p, struct host *h, enum part part, const char *what)
 {
-	if (p->tok.kind != TOK_WORD || parse_protocol_at(p))
+	if (p->tok.kind != TOK_WORD || parse_protocol_at(p) || parser_at_statement(p))
 		return parser_expected_operand(p, what);
 	h->span = p->tok.span;
 	parser_set_part(p, part, h->span, h->span);
@@ -169,7 +169,7 @@ static bool parse_port(struct parser *p, struct host *h)
 /* address [ "/" prefix ] [ "[" port "]" ] */
 bool parse_range(struct parser *p, struct host *h, enum part part, const char *what)
 {
-	if (p->tok.kind != TOK_WORD)
+	if (p->tok.kind != TOK_WORD || parser_at_statement(p))
 		return parser_expected_operand(p, what);
 	h->span = p->tok.span;
 	resolve_host(p, h);
@@ -207,7 +207,7 @@ void parse_emit_pairs(struct parser *p, uint8_t proto)
 				parse_emit(p);
 		}
 	}
-	if (!any && s->n && d->n)
+	if (!any && !p->bad)
 		parser_fail(p, d->span,
 			    "the destination is %s and the source %s; "
 			    "both must be of one family",

@@ -27,7 +27,7 @@ static const struct protocol protocols[] = {
 	{ "esp", SATYPE_ESP, 0, ALG_FOR_ESP, AUTH | ENC, ENC,
 	  "-E CIPHER KEY (-E null for none), then -A ALGORITHM KEY for integrity" },
 	{ "ah", SATYPE_AH, 0, ALG_FOR_AH, AUTH, AUTH, "-A ALGORITHM KEY" },
-	{ "esp-old", SATYPE_ESP, SAF_OLD, ALG_FOR_ESP_OLD, AUTH | ENC, ENC, "-E CIPHER KEY" },
+	{ "esp-old", SATYPE_ESP, SAF_OLD, ALG_FOR_ESP_OLD, ENC, ENC, "-E CIPHER KEY" },
 	{ "ah-old", SATYPE_AH, SAF_OLD, ALG_FOR_AH_OLD, AUTH, AUTH, "-A ALGORITHM KEY" },
 	{ "ipcomp", SATYPE_IPCOMP, 0, ALG_FOR_IPCOMP, COMP, COMP, "-C ALGORITHM" },
 	{ "tcp", SATYPE_TCP, 0, ALG_FOR_TCP, AUTH, AUTH, "-A tcp-md5 KEY" },

@@ -5,9 +5,23 @@
 #include "text/parser.h"
 
 #include <netinet/in.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "text/value.h"
+
+static bool unknown_upper(struct parser *p)
+{
+	static const char *const words[] = { "any",  "tcp", "udp", "icmp", "icmp6",
+					     "sctp", "ip4", "gre", "esp",  NULL };
+	char what[DIAG_TEXT_MAX], near[TOKEN_SHOW_MAX];
+
+	snprintf(
+		what, sizeof(what),
+		"an upper-layer protocol: any, a number, or a name such as tcp, udp, icmp, icmp6%s",
+		parser_suggest(p, words, near));
+	return parser_expected(p, what);
+}
 
 /* any | protocol by name or number */
 static bool parse_upper(struct parser *p, uint8_t *proto)
@@ -25,8 +39,7 @@ static bool parse_upper(struct parser *p, uint8_t *proto)
 	else if (!parser_at(p, "any") && !parser_at(p, "ip"))
 		switch (value_number(parser_text(p, s), s.len, 255, &n)) {
 		case VALUE_NONE:
-			return parser_expected(p, "an upper-layer protocol: any, a number, "
-						  "or a name such as tcp, udp, icmp, icmp6");
+			return unknown_upper(p);
 		case VALUE_WRONG:
 			parser_fail(
 				p, s,

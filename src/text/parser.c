@@ -25,21 +25,22 @@ static void secret(struct parser *p, struct span s)
 		p->env->secret(p->env->arg, s);
 }
 
-static bool looks_secret(const char *text, size_t len)
+static bool has_quote_or_hex(const char *p, uint32_t len)
 {
-	for (size_t i = 0; i < len; i++) {
-		if (text[i] == '"' || (i > 0 && text[i - 1] == '0' && (text[i] | 0x20) == 'x'))
+	for (uint32_t i = 0; i < len; i++) {
+		if (p[i] == '"' || (i && (p[i] | 0x20) == 'x' && p[i - 1] == '0'))
 			return true;
 	}
 	return false;
 }
 
-/* A comment may hold a key that was in use: one with a quote or 0x in it is not shown. */
+/* A comment may hold a key that was in use: one with a quote, 0x or many digits is not shown. */
 static void note_comments(struct parser *p)
 {
 	struct span c = p->scan.comments;
+	const char *text = p->src->text + c.off;
 
-	if (looks_secret(p->src->text + c.off, c.len))
+	if (c.len && (has_quote_or_hex(text, c.len) || scan_has_long_digits(text, c.len)))
 		secret(p, (struct span){ .off = c.off + 1, .len = c.len - 1 });
 }
 
@@ -55,13 +56,26 @@ bool parser_has_newline(const struct parser *p, struct span s)
 	return memchr(p->src->text + s.off, '\n', s.len) != NULL;
 }
 
-/*
- * A string over several lines may be one whose closing quote is missing: then the
- * next key stands outside the quotes, so the rest of the last line is secret too.
- */
-static struct span quoted_secret(const struct parser *p, struct span s)
+/* Whether the quotes from off to the end of its line are odd in number; counted once a line. */
+static bool odd_quotes(struct parser *p, uint32_t off)
 {
-	if (parser_has_newline(p, s))
+	if (off >= p->quotes_end) {
+		p->quotes_end = parser_end_of_line(p, off);
+		p->quotes_odd = false;
+		for (uint32_t i = off; i < p->quotes_end; i++)
+			p->quotes_odd ^= p->src->text[i] == '"';
+	}
+	return p->quotes_odd;
+}
+
+/*
+ * Where a quote is missing or one too many, keys stand outside of what look like
+ * strings. So a string over several lines, or one in a line whose quotes do not pair,
+ * is secret up to the end of its last line.
+ */
+static struct span quoted_secret(struct parser *p, struct span s)
+{
+	if (odd_quotes(p, s.off) || parser_has_newline(p, s))
 		s.len = parser_end_of_line(p, span_end(s)) - s.off;
 	return s;
 }
@@ -80,6 +94,14 @@ static bool nameless_key(const struct parser *p)
 	       parser_starts_hex(p, p->tok.span);
 }
 
+/* A word against a quote: the rest of a string whose first quote is missing. */
+static bool touches_quote(const struct parser *p)
+{
+	uint32_t end = span_end(p->tok.span);
+
+	return p->tok.kind == TOK_WORD && end < p->src->len && p->src->text[end] == '"';
+}
+
 /*
  * Reports key material as its tokens pass, before any grammar: what looks like a
  * key anywhere, and behind -A or -E everything between the algorithm's name and
@@ -87,7 +109,8 @@ static bool nameless_key(const struct parser *p)
  */
 static void note_secrets(struct parser *p)
 {
-	bool may_be_key = token_may_be_key(&p->scan, &p->tok) || nameless_key(p);
+	bool may_be_key =
+		token_may_be_key(&p->scan, &p->tok) || nameless_key(p) || touches_quote(p);
 	bool option = p->tok.kind == TOK_OPTION && p->tok.option != OPT_UNKNOWN;
 	bool end = p->tok.kind == TOK_SEMI || p->tok.kind == TOK_END;
 
@@ -176,6 +199,8 @@ bool parser_expected(struct parser *p, const char *what)
 	struct span where = p->tok.span;
 	char found[TOKEN_SHOW_MAX];
 
+	if (parser_at_option(p, OPT_RESOLVE))
+		return parser_fail(p, where, "-4, -6 and -n stand behind the command's word only");
 	if (p->tok.kind == TOK_UNTERMINATED)
 		return parser_fail(p, where,
 				   "a string begins here and its closing quote is missing");

@@ -48,6 +48,8 @@ struct parser {
 
 	enum key_state key_state;
 	uint32_t secret_end; /* all key material up to here has been reported */
+	uint32_t quotes_end; /* up to here quotes have been counted */
+	bool quotes_odd;     /* and on that line they do not pair */
 	uint32_t resync;     /* where to go on after an error, when not behind the next `;` */
 
 	unsigned errors;

@@ -2,7 +2,7 @@
 /*
  * Dumps in the layout of setkey on Linux, blank for blank, since scripts read
  * them; two things are said better: a selector's protocol that fits all is `any`,
- * and a replay window is shown as wide as it is. print_message() shows the bytes of
+ * and a replay window is shown as wide as it is. print_fields() shows the bytes of
  * a message extension by extension and believes none of their lengths.
  */
 #include "text/print.h"
@@ -418,7 +418,7 @@ static void put_private(FILE *out, const struct keymsg *m)
 /* Extension numbers from here on are ours. */
 #define PRIVATE_MIN 0x4b00
 
-void print_message(FILE *out, const uint8_t *buf, size_t len)
+void print_fields(FILE *out, const uint8_t *buf, size_t len)
 {
 	struct rd r = rd_of(buf, len);
 	uint8_t version, type, errnum, satype;

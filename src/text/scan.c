@@ -200,22 +200,29 @@ struct token scan_next(struct scan *s)
 #define SPI_DIGITS    8
 #define NUMBER_DIGITS 20
 
+bool scan_has_long_digits(const char *p, uint32_t len)
+{
+	uint32_t run = 0, most = NUMBER_DIGITS;
+
+	for (uint32_t i = 0; i < len; i++) {
+		if (classes[(uint8_t)p[i]] & CH_HEX) {
+			if (++run > most)
+				return true;
+			continue;
+		}
+		most = i && (p[i] | 0x20) == 'x' && p[i - 1] == '0' ? SPI_DIGITS : NUMBER_DIGITS;
+		run = 0;
+	}
+	return false;
+}
+
 bool token_may_be_key(const struct scan *s, const struct token *t)
 {
-	const char *p = s->text + t->span.off;
-	bool hex = t->span.len >= 2 && p[0] == '0' && (p[1] | 0x20) == 'x';
-
 	if (t->kind == TOK_QUOTED || t->kind == TOK_UNTERMINATED)
 		return true;
-	if (t->kind != TOK_WORD || t->span.len <= (hex ? SPI_DIGITS + 2 : NUMBER_DIGITS))
+	if ((t->kind != TOK_WORD && t->kind != TOK_OPTION) || t->span.len <= SPI_DIGITS)
 		return false;
-	if (hex)
-		return true;
-	for (uint32_t i = 0; i < t->span.len; i++) {
-		if (!(classes[(uint8_t)p[i]] & CH_HEX))
-			return false;
-	}
-	return true;
+	return scan_has_long_digits(s->text + t->span.off, t->span.len);
 }
 
 static const char *show_bad(uint8_t c, char buf[static TOKEN_SHOW_MAX])

@@ -79,6 +79,9 @@ static inline bool token_is(const struct scan *s, const struct token *t, const c
 	       memcmp(s->text + t->span.off, word, t->span.len) == 0;
 }
 
+/* Whether there are more hexadecimal digits in a row than any number or address has. */
+bool scan_has_long_digits(const char *p, uint32_t len);
+
 /*
  * Whether the token alone looks like key material: quoted, or more digits than an
  * SPI has. When unsure, yes.

@@ -118,6 +118,14 @@ static enum value addr4(const char *p, size_t len, struct addr *a, char why[stat
 	return VALUE_OK;
 }
 
+/* Only these mean another host on another interface: RFC 4007 section 4. */
+static bool takes_scope(const struct addr *a)
+{
+	if (a->bytes[0] == 0xff)
+		return (a->bytes[1] & 0x0f) <= 2;
+	return a->bytes[0] == 0xfe && (a->bytes[1] & 0xc0) == 0x80;
+}
+
 static enum value addr6(const char *p, size_t len, struct addr *a, char why[static VALUE_WHY_MAX])
 {
 	const char *zone = memchr(p, '%', len);
@@ -139,6 +147,12 @@ static enum value addr6(const char *p, size_t len, struct addr *a, char why[stat
 	}
 	if (!zone)
 		return VALUE_OK;
+	if (!takes_scope(a)) {
+		snprintf(why, VALUE_WHY_MAX,
+			 "this address takes no scope behind %%; only link-local ones, fe80::/10, "
+			 "do");
+		return VALUE_WRONG;
+	}
 	switch (value_number(zone + 1, len - alen - 1, UINT32_MAX, &scope)) {
 	case VALUE_NONE:
 		return VALUE_NONE; /* the name of an interface: for the resolver */
