@@ -100,7 +100,7 @@ def ended(status):
 def build(directory, compiler, *options):
     """Sets a build directory up and builds it. None, or what went wrong."""
     env = dict(ENV, CC=compiler)
-    setup = [MESON, "setup", directory, "-Dwerror=true", "-Db_sanitize=address,undefined",
+    setup = [MESON, "setup", directory, "-Dwerror=true", "-Doptimization=1", "-Db_sanitize=address,undefined",
              "-Db_lundef=false", *options]
     if (directory / "build.ninja").exists():
         setup.append("--reconfigure")

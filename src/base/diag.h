@@ -23,6 +23,9 @@ struct source {
 	const char *name; /* as the user gave it; "-" is shown as "stdin" */
 	const char *text; /* not NUL-terminated */
 	size_t len;
+	/* Where each line starts, for whoever has many places to show; NULL: counted each time. */
+	const uint32_t *lines;
+	size_t n_lines;
 };
 
 enum diag_severity { DIAG_ERROR, DIAG_WARNING, DIAG_NOTE };
@@ -59,7 +62,8 @@ void diag_print(FILE *out, const struct source *src, const struct diag *d,
 
 /*
  * The nearest of `words` (NULL-terminated) to the len bytes at `word` by edit
- * distance, where it is near enough to be a slip (a third of the length); or NULL.
+ * distance, where it is near enough to be a slip (a third of the length), else the
+ * first that it is the beginning of; or NULL. Case does not count.
  */
 const char *diag_nearest(const char *word, size_t len, const char *const *words);
 

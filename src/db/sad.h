@@ -32,6 +32,12 @@ struct sa_key {
 	uint8_t bytes[SA_KEY_MAX];
 };
 
+/* An SA's place in a list of those that could protect the same traffic, oldest first. */
+struct sa_link {
+	struct sad_flow *flow; /* NULL = in none */
+	struct sa *next, *prev;
+};
+
 struct sa {
 	/* identity */
 	uint32_t spi;
@@ -60,7 +66,8 @@ struct sa {
 	uint64_t bad_icv, replayed;
 
 	/* the table's own */
-	struct sa *next_in, *next_out, *next_all, *prev_all;
+	struct sa *next_in, *next_all, *prev_all;
+	struct sa_link out[2]; /* with those of any reqid, with those of its own */
 };
 
 struct sad;

@@ -8,6 +8,7 @@
 #ifndef SALLYPORT_DB_SPD_H
 #define SALLYPORT_DB_SPD_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -18,6 +19,8 @@ struct flow {
 	struct addr src, dst;
 	uint16_t src_port, dst_port; /* 0 where there are none: only a selector of any port fits */
 	uint8_t proto;               /* PROTO_ANY where it cannot be known: only a selector of any protocol fits */
+	/* A fragment: its ports, and its protocol where that is PROTO_ANY, are hidden. A selector fits if it might. */
+	bool partial;
 };
 
 struct spd_entry {
@@ -40,8 +43,13 @@ void spd_free(struct spd *spd);
  */
 int spd_insert(struct spd *spd, const struct selector *sel, const struct policy *pol,
 	       uint64_t now_s, struct spd_entry **entry);
+/* As spd_insert(), but one that stands there already is replaced: the new one stands behind its equals, with a new id. */
+int spd_update(struct spd *spd, const struct selector *sel, const struct policy *pol,
+	       uint64_t now_s, struct spd_entry **entry);
 /* The entry of exactly this selector and direction, or NULL. */
 struct spd_entry *spd_find_exact(const struct spd *spd, const struct selector *sel, uint8_t dir);
+/* The entry of this id, or NULL. */
+struct spd_entry *spd_find_id(const struct spd *spd, uint32_t id);
 /* The first entry of the direction that fits, or NULL. */
 struct spd_entry *spd_find(const struct spd *spd, uint8_t dir, const struct flow *flow);
 void spd_remove(struct spd *spd, struct spd_entry *entry);

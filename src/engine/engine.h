@@ -21,8 +21,8 @@
 #include "db/db.h"
 #include "engine/drop.h"
 
-/* Random bytes that one packet can need: an IV of 16 for every request. */
-#define ENGINE_RANDOM_PER_PACKET (16 * POLICY_REQUESTS_MAX)
+/* Random bytes that one packet can need: an IV and random padding of 16 each for every request. */
+#define ENGINE_RANDOM_PER_PACKET (32 * POLICY_REQUESTS_MAX)
 
 struct now {
 	uint64_t wall_s;       /* unix seconds: lifetimes and dumps show them */
@@ -35,14 +35,13 @@ enum verdict {
 	VERDICT_WIRE,    /* protected: to the wire */
 	VERDICT_DELIVER, /* opened: to the stack */
 	VERDICT_DROP,
-	VERDICT_TOO_BIG, /* dropped; its source shall hear that `mtu` bytes would have fitted */
+	VERDICT_ANSWER, /* dropped, and turned into the ICMP error for its source: to the stack */
 };
 
 struct outcome {
 	struct pkt *pkt;
 	enum verdict verdict;
-	enum drop_reason reason; /* of VERDICT_DROP and VERDICT_TOO_BIG */
-	uint32_t mtu;            /* of VERDICT_TOO_BIG: bytes of the largest clear datagram */
+	enum drop_reason reason; /* of VERDICT_DROP and VERDICT_ANSWER */
 	uint32_t spi;            /* the SA last met, 0 = none */
 };
 
@@ -58,6 +57,7 @@ struct sink {
 	size_t n_out;
 	struct acquire acquires[BURST_MAX];
 	size_t n_acquires; /* duplicates within a burst are not repeated */
+	size_t random_used; /* of now->random: these bytes must not be handed in again */
 };
 
 /* A worker's counters; whoever shows them adds up the workers'. */

@@ -23,7 +23,7 @@ struct io_select {
 	struct addr src, dst;
 	uint8_t src_len, dst_len; /* bits */
 };
-/* Selectors that a driver steers by; when there are more it steers everything. */
+/* Selectors that a driver steers by; when there are more it steers everything and looks at none. */
 #define IO_SELECT_MAX 32
 
 /* A destination whose clear datagrams shall be no longer than mtu bytes. */
@@ -91,7 +91,11 @@ struct io {
 	struct io_stats stats;
 };
 
-/* The driver of a name ("tc", "pcap", or "auto" = tc), opened; NULL with *err = -errno. */
+/*
+ * The driver of a name, opened; NULL with *err = -errno. "auto" and "tc" steer by eBPF
+ * where that works and else by classic BPF; "tc-ebpf" and "tc-cbpf" by that one or not at
+ * all; "pcap" reads and writes files.
+ */
 struct io *io_open(const char *driver, const struct io_config *cfg, int *err);
 
 #endif

@@ -27,6 +27,9 @@ enum part {
 	PART_AUTH_KEY,
 	PART_ENC,
 	PART_ENC_KEY,
+	PART_MODE,     /* -m and its argument; so with the options below */
+	PART_REPLAY,
+	PART_LIFETIME,
 	PART_POLICY, /* the policy's text */
 	PART_STATEMENT, /* from the command's word to the `;` */
 	PART_COUNT

@@ -23,7 +23,7 @@ void print_sa(FILE *out, const struct keymsg *m, const struct print_opts *o);
 /* One policy of an spddump. */
 void print_policy(FILE *out, const struct keymsg *m, const struct print_opts *o);
 /* Every field of one encoded message: `sadb_msg{ ... }` and its extensions. Keys are shown: whoever asks for
- * every field asks for them. */
-void print_message(FILE *out, const uint8_t *buf, size_t len);
+ * every field asks for them. (Not print_message: cmocka has one.) */
+void print_fields(FILE *out, const uint8_t *buf, size_t len);
 
 #endif

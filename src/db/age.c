@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "db/age.h"
+
+static bool past(const struct sa *sa, const struct sa_limits *l, uint64_t now_s)
+{
+	return (l->add_s && now_s > sa->created_s && now_s - sa->created_s > l->add_s) ||
+	       (l->use_s && sa->used_s && now_s > sa->used_s && now_s - sa->used_s > l->use_s) ||
+	       (l->bytes && sa->bytes > l->bytes) || (l->packets && sa->packets > l->packets);
+}
+
+size_t sad_age(struct sad *sad, uint64_t now_s)
+{
+	struct sa *sa, *next;
+	size_t removed = 0;
+
+	for (sa = sad_next(sad, NULL); sa; sa = next) {
+		next = sad_next(sad, sa);
+		if (past(sa, &sa->hard, now_s)) {
+			sad_remove(sad, sa);
+			removed++;
+		} else if (sa->state == SA_MATURE && past(sa, &sa->soft, now_s)) {
+			sa->state = SA_DYING;
+		}
+	}
+	return removed;
+}

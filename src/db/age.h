@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Lifetimes of SAs: RFC 4301 section 4.4.2.1. Looked at once a second, as KAME does;
+ * limits are exceeded when they are passed, not when they are reached.
+ */
+#ifndef SALLYPORT_DB_AGE_H
+#define SALLYPORT_DB_AGE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "db/sad.h"
+
+/* Mature SAs past a soft limit become dying; those past a hard one are removed. Answers how many were. */
+size_t sad_age(struct sad *sad, uint64_t now_s);
+
+#endif

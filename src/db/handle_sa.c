@@ -1,0 +1,483 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Requests that concern the SAD: ADD, DELETE, GET, FLUSH, DUMP (RFC 2367 section
+ * 3.1). ADD takes the request part by part into a new SA; the first part that
+ * does not fit ends it, and nothing is changed before all of them have.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+#include "db/call.h"
+
+static_assert(KEYMSG_KEY_MAX <= SA_KEY_MAX, "an SA holds every key that a message can carry");
+
+struct satype {
+	const char *name;
+	uint8_t satype; /* enum keymsg_satype */
+	uint8_t alg_for;
+	bool provided;
+};
+
+static const struct satype satypes[SA_PROTO_COUNT] = {
+	[SA_AH] = { "ah", SATYPE_AH, ALG_FOR_AH, true },
+	[SA_ESP] = { "esp", SATYPE_ESP, ALG_FOR_ESP, true },
+	[SA_IPCOMP] = { "ipcomp", SATYPE_IPCOMP, ALG_FOR_IPCOMP, false },
+	[SA_TCP] = { "tcp", SATYPE_TCP, ALG_FOR_TCP, false },
+};
+
+/* The numbers of RFC 2367 that no IPsec has: RSVP, OSPFV2, RIPV2, MIP. */
+static bool is_foreign_satype(uint8_t satype)
+{
+	return satype >= 5 && satype <= 8;
+}
+
+static int take_satype(struct call *c, enum sa_proto *proto)
+{
+	uint8_t satype = c->req->satype;
+
+	for (unsigned i = 0; i < SA_PROTO_COUNT; i++) {
+		if (satypes[i].satype == satype) {
+			*proto = (enum sa_proto)i;
+			return 0;
+		}
+	}
+	return call_refuse(c, is_foreign_satype(satype) ? EOPNOTSUPP : EINVAL, EXT_COUNT,
+			   "SA type %u; there are ah (%d) and esp (%d)", satype, SATYPE_AH,
+			   SATYPE_ESP);
+}
+
+static int take_protocol(struct call *c, struct sa *sa)
+{
+	int err = take_satype(c, &sa->proto);
+
+	if (!err && !satypes[sa->proto].provided)
+		return call_refuse(c, EPROTONOSUPPORT, EXT_COUNT,
+				   "%s is not provided by this daemon yet",
+				   satypes[sa->proto].name);
+	return err;
+}
+
+static const struct {
+	uint32_t flag;
+	const char *what;
+} flags_missing[] = {
+	{ SAF_OLD, "ah-old and esp-old are" },
+	{ SAF_IV4B, "des-32iv is" },
+	{ SAF_DERIV, "des-deriv is" },
+	{ SAF_ESN, "64-bit sequence numbers are" },
+};
+
+static int take_flags(struct call *c, struct sa *sa)
+{
+	uint32_t flags = c->req->sa.flags;
+
+	if (flags & ~(uint32_t)SAF_ALL)
+		return call_refuse(c, EINVAL, EXT_SA, "unknown SA flags 0x%08x",
+				   flags & ~(uint32_t)SAF_ALL);
+	if ((flags & SAF_PMASK) == SAF_PMASK)
+		return call_refuse(c, EINVAL, EXT_SA,
+				   "padding is to be random and zero; one of them");
+	for (size_t i = 0; i < sizeof(flags_missing) / sizeof(*flags_missing); i++) {
+		if (flags & flags_missing[i].flag)
+			return call_refuse(c, EPROTONOSUPPORT, EXT_SA,
+					   "%s not provided by this daemon yet",
+					   flags_missing[i].what);
+	}
+	sa->flags = flags;
+	return 0;
+}
+
+/* RFC 4303 section 2.1, RFC 4302 section 2.4 */
+#define SPI_RESERVED_MAX 255
+
+static int take_spi(struct call *c, struct sa *sa)
+{
+	sa->spi = c->req->sa.spi;
+	if (sa->spi <= SPI_RESERVED_MAX)
+		return call_refuse(c, EINVAL, EXT_SA,
+				   "SPI %u is reserved; %s takes 256 to 4294967295", sa->spi,
+				   satypes[sa->proto].name);
+	return 0;
+}
+
+/* Ports in the addresses of an SA say nothing: KAME and Linux pass over them too. */
+static int take_ends(struct call *c, struct sa *sa)
+{
+	sa->src = c->req->src.range.addr;
+	sa->dst = c->req->dst.range.addr;
+	return 0;
+}
+
+static int take_mode(struct call *c, struct sa *sa)
+{
+	const struct keymsg_sa2 *sa2 = &c->req->sa2;
+
+	if (!keymsg_has(c->req, EXT_SA2))
+		return 0;
+	if (sa2->mode == MODE_TUNNEL)
+		return call_refuse(c, EPROTONOSUPPORT, EXT_SA2,
+				   "tunnel mode is not provided by this daemon yet");
+	if (sa2->mode != MODE_ANY && sa2->mode != MODE_TRANSPORT)
+		return call_refuse(c, EINVAL, EXT_SA2,
+				   "mode %u; there are any (%d) and transport (%d)", sa2->mode,
+				   MODE_ANY, MODE_TRANSPORT);
+	sa->mode = sa2->mode;
+	sa->reqid = sa2->reqid;
+	return 0;
+}
+
+static struct sa_limits limits_of(const struct keymsg_lifetime *l)
+{
+	return (struct sa_limits){
+		.bytes = l->bytes, .add_s = l->add_s, .use_s = l->use_s, .packets = l->allocations
+	};
+}
+
+static int take_lifetimes(struct call *c, struct sa *sa)
+{
+	bool hard = keymsg_has(c->req, EXT_LIFETIME_HARD),
+	     soft = keymsg_has(c->req, EXT_LIFETIME_SOFT);
+
+	if (hard != soft)
+		return call_refuse(c, EINVAL, hard ? EXT_LIFETIME_HARD : EXT_LIFETIME_SOFT,
+				   "a %s lifetime without a %s one; it takes both or neither",
+				   hard ? "hard" : "soft", hard ? "soft" : "hard");
+	sa->hard = limits_of(&c->req->hard);
+	sa->soft = limits_of(&c->req->soft);
+	return 0;
+}
+
+/* `ext` is the key of the algorithm asked for: what a caret can point to. */
+static int take_alg(struct call *c, const struct sa *sa, enum keymsg_ext ext, uint8_t id,
+		    const struct alg **alg)
+{
+	const struct satype *type = &satypes[sa->proto];
+	bool auth = ext == EXT_KEY_AUTH;
+
+	*alg = NULL;
+	if (id == 0)
+		return 0;
+	*alg = alg_by_pfkey(auth ? ALG_AUTH : ALG_ENC, id, c->req->sa.flags);
+	if (!*alg)
+		return call_refuse(c, ENOSYS, ext, "there is no %s algorithm of number %u",
+				   auth ? "authentication" : "encryption", id);
+	if (!((*alg)->protocols & type->alg_for))
+		return call_refuse(c, EINVAL, ext, "%s is not for %s", (*alg)->name, type->name);
+	if (!c->env->provides((*alg)->prim))
+		return call_refuse(c, ENOSYS, ext, "%s is not provided by this daemon yet",
+				   (*alg)->name);
+	return 0;
+}
+
+static int take_key(struct call *c, enum keymsg_ext ext, const struct alg *alg,
+		    const struct keymsg_key *from, struct sa_key *key)
+{
+	const char *what = ext == EXT_KEY_AUTH ? "authentication" : "encryption";
+	unsigned bits = keymsg_has(c->req, ext) ? from->bits : 0;
+	char lengths[ALG_KEYS_TEXT_MAX];
+
+	if (!alg)
+		return keymsg_has(c->req, ext)
+			       ? call_refuse(c, EINVAL, ext, "a key for %s without an algorithm",
+					     what)
+			       : 0;
+	if (!keymsg_has(c->req, ext) && alg->key.min_bits > 0)
+		return call_refuse(c, EINVAL, ext, "no key for %s; it takes %s bits", alg->name,
+				   alg_key_text(alg, lengths));
+	if (!alg_key_ok(alg, bits))
+		return call_refuse(c, EINVAL, ext, "key for %s has %u bits; it takes %s", alg->name,
+				   bits, alg_key_text(alg, lengths));
+	key->bits = (uint16_t)bits;
+	key->len = (uint16_t)((bits + 7) / 8);
+	if (key->len)
+		memcpy(key->bytes, from->bytes, key->len);
+	return 0;
+}
+
+static int take_auth(struct call *c, struct sa *sa)
+{
+	int err = take_alg(c, sa, EXT_KEY_AUTH, c->req->sa.auth, &sa->auth);
+
+	if (err)
+		return err;
+	if (sa->proto == SA_AH && !sa->auth)
+		return call_refuse(c, EINVAL, EXT_SA, "ah without an authentication algorithm");
+	return take_key(c, EXT_KEY_AUTH, sa->auth, &c->req->key_auth, &sa->auth_key);
+}
+
+static int take_enc(struct call *c, struct sa *sa)
+{
+	int err;
+
+	if (sa->proto == SA_AH && c->req->sa.encrypt != 0)
+		return call_refuse(c, EINVAL, EXT_KEY_ENCRYPT, "ah takes no encryption algorithm");
+	err = take_alg(c, sa, EXT_KEY_ENCRYPT, c->req->sa.encrypt, &sa->enc);
+	if (err)
+		return err;
+	if (sa->proto == SA_ESP && !sa->enc)
+		return call_refuse(c, EINVAL, EXT_SA,
+				   "esp without an encryption algorithm; null is one");
+	if (sa->enc && sa->enc->aead && sa->auth)
+		return call_refuse(c, EINVAL, EXT_KEY_AUTH,
+				   "%s brings its own authentication; %s is too much",
+				   sa->enc->name, sa->auth->name);
+	return take_key(c, EXT_KEY_ENCRYPT, sa->enc, &c->req->key_encrypt, &sa->enc_key);
+}
+
+static int take_replay(struct call *c, struct sa *sa)
+{
+	bool exact = keymsg_has(c->req, EXT_REPLAY);
+	uint32_t window = exact ? c->req->replay_window : c->req->sa.replay;
+
+	if (window > REPLAY_WINDOW_MAX)
+		return call_refuse(c, EINVAL, EXT_REPLAY,
+				   "a replay window of %u packets; it takes up to %u", window,
+				   REPLAY_WINDOW_MAX);
+	if (!replay_init(&sa->replay, window))
+		return call_refuse(c, ENOBUFS, exact ? EXT_REPLAY : EXT_SA,
+				   "no memory for a replay window of %u packets", window);
+	return 0;
+}
+
+/*
+ * RFC 4106 section 3.1: a counter IV never comes twice under a key. The order of
+ * the addresses decides the top bit, so that two directions which share a key by
+ * mistake keep apart; the start is unpredictable, so that a key which is loaded
+ * once more hardly meets what it sent before.
+ */
+static uint64_t first_iv(const struct sa *sa, uint64_t random)
+{
+	const uint64_t top = UINT64_C(1) << 63;
+	bool upward = memcmp(sa->src.bytes, sa->dst.bytes, sizeof(sa->src.bytes)) < 0;
+
+	return upward ? random & ~top : random | top;
+}
+
+/* The allocation comes last, after everything that is likelier to end it. */
+static int (*const takes[])(struct call *c, struct sa *sa) = {
+	take_protocol,	take_flags, take_spi, take_ends,   take_mode,
+	take_lifetimes, take_auth,  take_enc, take_replay,
+};
+
+static int take_request(struct call *c, struct sa *sa)
+{
+	int err;
+
+	for (size_t i = 0; i < sizeof(takes) / sizeof(*takes); i++) {
+		if ((err = takes[i](c, sa)))
+			return err;
+	}
+	sa->state = SA_MATURE;
+	sa->created_s = c->env->now_s;
+	sa->iv = first_iv(sa, c->env->random);
+	return 0;
+}
+
+static int insert(struct call *c, struct sa *sa)
+{
+	int err = sad_insert(c->db->sad, sa);
+	char dst[ADDR_TEXT_MAX];
+
+	if (err == -EEXIST)
+		return call_refuse(c, EEXIST, EXT_SA, "there is an %s SA with SPI %u to %s already",
+				   satypes[sa->proto].name, sa->spi, addr_text(&sa->dst, dst));
+	return err ? call_refuse(c, ENOBUFS, EXT_COUNT, "no memory for an SA") : 0;
+}
+
+/* To everyone: what was asked for, without its keys. */
+static int reply_as_asked(struct call *c)
+{
+	struct keymsg m = *c->req;
+
+	m.present &= ~(1u << EXT_KEY_AUTH | 1u << EXT_KEY_ENCRYPT);
+	m.key_auth = m.key_encrypt = (struct keymsg_key){ 0 };
+	m.errnum = 0;
+	call_reply(c, HANDLE_ALL, &m);
+	return 0;
+}
+
+int handle_sa_add(struct call *c)
+{
+	struct sa *sa = sa_new();
+	int err;
+
+	if (!sa)
+		return call_refuse(c, ENOBUFS, EXT_COUNT, "no memory for an SA");
+	err = take_request(c, sa);
+	if (!err)
+		err = insert(c, sa);
+	if (err) {
+		sa_free(sa);
+		return err;
+	}
+	return reply_as_asked(c);
+}
+
+/* The source counts too: Linux passes over it and so deletes other hosts' SAs. */
+static int find(struct call *c, struct sa **found)
+{
+	const struct addr *src = &c->req->src.range.addr, *dst = &c->req->dst.range.addr;
+	char dst_text[ADDR_TEXT_MAX], src_text[ADDR_TEXT_MAX], other[ADDR_TEXT_MAX];
+	uint32_t spi = c->req->sa.spi;
+	enum sa_proto proto;
+	int err = take_satype(c, &proto);
+
+	if (err)
+		return err;
+	*found = sad_find_in(c->db->sad, proto, spi, dst);
+	if (!*found)
+		return call_refuse(c, ESRCH, EXT_SA, "there is no %s SA with SPI %u to %s",
+				   satypes[proto].name, spi, addr_text(dst, dst_text));
+	if (!addr_equal(&(*found)->src, src))
+		return call_refuse(c, ESRCH, EXT_ADDRESS_SRC,
+				   "the %s SA with SPI %u to %s comes from %s, not from %s",
+				   satypes[proto].name, spi, addr_text(dst, dst_text),
+				   addr_text(&(*found)->src, other), addr_text(src, src_text));
+	return 0;
+}
+
+static int delete_all(struct call *c)
+{
+	const struct addr *src = &c->req->src.range.addr, *dst = &c->req->dst.range.addr;
+	struct sa *sa, *next;
+	enum sa_proto proto;
+	int err = take_satype(c, &proto);
+
+	if (err)
+		return err;
+	for (sa = sad_next(c->db->sad, NULL); sa; sa = next) {
+		next = sad_next(c->db->sad, sa);
+		if (sa->proto == proto && addr_equal(&sa->src, src) && addr_equal(&sa->dst, dst))
+			sad_remove(c->db->sad, sa);
+	}
+	return reply_as_asked(c);
+}
+
+int handle_sa_delete(struct call *c)
+{
+	struct sa *sa;
+	int err;
+
+	if (!keymsg_has(c->req, EXT_SA))
+		return delete_all(c);
+	err = find(c, &sa);
+	if (err)
+		return err;
+	sad_remove(c->db->sad, sa);
+	return reply_as_asked(c);
+}
+
+static struct keymsg_lifetime lifetime_of(const struct sa_limits *l)
+{
+	return (struct keymsg_lifetime){
+		.allocations = l->packets, .bytes = l->bytes, .add_s = l->add_s, .use_s = l->use_s
+	};
+}
+
+static struct keymsg_addr end_of(const struct addr *a)
+{
+	return (struct keymsg_addr){
+		.range = { .addr = *a, .prefix_len = (uint8_t)addr_bits(a) },
+		.proto = PROTO_ANY,
+	};
+}
+
+static struct keymsg_key key_of(struct keymsg *m, enum keymsg_ext ext, const struct sa_key *key)
+{
+	if (key->len)
+		m->present |= 1u << ext;
+	return (struct keymsg_key){ .bits = key->bits, .bytes = key->bytes };
+}
+
+/* All that a dump shows. Keys are lent by the SA. */
+static void show(struct call *c, const struct sa *sa, uint32_t seq)
+{
+	uint32_t window = sa->replay.window;
+	struct keymsg m = {
+		.satype = satypes[sa->proto].satype,
+		.seq = seq,
+		.present = 1u << EXT_SA | 1u << EXT_SA2 | 1u << EXT_LIFETIME_HARD |
+			   1u << EXT_LIFETIME_SOFT | 1u << EXT_LIFETIME_CURRENT |
+			   1u << EXT_ADDRESS_SRC | 1u << EXT_ADDRESS_DST | 1u << EXT_REPLAY,
+		.sa = { .spi = sa->spi,
+			.replay = (uint8_t)(window < UINT8_MAX ? window : UINT8_MAX),
+			.state = sa->state,
+			.auth = sa->auth ? sa->auth->pfkey : 0,
+			.encrypt = sa->enc ? sa->enc->pfkey : 0,
+			.flags = sa->flags },
+		.sa2 = { .mode = sa->mode, .sequence = sa->seq, .reqid = sa->reqid },
+		.hard = lifetime_of(&sa->hard),
+		.soft = lifetime_of(&sa->soft),
+		.current = { .allocations = sa->packets,
+			     .bytes = sa->bytes,
+			     .add_s = sa->created_s,
+			     .use_s = sa->used_s },
+		.src = end_of(&sa->src),
+		.dst = end_of(&sa->dst),
+		.replay_window = window,
+	};
+
+	m.key_auth = key_of(&m, EXT_KEY_AUTH, &sa->auth_key);
+	m.key_encrypt = key_of(&m, EXT_KEY_ENCRYPT, &sa->enc_key);
+	call_reply(c, HANDLE_ONE, &m);
+}
+
+int handle_sa_get(struct call *c)
+{
+	struct sa *sa;
+	int err = find(c, &sa);
+
+	if (!err)
+		show(c, sa, c->req->seq);
+	return err;
+}
+
+/* FLUSH and DUMP take an SA type or, with 0, every SA. */
+static int take_filter(struct call *c, enum sa_proto *proto)
+{
+	*proto = SA_PROTO_COUNT;
+	return c->req->satype == SATYPE_UNSPEC ? 0 : take_satype(c, proto);
+}
+
+static bool passes(const struct sa *sa, enum sa_proto proto)
+{
+	return proto == SA_PROTO_COUNT || sa->proto == proto;
+}
+
+int handle_sa_flush(struct call *c)
+{
+	enum sa_proto proto;
+	struct sa *sa, *next;
+	int err = take_filter(c, &proto);
+
+	if (err)
+		return err;
+	for (sa = sad_next(c->db->sad, NULL); sa; sa = next) {
+		next = sad_next(c->db->sad, sa);
+		if (passes(sa, proto))
+			sad_remove(c->db->sad, sa);
+	}
+	return call_done(c);
+}
+
+/* Each SA in a message of its own, numbered down: 0 is the last (RFC 2367 section 3.1.10). */
+int handle_sa_dump(struct call *c)
+{
+	enum sa_proto proto;
+	uint32_t left = 0;
+	struct sa *sa;
+	int err = take_filter(c, &proto);
+
+	if (err)
+		return err;
+	for (sa = sad_next(c->db->sad, NULL); sa; sa = sad_next(c->db->sad, sa))
+		left += passes(sa, proto);
+	if (left == 0)
+		return call_refuse(c, ENOENT, EXT_COUNT, "there are no SAs to show");
+	for (sa = sad_next(c->db->sad, NULL); sa; sa = sad_next(c->db->sad, sa)) {
+		if (passes(sa, proto))
+			show(c, sa, --left);
+	}
+	return 0;
+}

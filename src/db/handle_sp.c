@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Requests that concern the SPD: KAME's SPDADD, SPDUPDATE, SPDDELETE, SPDDELETE2,
+ * SPDGET, SPDFLUSH and SPDDUMP.
+ */
+#include <errno.h>
+#include <netinet/in.h>
+
+#include "db/call.h"
+
+#define PRESENT (1u << EXT_POLICY | 1u << EXT_ADDRESS_SRC | 1u << EXT_ADDRESS_DST)
+
+static const char *proto_name(uint8_t proto)
+{
+	return proto == IPPROTO_AH ? "ah" : proto == IPPROTO_ESP ? "esp" : "ipcomp";
+}
+
+static int check_request(struct call *c, unsigned n, const struct request *q)
+{
+	if (q->proto != IPPROTO_AH && q->proto != IPPROTO_ESP && q->proto != IPPROTO_COMP)
+		return call_refuse(c, EPROTONOSUPPORT, EXT_POLICY,
+				   "request %u is for protocol %u; there are esp (50) and ah (51)",
+				   n, q->proto);
+	if (q->proto == IPPROTO_COMP)
+		return call_refuse(c, EPROTONOSUPPORT, EXT_POLICY,
+				   "request %u: ipcomp is not provided by this daemon yet", n);
+	if (q->mode == MODE_TUNNEL)
+		return call_refuse(c, EPROTONOSUPPORT, EXT_POLICY,
+				   "request %u: tunnel mode is not provided by this daemon yet", n);
+	if (q->mode != MODE_TRANSPORT)
+		return call_refuse(c, EINVAL, EXT_POLICY,
+				   "mode %u of request %u (%s); it takes transport", q->mode, n,
+				   proto_name(q->proto));
+	if (q->level > LEVEL_UNIQUE)
+		return call_refuse(
+			c, EINVAL, EXT_POLICY,
+			"level %u of request %u (%s); it takes default, use, require or unique",
+			q->level, n, proto_name(q->proto));
+	return 0;
+}
+
+static int check_requests(struct call *c, const struct policy *pol)
+{
+	int err;
+
+	if (pol->n_requests == 0)
+		return call_refuse(c, EINVAL, EXT_POLICY, "an ipsec policy without a request");
+	for (unsigned i = 0; i < pol->n_requests; i++) {
+		if ((err = check_request(c, i + 1, &pol->requests[i])))
+			return err;
+	}
+	return 0;
+}
+
+static int check_dir(struct call *c)
+{
+	uint8_t dir = c->req->policy.dir;
+
+	if (dir < POLICY_IN || dir > POLICY_FWD)
+		return call_refuse(c, EINVAL, EXT_POLICY, "direction %u; there are in, out and fwd",
+				   dir);
+	return 0;
+}
+
+static int check_action(struct call *c, const struct policy *pol)
+{
+	switch (pol->action) {
+	case POLICY_DISCARD:
+	case POLICY_NONE:
+		return 0;
+	case POLICY_IPSEC:
+		return check_requests(c, pol);
+	case POLICY_ENTRUST:
+	case POLICY_BYPASS:
+		return call_refuse(c, EINVAL, EXT_POLICY,
+				   "%s is for sockets; the SPD takes discard, none and ipsec",
+				   pol->action == POLICY_BYPASS ? "bypass" : "entrust");
+	default:
+		return call_refuse(c, EINVAL, EXT_POLICY,
+				   "policy type %u; there are discard, none and ipsec",
+				   pol->action);
+	}
+}
+
+/* The SPD has no clock: a lifetime that would not be kept is refused. */
+static int check_lifetime(struct call *c)
+{
+	const struct keymsg_lifetime *l = &c->req->hard;
+
+	if (l->allocations || l->bytes || l->add_s || l->use_s)
+		return call_refuse(c, EOPNOTSUPP, EXT_LIFETIME_HARD,
+				   "lifetimes of policies are not provided by this daemon yet");
+	return 0;
+}
+
+/* As Linux has it, an upper-layer protocol of 0 is any: no packet ends in hop-by-hop options. */
+static struct selector selector_of(const struct keymsg *m)
+{
+	return (struct selector){
+		.src = m->src.range,
+		.dst = m->dst.range,
+		.proto = m->src.proto ? m->src.proto : PROTO_ANY,
+	};
+}
+
+/*
+ * The policy as the SPD keeps it: requests only where they count, reqids only
+ * where the level binds to them, addresses nowhere: transport has the packet's.
+ */
+static struct policy policy_of(const struct policy *asked)
+{
+	struct policy pol = {
+		.dir = asked->dir,
+		.action = asked->action,
+		.priority = asked->priority,
+		.n_requests = asked->action == POLICY_IPSEC ? asked->n_requests : 0,
+	};
+
+	for (unsigned i = 0; i < pol.n_requests; i++) {
+		const struct request *q = &asked->requests[i];
+
+		pol.requests[i] = (struct request){
+			.proto = q->proto,
+			.mode = q->mode,
+			.level = q->level,
+			.reqid = q->level == LEVEL_UNIQUE ? q->reqid : 0,
+		};
+	}
+	return pol;
+}
+
+/* The entry as a message: policy, source, destination. */
+static struct keymsg message_of(const struct spd_entry *e, uint32_t seq)
+{
+	return (struct keymsg){
+		.seq = seq,
+		.present = PRESENT,
+		.policy = e->pol,
+		.src = { .range = e->sel.src, .proto = e->sel.proto },
+		.dst = { .range = e->sel.dst, .proto = e->sel.proto },
+	};
+}
+
+static int reply_changed(struct call *c, const struct spd_entry *e)
+{
+	struct keymsg m = message_of(e, c->req->seq);
+
+	call_reply(c, HANDLE_ALL, &m);
+	return 0;
+}
+
+int handle_sp_add(struct call *c)
+{
+	const struct selector sel = selector_of(c->req);
+	const struct policy pol = policy_of(&c->req->policy);
+	bool update = c->req->type == KEYMSG_SPDUPDATE;
+	struct spd_entry *e;
+	int err;
+
+	if ((err = check_dir(c)) || (err = check_action(c, &c->req->policy)) ||
+	    (err = check_lifetime(c)))
+		return err;
+	err = (update ? spd_update : spd_insert)(c->db->spd, &sel, &pol, c->env->now_s, &e);
+	if (err == -EEXIST)
+		return call_refuse(c, EEXIST, EXT_POLICY,
+				   "there is a policy of this selector and direction already");
+	if (err)
+		return call_refuse(c, ENOBUFS, EXT_COUNT, "no memory for a policy");
+	return reply_changed(c, e);
+}
+
+static int delete_entry(struct call *c, struct spd_entry *e)
+{
+	struct keymsg m = message_of(e, c->req->seq);
+
+	spd_remove(c->db->spd, e);
+	call_reply(c, HANDLE_ALL, &m);
+	return 0;
+}
+
+int handle_sp_delete(struct call *c)
+{
+	const struct selector sel = selector_of(c->req);
+	struct spd_entry *e;
+	int err = check_dir(c);
+
+	if (err)
+		return err;
+	e = spd_find_exact(c->db->spd, &sel, c->req->policy.dir);
+	if (!e)
+		return call_refuse(c, ENOENT, EXT_POLICY,
+				   "there is no policy of this selector and direction");
+	return delete_entry(c, e);
+}
+
+static int find_id(struct call *c, struct spd_entry **e)
+{
+	*e = spd_find_id(c->db->spd, c->req->policy.id);
+	if (!*e)
+		return call_refuse(c, ENOENT, EXT_POLICY, "there is no policy of number %u",
+				   c->req->policy.id);
+	return 0;
+}
+
+int handle_sp_delete_id(struct call *c)
+{
+	struct spd_entry *e;
+	int err = find_id(c, &e);
+
+	return err ? err : delete_entry(c, e);
+}
+
+static void show(struct call *c, const struct spd_entry *e, uint32_t seq)
+{
+	struct keymsg m = message_of(e, seq);
+
+	m.present |= 1u << EXT_LIFETIME_CURRENT | 1u << EXT_LIFETIME_HARD;
+	m.current.allocations = (uint32_t)(e->packets < UINT32_MAX ? e->packets : UINT32_MAX);
+	m.current.add_s = e->created_s;
+	m.current.use_s = e->used_s;
+	call_reply(c, HANDLE_ONE, &m);
+}
+
+int handle_sp_get(struct call *c)
+{
+	struct spd_entry *e;
+	int err = find_id(c, &e);
+
+	if (!err)
+		show(c, e, c->req->seq);
+	return err;
+}
+
+int handle_sp_flush(struct call *c)
+{
+	struct spd_entry *e, *next;
+
+	for (e = spd_next(c->db->spd, NULL); e; e = next) {
+		next = spd_next(c->db->spd, e);
+		spd_remove(c->db->spd, e);
+	}
+	return call_done(c);
+}
+
+/* Each policy in a message of its own, numbered down: 0 is the last. */
+int handle_sp_dump(struct call *c)
+{
+	uint32_t left = (uint32_t)spd_count(c->db->spd);
+
+	if (left == 0)
+		return call_refuse(c, ENOENT, EXT_COUNT, "there are no policies to show");
+	for (struct spd_entry *e = spd_next(c->db->spd, NULL); e; e = spd_next(c->db->spd, e))
+		show(c, e, --left);
+	return 0;
+}

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The anti-replay window as a ring of words (RFC 6479): sequence number n has bit
+ * n mod 32 of word (n / 32) mod words. There is a word more than the window
+ * needs, so that the word of the newest number never holds one that still counts
+ * and can be cleared when the window moves into it.
+ */
+#include "db/replay.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define WORD_BITS 32
+
+static uint32_t words_for(uint32_t window)
+{
+	uint32_t words = 1;
+
+	while (words * WORD_BITS < window + WORD_BITS)
+		words *= 2;
+	return words;
+}
+
+bool replay_init(struct replay *r, uint32_t window)
+{
+	*r = (struct replay){ 0 };
+	if (window > REPLAY_WINDOW_MAX)
+		return false;
+	if (window == 0)
+		return true;
+	r->bits = calloc(words_for(window), sizeof(*r->bits));
+	if (!r->bits)
+		return false;
+	r->mask = words_for(window) - 1;
+	r->window = window;
+	return true;
+}
+
+void replay_fini(struct replay *r)
+{
+	free(r->bits);
+	*r = (struct replay){ 0 };
+}
+
+static uint32_t *word_of(const struct replay *r, uint32_t seq)
+{
+	return &r->bits[seq / WORD_BITS & r->mask];
+}
+
+static uint32_t bit_of(uint32_t seq)
+{
+	return 1u << (seq % WORD_BITS);
+}
+
+bool replay_check(const struct replay *r, uint32_t seq)
+{
+	if (r->window == 0)
+		return true;
+	if (seq == 0)
+		return false; /* RFC 4303 section 2.2: the first one sent is 1 */
+	if (seq > r->last)
+		return true;
+	return r->last - seq < r->window && !(*word_of(r, seq) & bit_of(seq));
+}
+
+/* Clears the words behind the last one's up to that of seq: what they hold is a ring ago. */
+static void slide(struct replay *r, uint32_t seq)
+{
+	uint32_t from = r->last / WORD_BITS, n = seq / WORD_BITS - from;
+
+	if (n > r->mask) {
+		memset(r->bits, 0, ((size_t)r->mask + 1) * sizeof(*r->bits));
+	} else {
+		for (uint32_t i = 1; i <= n; i++)
+			r->bits[(from + i) & r->mask] = 0;
+	}
+	r->last = seq;
+}
+
+bool replay_update(struct replay *r, uint32_t seq)
+{
+	if (!replay_check(r, seq))
+		return false;
+	if (r->window == 0) {
+		r->last = seq > r->last ? seq : r->last;
+		return true;
+	}
+	if (seq > r->last)
+		slide(r, seq);
+	*word_of(r, seq) |= bit_of(seq);
+	return true;
+}

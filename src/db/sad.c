@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The SAD: three ways to the same SAs, each without a walk over all of them.
+ *
+ *     in    hash (protocol, SPI, destination) -> chain of SAs, one of each triple
+ *     out   hash (protocol, reqid, source, destination) -> chain of flows, one of
+ *           each (those, mode) -> its SAs, oldest first
+ *     all   list, newest first
+ *
+ * A flow of reqid 0 has the SAs of every reqid: that is what a request without
+ * one asks for. Scope ids stay out of the hashes, because an address without one
+ * equals that address with any.
+ */
+#include "db/sad.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/policy.h"
+
+#define SLOTS_MIN 64
+
+struct sad_flow {
+	enum sa_proto proto;
+	uint8_t mode;
+	uint32_t reqid;
+	struct addr src, dst;
+	uint32_t hash;
+	struct sa *oldest, *newest;
+	struct sad_flow *next; /* in its slot */
+};
+
+struct sad {
+	struct sa **in;
+	struct sad_flow **out;
+	size_t in_mask, out_mask; /* slots - 1 */
+	size_t n_sas, n_flows;
+	struct sa *newest;
+	uint64_t generation;
+};
+
+/* Numbers of the SAs of the process: never reused, growing with age in the table. */
+static uint64_t last_id;
+
+static uint32_t hash_in(enum sa_proto proto, uint32_t spi, const struct addr *dst)
+{
+	return addr_hash(dst, spi * 0x9e3779b1u + proto);
+}
+
+static uint32_t hash_out(enum sa_proto proto, uint32_t reqid, const struct addr *src,
+			 const struct addr *dst)
+{
+	return addr_hash(dst, addr_hash(src, reqid * 0x9e3779b1u + proto));
+}
+
+struct sad *sad_new(void)
+{
+	struct sad *sad = calloc(1, sizeof(*sad));
+
+	if (!sad)
+		return NULL;
+	sad->in_mask = sad->out_mask = SLOTS_MIN - 1;
+	sad->in = calloc(SLOTS_MIN, sizeof(*sad->in));
+	sad->out = calloc(SLOTS_MIN, sizeof(*sad->out));
+	if (!sad->in || !sad->out) {
+		sad_free(sad);
+		return NULL;
+	}
+	return sad;
+}
+
+void sad_free(struct sad *sad)
+{
+	if (!sad)
+		return;
+	while (sad->newest)
+		sad_remove(sad, sad->newest);
+	free(sad->in);
+	free(sad->out);
+	free(sad);
+}
+
+/* Growing is a favour: without memory for it the chains just get longer. */
+static void grow_in(struct sad *sad)
+{
+	size_t mask = sad->in_mask * 2 + 1;
+	struct sa **slots;
+
+	if (sad->n_sas <= sad->in_mask || !(slots = calloc(mask + 1, sizeof(*slots))))
+		return;
+	for (struct sa *sa = sad->newest; sa; sa = sa->next_all) {
+		struct sa **slot = &slots[hash_in(sa->proto, sa->spi, &sa->dst) & mask];
+
+		sa->next_in = *slot;
+		*slot = sa;
+	}
+	free(sad->in);
+	sad->in = slots;
+	sad->in_mask = mask;
+}
+
+static void grow_out(struct sad *sad)
+{
+	size_t mask = sad->out_mask * 2 + 1;
+	struct sad_flow **slots, *flow;
+
+	if (sad->n_flows <= sad->out_mask || !(slots = calloc(mask + 1, sizeof(*slots))))
+		return;
+	for (size_t i = 0; i <= sad->out_mask; i++) {
+		while ((flow = sad->out[i])) {
+			sad->out[i] = flow->next;
+			flow->next = slots[flow->hash & mask];
+			slots[flow->hash & mask] = flow;
+		}
+	}
+	free(sad->out);
+	sad->out = slots;
+	sad->out_mask = mask;
+}
+
+static bool same_end(const struct addr *a, const struct addr *b)
+{
+	return a->scope == b->scope && addr_equal(a, b);
+}
+
+/* The flow of sa among those of this reqid, made if there is none. NULL without memory. */
+static struct sad_flow *flow_get(struct sad *sad, const struct sa *sa, uint32_t reqid)
+{
+	uint32_t hash = hash_out(sa->proto, reqid, &sa->src, &sa->dst);
+	struct sad_flow *flow = sad->out[hash & sad->out_mask];
+
+	for (; flow; flow = flow->next) {
+		if (flow->hash == hash && flow->proto == sa->proto && flow->mode == sa->mode &&
+		    flow->reqid == reqid && same_end(&flow->src, &sa->src) &&
+		    same_end(&flow->dst, &sa->dst))
+			return flow;
+	}
+	flow = malloc(sizeof(*flow));
+	if (!flow)
+		return NULL;
+	*flow = (struct sad_flow){ .proto = sa->proto,
+				   .mode = sa->mode,
+				   .reqid = reqid,
+				   .src = sa->src,
+				   .dst = sa->dst,
+				   .hash = hash };
+	sad->n_flows++;
+	grow_out(sad);
+	flow->next = sad->out[hash & sad->out_mask];
+	sad->out[hash & sad->out_mask] = flow;
+	return flow;
+}
+
+/* Frees a flow that has no SA left. */
+static void flow_put(struct sad *sad, struct sad_flow *flow)
+{
+	struct sad_flow **at = &sad->out[flow->hash & sad->out_mask];
+
+	if (flow->oldest)
+		return;
+	while (*at != flow)
+		at = &(*at)->next;
+	*at = flow->next;
+	sad->n_flows--;
+	free(flow);
+}
+
+static void flow_append(struct sad_flow *flow, struct sa *sa, int which)
+{
+	struct sa_link *l = &sa->out[which];
+
+	*l = (struct sa_link){ .flow = flow, .prev = flow->newest };
+	if (l->prev)
+		l->prev->out[which].next = sa;
+	else
+		flow->oldest = sa;
+	flow->newest = sa;
+}
+
+static void flow_remove(struct sad *sad, struct sa *sa, int which)
+{
+	struct sa_link *l = &sa->out[which];
+	struct sad_flow *flow = l->flow;
+
+	if (!flow)
+		return;
+	if (l->prev)
+		l->prev->out[which].next = l->next;
+	else
+		flow->oldest = l->next;
+	if (l->next)
+		l->next->out[which].prev = l->prev;
+	else
+		flow->newest = l->prev;
+	flow_put(sad, flow);
+}
+
+static bool link_out(struct sad *sad, struct sa *sa)
+{
+	struct sad_flow *any = flow_get(sad, sa, 0), *own = NULL;
+
+	if (any && sa->reqid && !(own = flow_get(sad, sa, sa->reqid))) {
+		flow_put(sad, any);
+		return false;
+	}
+	if (!any)
+		return false;
+	sa->out[1] = (struct sa_link){ 0 };
+	flow_append(any, sa, 0);
+	if (own)
+		flow_append(own, sa, 1);
+	return true;
+}
+
+static void link_all(struct sad *sad, struct sa *sa)
+{
+	sa->prev_all = NULL;
+	sa->next_all = sad->newest;
+	if (sad->newest)
+		sad->newest->prev_all = sa;
+	sad->newest = sa;
+	sad->n_sas++;
+}
+
+static void unlink_all(struct sad *sad, struct sa *sa)
+{
+	if (sa->prev_all)
+		sa->prev_all->next_all = sa->next_all;
+	else
+		sad->newest = sa->next_all;
+	if (sa->next_all)
+		sa->next_all->prev_all = sa->prev_all;
+	sad->n_sas--;
+}
+
+static struct sa **slot_in(const struct sad *sad, enum sa_proto proto, uint32_t spi,
+			   const struct addr *dst)
+{
+	return &sad->in[hash_in(proto, spi, dst) & sad->in_mask];
+}
+
+int sad_insert(struct sad *sad, struct sa *sa)
+{
+	struct sa **slot;
+
+	if (sad_find_in(sad, sa->proto, sa->spi, &sa->dst))
+		return -EEXIST;
+	if (!link_out(sad, sa))
+		return -ENOMEM;
+	grow_in(sad);
+	slot = slot_in(sad, sa->proto, sa->spi, &sa->dst);
+	sa->next_in = *slot;
+	*slot = sa;
+	link_all(sad, sa);
+	sa->id = ++last_id;
+	sad->generation++;
+	return 0;
+}
+
+struct sa *sad_find_in(const struct sad *sad, enum sa_proto proto, uint32_t spi,
+		       const struct addr *dst)
+{
+	struct sa *sa = *slot_in(sad, proto, spi, dst);
+
+	while (sa && !(sa->spi == spi && sa->proto == proto && addr_equal(&sa->dst, dst)))
+		sa = sa->next_in;
+	return sa;
+}
+
+/* RFC 4301 section 4.4.2.1: a larval SA has no keys yet, a dead one none any more. */
+static bool is_alive(const struct sa *sa)
+{
+	return sa->state == SA_MATURE || sa->state == SA_DYING;
+}
+
+static struct sa *oldest_alive(const struct sad_flow *flow)
+{
+	struct sa *sa = flow->oldest;
+
+	while (sa && !is_alive(sa))
+		sa = sa->out[flow->reqid != 0].next;
+	return sa;
+}
+
+struct sa *sad_find_out(const struct sad *sad, enum sa_proto proto, uint8_t mode, uint32_t reqid,
+			const struct addr *src, const struct addr *dst)
+{
+	uint32_t hash = hash_out(proto, reqid, src, dst);
+	struct sa *found = NULL, *sa;
+
+	for (const struct sad_flow *f = sad->out[hash & sad->out_mask]; f; f = f->next) {
+		if (f->hash != hash || f->proto != proto || f->reqid != reqid ||
+		    (f->mode != mode && f->mode != MODE_ANY) || !addr_equal(&f->src, src) ||
+		    !addr_equal(&f->dst, dst))
+			continue;
+		sa = oldest_alive(f);
+		if (sa && (!found || sa->id < found->id))
+			found = sa;
+	}
+	return found;
+}
+
+void sad_remove(struct sad *sad, struct sa *sa)
+{
+	struct sa **at = slot_in(sad, sa->proto, sa->spi, &sa->dst);
+
+	while (*at != sa)
+		at = &(*at)->next_in;
+	*at = sa->next_in;
+	flow_remove(sad, sa, 0);
+	flow_remove(sad, sa, 1);
+	unlink_all(sad, sa);
+	sad->generation++;
+	sa_free(sa);
+}
+
+struct sa *sad_next(const struct sad *sad, const struct sa *after)
+{
+	return after ? after->next_all : sad->newest;
+}
+
+size_t sad_count(const struct sad *sad)
+{
+	return sad->n_sas;
+}
+
+uint64_t sad_generation(const struct sad *sad)
+{
+	return sad->generation;
+}

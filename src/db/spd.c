@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The SPD: a list for each direction in the order in which policies are tried,
+ * and two hashes, by selector and by id, so that a policy is found without trying
+ * them. A list is entered at its end, which is the place of a policy that has
+ * the same priority as those before it.
+ */
+#include "db/spd.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+#define SLOTS_MIN 64
+
+enum { BY_SELECTOR, BY_ID, N_INDEXES };
+
+/* An entry with its places in the indexes; an entry lent is the first member of one. */
+struct node {
+	struct spd_entry e;
+	struct node *chain[N_INDEXES];
+	uint32_t hash[N_INDEXES];
+};
+
+struct list {
+	struct spd_entry *first, *last;
+};
+
+struct spd {
+	struct list lists[POLICY_FWD + 1]; /* that of POLICY_ANY stays empty */
+	struct node **index[N_INDEXES];
+	size_t mask; /* slots of each index - 1 */
+	size_t count;
+	uint64_t generation;
+	uint32_t last_id, last_reqid;
+	bool reqids_wrapped; /* last_reqid has started anew: the next may be taken */
+};
+
+static uint32_t hash_selector(const struct selector *sel, uint8_t dir)
+{
+	uint32_t h = (uint32_t)dir << 24 | (uint32_t)sel->proto << 16 |
+		     (uint32_t)sel->src.prefix_len << 8 | sel->dst.prefix_len;
+
+	h = addr_hash(&sel->src.addr, h);
+	h ^= ((uint32_t)sel->src.port << 16 | sel->dst.port) * 0x9e3779b1u;
+	return addr_hash(&sel->dst.addr, h);
+}
+
+static uint32_t hash_id(uint32_t id)
+{
+	uint32_t h = id * 0x9e3779b1u;
+
+	return h ^ h >> 16;
+}
+
+struct spd *spd_new(void)
+{
+	struct spd *spd = calloc(1, sizeof(*spd));
+
+	if (!spd)
+		return NULL;
+	spd->mask = SLOTS_MIN - 1;
+	spd->last_reqid = REQID_MANUAL_MAX;
+	for (int i = 0; i < N_INDEXES; i++) {
+		spd->index[i] = calloc(SLOTS_MIN, sizeof(*spd->index[i]));
+		if (!spd->index[i]) {
+			spd_free(spd);
+			return NULL;
+		}
+	}
+	return spd;
+}
+
+void spd_free(struct spd *spd)
+{
+	struct spd_entry *e;
+
+	if (!spd)
+		return;
+	while ((e = spd_next(spd, NULL)))
+		spd_remove(spd, e);
+	for (int i = 0; i < N_INDEXES; i++)
+		free(spd->index[i]);
+	free(spd);
+}
+
+static struct node **slot_of(const struct spd *spd, int i, uint32_t hash)
+{
+	return &spd->index[i][hash & spd->mask];
+}
+
+static void index_add(struct spd *spd, struct node *n, int i)
+{
+	struct node **slot = slot_of(spd, i, n->hash[i]);
+
+	n->chain[i] = *slot;
+	*slot = n;
+}
+
+static void index_remove(struct spd *spd, struct node *n, int i)
+{
+	struct node **at = slot_of(spd, i, n->hash[i]);
+
+	while (*at != n)
+		at = &(*at)->chain[i];
+	*at = n->chain[i];
+}
+
+/* Growing is a favour: without memory for it the chains just get longer. */
+static void grow(struct spd *spd)
+{
+	size_t mask = spd->mask * 2 + 1;
+	struct node **index[N_INDEXES];
+
+	if (spd->count <= spd->mask)
+		return;
+	index[BY_SELECTOR] = calloc(mask + 1, sizeof(*index[0]));
+	index[BY_ID] = calloc(mask + 1, sizeof(*index[0]));
+	if (!index[BY_SELECTOR] || !index[BY_ID]) {
+		free(index[BY_SELECTOR]);
+		free(index[BY_ID]);
+		return;
+	}
+	for (int i = 0; i < N_INDEXES; i++) {
+		free(spd->index[i]);
+		spd->index[i] = index[i];
+	}
+	spd->mask = mask;
+	for (struct spd_entry *e = spd_next(spd, NULL); e; e = spd_next(spd, e)) {
+		index_add(spd, (struct node *)e, BY_SELECTOR);
+		index_add(spd, (struct node *)e, BY_ID);
+	}
+}
+
+/* Behind the last one that is as urgent; nearly always that is the end. */
+static void list_add(struct list *l, struct spd_entry *e)
+{
+	struct spd_entry *before = l->last;
+
+	while (before && before->pol.priority > e->pol.priority)
+		before = before->prev;
+	e->prev = before;
+	e->next = before ? before->next : l->first;
+	if (e->next)
+		e->next->prev = e;
+	else
+		l->last = e;
+	if (before)
+		before->next = e;
+	else
+		l->first = e;
+}
+
+static void list_remove(struct list *l, struct spd_entry *e)
+{
+	if (e->prev)
+		e->prev->next = e->next;
+	else
+		l->first = e->next;
+	if (e->next)
+		e->next->prev = e->prev;
+	else
+		l->last = e->prev;
+}
+
+static uint32_t next_id(struct spd *spd)
+{
+	do
+		spd->last_id++;
+	while (spd->last_id == 0 || spd_find_id(spd, spd->last_id));
+	return spd->last_id;
+}
+
+static bool is_reqid_used(const struct spd *spd, uint32_t reqid)
+{
+	for (const struct spd_entry *e = spd_next(spd, NULL); e; e = spd_next(spd, e)) {
+		for (unsigned i = 0; i < e->pol.n_requests; i++) {
+			if (e->pol.requests[i].reqid == reqid)
+				return true;
+		}
+	}
+	return false;
+}
+
+/* The walk over all policies begins only after four thousand million reqids. */
+static uint32_t next_reqid(struct spd *spd)
+{
+	do {
+		if (++spd->last_reqid == 0) {
+			spd->last_reqid = REQID_MANUAL_MAX + 1;
+			spd->reqids_wrapped = true;
+		}
+	} while (spd->reqids_wrapped && is_reqid_used(spd, spd->last_reqid));
+	return spd->last_reqid;
+}
+
+/* A `unique` that names no reqid, or one that is not to be chosen by hand, gets one of its own. */
+static void fill_reqids(struct spd *spd, struct policy *pol)
+{
+	for (unsigned i = 0; i < pol->n_requests; i++) {
+		struct request *q = &pol->requests[i];
+
+		if (q->level == LEVEL_UNIQUE && (q->reqid == 0 || q->reqid > REQID_MANUAL_MAX))
+			q->reqid = next_reqid(spd);
+	}
+}
+
+static int add(struct spd *spd, const struct selector *sel, const struct policy *pol,
+	       uint64_t now_s, struct spd_entry **entry)
+{
+	struct node *n = calloc(1, sizeof(*n));
+
+	if (!n)
+		return -ENOMEM;
+	n->e.sel = *sel;
+	n->e.pol = *pol;
+	n->e.created_s = now_s;
+	n->e.pol.id = next_id(spd);
+	fill_reqids(spd, &n->e.pol);
+	n->hash[BY_SELECTOR] = hash_selector(sel, pol->dir);
+	n->hash[BY_ID] = hash_id(n->e.pol.id);
+	grow(spd);
+	index_add(spd, n, BY_SELECTOR);
+	index_add(spd, n, BY_ID);
+	list_add(&spd->lists[pol->dir], &n->e);
+	spd->count++;
+	spd->generation++;
+	*entry = &n->e;
+	return 0;
+}
+
+int spd_insert(struct spd *spd, const struct selector *sel, const struct policy *pol,
+	       uint64_t now_s, struct spd_entry **entry)
+{
+	assert(pol->dir >= POLICY_IN && pol->dir <= POLICY_FWD);
+	if (spd_find_exact(spd, sel, pol->dir))
+		return -EEXIST;
+	return add(spd, sel, pol, now_s, entry);
+}
+
+int spd_update(struct spd *spd, const struct selector *sel, const struct policy *pol,
+	       uint64_t now_s, struct spd_entry **entry)
+{
+	struct spd_entry *old = spd_find_exact(spd, sel, pol->dir);
+	int err = add(spd, sel, pol, now_s, entry);
+
+	if (!err && old)
+		spd_remove(spd, old);
+	return err;
+}
+
+static bool same_range(const struct range *a, const struct range *b)
+{
+	return a->prefix_len == b->prefix_len && a->port == b->port &&
+	       a->addr.scope == b->addr.scope && addr_equal(&a->addr, &b->addr);
+}
+
+struct spd_entry *spd_find_exact(const struct spd *spd, const struct selector *sel, uint8_t dir)
+{
+	uint32_t hash = hash_selector(sel, dir);
+	struct node *n = *slot_of(spd, BY_SELECTOR, hash);
+
+	for (; n; n = n->chain[BY_SELECTOR]) {
+		if (n->hash[BY_SELECTOR] == hash && n->e.pol.dir == dir &&
+		    n->e.sel.proto == sel->proto && same_range(&n->e.sel.src, &sel->src) &&
+		    same_range(&n->e.sel.dst, &sel->dst))
+			return &n->e;
+	}
+	return NULL;
+}
+
+struct spd_entry *spd_find_id(const struct spd *spd, uint32_t id)
+{
+	struct node *n = *slot_of(spd, BY_ID, hash_id(id));
+
+	while (n && n->e.pol.id != id)
+		n = n->chain[BY_ID];
+	return n ? &n->e : NULL;
+}
+
+static bool fits_proto(uint8_t proto, const struct flow *flow)
+{
+	return proto == PROTO_ANY || proto == flow->proto ||
+	       (flow->partial && flow->proto == PROTO_ANY);
+}
+
+static bool fits_port(uint16_t want, uint16_t port, const struct flow *flow)
+{
+	return want == 0 || want == port || flow->partial;
+}
+
+static bool fits(const struct selector *sel, const struct flow *flow)
+{
+	return fits_proto(sel->proto, flow) && fits_port(sel->src.port, flow->src_port, flow) &&
+	       fits_port(sel->dst.port, flow->dst_port, flow) &&
+	       addr_in_prefix(&flow->src, &sel->src.addr, sel->src.prefix_len) &&
+	       addr_in_prefix(&flow->dst, &sel->dst.addr, sel->dst.prefix_len);
+}
+
+struct spd_entry *spd_find(const struct spd *spd, uint8_t dir, const struct flow *flow)
+{
+	struct spd_entry *e;
+
+	assert(dir >= POLICY_IN && dir <= POLICY_FWD);
+	e = spd->lists[dir].first;
+	while (e && !fits(&e->sel, flow))
+		e = e->next;
+	return e;
+}
+
+void spd_remove(struct spd *spd, struct spd_entry *entry)
+{
+	struct node *n = (struct node *)entry;
+
+	index_remove(spd, n, BY_SELECTOR);
+	index_remove(spd, n, BY_ID);
+	list_remove(&spd->lists[entry->pol.dir], entry);
+	spd->count--;
+	spd->generation++;
+	free(n);
+}
+
+struct spd_entry *spd_next(const struct spd *spd, const struct spd_entry *after)
+{
+	if (after && after->next)
+		return after->next;
+	for (unsigned dir = after ? after->pol.dir + 1u : POLICY_IN; dir <= POLICY_FWD; dir++) {
+		if (spd->lists[dir].first)
+			return spd->lists[dir].first;
+	}
+	return NULL;
+}
+
+size_t spd_count(const struct spd *spd)
+{
+	return spd->count;
+}
+
+uint64_t spd_generation(const struct spd *spd)
+{
+	return spd->generation;
+}

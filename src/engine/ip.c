@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * IPv4 (RFC 791) and IPv6 (RFC 8200) headers; the mutable fields of RFC 4302.
+ */
+#include "engine/ip.h"
+
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/wire.h"
+
+#define IPV4_MIN 20
+#define IPV6_HEADER 40
+/* More extension headers than any honest packet has. */
+#define EXTENSIONS_MAX 8
+
+/* Where the fields are. */
+enum { V4_TOS = 1, V4_LEN = 2, V4_FRAG = 6, V4_TTL = 8, V4_PROTO = 9, V4_SUM = 10, V4_SRC = 12, V4_DST = 16 };
+enum { V6_LEN = 4, V6_NEXT = 6, V6_HOPS = 7, V6_SRC = 8, V6_DST = 24 };
+
+static bool parse_v4(struct pkt *p, struct ip_view *v)
+{
+	const uint8_t *h = pkt_at(p, 0, IPV4_MIN);
+	size_t header, total;
+
+	if (!h)
+		return false;
+	header = (size_t)(h[0] & 0x0f) * 4;
+	total = get_be16(h + V4_LEN);
+	if (header < IPV4_MIN || total < header || total > p->len)
+		return false;
+	pkt_trim(p, total);
+	*v = (struct ip_view){
+		.family = AF_INET,
+		.src = addr_of(AF_INET, h + V4_SRC),
+		.dst = addr_of(AF_INET, h + V4_DST),
+		.fragment = (get_be16(h + V4_FRAG) & 0x3fff) != 0, /* more fragments, or an offset */
+		.split = header,
+		.split_next = V4_PROTO,
+		.upper = header,
+		.upper_next = V4_PROTO,
+		.proto = h[V4_PROTO],
+	};
+	return true;
+}
+
+static bool is_extension(uint8_t proto)
+{
+	return proto == IPPROTO_HOPOPTS || proto == IPPROTO_ROUTING || proto == IPPROTO_DSTOPTS;
+}
+
+/* Walks hop-by-hop, routing and destination options; a fragment header ends the walk. */
+static bool walk_extensions(const struct pkt *p, struct ip_view *v)
+{
+	for (unsigned n = 0; is_extension(v->proto); n++) {
+		const uint8_t *ext = pkt_at(p, v->upper, 8);
+		size_t len;
+
+		if (!ext || n == EXTENSIONS_MAX)
+			return false;
+		len = ((size_t)ext[1] + 1) * 8;
+		if (!pkt_at(p, v->upper, len) || v->upper + len > IP_HEADERS_MAX)
+			return false;
+		v->upper_next = v->upper;
+		v->upper += len;
+		if (v->proto != IPPROTO_DSTOPTS) {
+			v->split = v->upper;
+			v->split_next = v->upper_next;
+		}
+		v->proto = ext[0];
+	}
+	v->fragment = v->proto == IPPROTO_FRAGMENT;
+	return true;
+}
+
+static bool parse_v6(struct pkt *p, struct ip_view *v)
+{
+	const uint8_t *h = pkt_at(p, 0, IPV6_HEADER);
+	size_t total;
+
+	if (!h)
+		return false;
+	total = IPV6_HEADER + (size_t)get_be16(h + V6_LEN);
+	if (total > p->len)
+		return false;
+	pkt_trim(p, total);
+	*v = (struct ip_view){
+		.family = AF_INET6,
+		.src = addr_of(AF_INET6, h + V6_SRC),
+		.dst = addr_of(AF_INET6, h + V6_DST),
+		.split = IPV6_HEADER,
+		.split_next = V6_NEXT,
+		.upper = IPV6_HEADER,
+		.upper_next = V6_NEXT,
+		.proto = h[V6_NEXT],
+	};
+	return true;
+}
+
+bool ip_parse(struct pkt *p, struct ip_view *v, enum drop_reason *reason)
+{
+	const uint8_t *first = pkt_at(p, 0, 1);
+	unsigned version = first ? *first >> 4 : 0;
+
+	*reason = DROP_MALFORMED;
+	if (version == 4)
+		return parse_v4(p, v);
+	if (version != 6 || !parse_v6(p, v))
+		return false;
+	*reason = DROP_EXTENSION;
+	return walk_extensions(p, v);
+}
+
+/* Every fragment names the protocol of its datagram; in IPv6 it may name an extension header instead. */
+static uint8_t fragment_proto(const struct pkt *p, const struct ip_view *v)
+{
+	const uint8_t *next;
+
+	if (v->family == AF_INET)
+		return v->proto;
+	next = pkt_at(p, v->upper, 8);
+	return next && !is_extension(*next) ? *next : PROTO_ANY;
+}
+
+void ip_flow(const struct pkt *p, const struct ip_view *v, struct flow *flow)
+{
+	const uint8_t *h;
+
+	*flow = (struct flow){ .src = v->src, .dst = v->dst, .proto = PROTO_ANY, .partial = v->fragment };
+	if (v->fragment) {
+		flow->proto = fragment_proto(p, v);
+		return;
+	}
+	switch (v->proto) {
+	case IPPROTO_TCP:
+	case IPPROTO_UDP:
+	case IPPROTO_UDPLITE:
+	case IPPROTO_DCCP:
+	case IPPROTO_SCTP:
+		h = pkt_at(p, v->upper, 4);
+		if (!h)
+			return;
+		flow->src_port = get_be16(h);
+		flow->dst_port = get_be16(h + 2);
+		break;
+	case IPPROTO_ICMPV6: /* type and code in the places of the ports: RFC 4301 section 4.4.1.1 */
+		h = pkt_at(p, v->upper, 2);
+		if (!h)
+			return;
+		flow->src_port = h[0];
+		flow->dst_port = h[1];
+		break;
+	default:
+		break;
+	}
+	flow->proto = v->proto;
+}
+
+uint32_t ip_sum(const void *data, size_t len, uint32_t sum)
+{
+	const uint8_t *p = data;
+	uint64_t s = sum;
+
+	for (; len > 1; p += 2, len -= 2)
+		s += get_be16(p);
+	if (len)
+		s += (uint32_t)p[0] << 8;
+	while (s >> 16)
+		s = (s & 0xffff) + (s >> 16);
+	return (uint32_t)s;
+}
+
+void ip_set_checksum(struct pkt *p)
+{
+	put_be16(p->data + V4_SUM, 0);
+	put_be16(p->data + V4_SUM, (uint16_t)~ip_sum(p->data, (size_t)(p->data[0] & 0x0f) * 4, 0));
+}
+
+void ip_set_len(struct pkt *p, int family)
+{
+	if (family == AF_INET) {
+		put_be16(p->data + V4_LEN, (uint16_t)p->len);
+		ip_set_checksum(p);
+	} else {
+		put_be16(p->data + V6_LEN, (uint16_t)(p->len - IPV6_HEADER));
+	}
+}
+
+/* Options that keep their value on the way: RFC 4302 appendix A1. */
+static bool v4_option_immutable(uint8_t type)
+{
+	static const uint8_t keep[] = { 0x82, 0x85, 0x86, 0x94, 0x95 };
+
+	return memchr(keep, type, sizeof(keep)) != NULL;
+}
+
+static bool zero_v4_options(uint8_t *opt, size_t len)
+{
+	enum { END = 0, NOP = 1 };
+
+	while (len > 0 && opt[0] != END) {
+		size_t n = 1;
+
+		if (opt[0] != NOP) {
+			if (len < 2 || opt[1] < 2 || opt[1] > len)
+				return false;
+			n = opt[1];
+			if (!v4_option_immutable(opt[0]))
+				memset(opt, 0, n);
+		}
+		opt += n;
+		len -= n;
+	}
+	return true;
+}
+
+/* Options with bit 0x20 may change en route: their data counts as zero, type and length stay. */
+static bool zero_v6_options(uint8_t *opt, size_t len)
+{
+	enum { PAD1 = 0, MUTABLE = 0x20 };
+
+	while (len > 0) {
+		size_t n = 1;
+
+		if (opt[0] != PAD1) {
+			if (len < 2 || (size_t)opt[1] + 2 > len)
+				return false;
+			n = (size_t)opt[1] + 2;
+			if (opt[0] & MUTABLE)
+				memset(opt + 2, 0, n - 2);
+		}
+		opt += n;
+		len -= n;
+	}
+	return true;
+}
+
+static bool zero_v6_extensions(uint8_t *data, size_t headers)
+{
+	uint8_t proto = data[V6_NEXT];
+
+	for (size_t at = IPV6_HEADER; at < headers;) {
+		size_t len = ((size_t)data[at + 1] + 1) * 8;
+
+		if (proto == IPPROTO_ROUTING) {
+			/* Only as its last hop sees it; RFC 5095 has forbidden the kind that changes. */
+			if (data[at + 3] != 0)
+				return false;
+		} else if (!zero_v6_options(data + at + 2, len - 2)) {
+			return false;
+		}
+		proto = data[at];
+		at += len;
+	}
+	return true;
+}
+
+bool ip_zero_mutable(uint8_t *data, int family, size_t headers, bool clear_tos)
+{
+	if (family == AF_INET) {
+		if (clear_tos)
+			data[V4_TOS] = 0;
+		put_be16(data + V4_FRAG, 0);
+		data[V4_TTL] = 0;
+		put_be16(data + V4_SUM, 0);
+		return zero_v4_options(data + IPV4_MIN, headers - IPV4_MIN);
+	}
+	put_be32(data, 6u << 28); /* traffic class and flow label */
+	data[V6_HOPS] = 0;
+	return zero_v6_extensions(data, headers);
+}
+
+/* An ICMP error is never answered by another: RFC 1122 section 3.2.2, RFC 4443 section 2.4 (e). */
+static bool is_icmp_error(const struct pkt *p, const struct ip_view *v)
+{
+	const uint8_t *type = pkt_at(p, v->upper, 1);
+
+	if (v->fragment || addr_is_multicast(&v->dst))
+		return true;
+	if (v->proto == IPPROTO_ICMP)
+		return !type || !(*type == 0 || *type == 8 || (*type >= 13 && *type <= 18));
+	if (v->proto == IPPROTO_ICMPV6)
+		return !type || *type < 128;
+	return false;
+}
+
+static void fill_too_big_v4(struct pkt *p, const struct ip_view *v, uint32_t mtu)
+{
+	enum { ICMP = IPV4_MIN, UNREACHABLE = 3, FRAGMENTATION_NEEDED = 4 };
+	uint8_t *h = p->data;
+
+	memset(h, 0, IPV4_MIN + 8);
+	h[0] = 0x45;
+	h[V4_TTL] = 64;
+	h[V4_PROTO] = IPPROTO_ICMP;
+	memcpy(h + V4_SRC, v->dst.bytes, 4);
+	memcpy(h + V4_DST, v->src.bytes, 4);
+	h[ICMP] = UNREACHABLE;
+	h[ICMP + 1] = FRAGMENTATION_NEEDED;
+	put_be16(h + ICMP + 6, (uint16_t)mtu);
+	put_be16(h + ICMP + 2, (uint16_t)~ip_sum(h + ICMP, p->len - ICMP, 0));
+	ip_set_len(p, AF_INET);
+}
+
+static void fill_too_big_v6(struct pkt *p, const struct ip_view *v, uint32_t mtu)
+{
+	enum { ICMP = IPV6_HEADER, PACKET_TOO_BIG = 2 };
+	uint8_t *h = p->data;
+	uint32_t sum;
+
+	memset(h, 0, IPV6_HEADER + 8);
+	h[0] = 0x60;
+	h[V6_NEXT] = IPPROTO_ICMPV6;
+	h[V6_HOPS] = 64;
+	memcpy(h + V6_SRC, v->dst.bytes, 16);
+	memcpy(h + V6_DST, v->src.bytes, 16);
+	h[ICMP] = PACKET_TOO_BIG;
+	put_be32(h + ICMP + 4, mtu);
+	/* Pseudo-header: RFC 8200 section 8.1 */
+	sum = ip_sum(h + V6_SRC, 32, (uint32_t)(p->len - ICMP) + IPPROTO_ICMPV6);
+	put_be16(h + ICMP + 2, (uint16_t)~ip_sum(h + ICMP, p->len - ICMP, sum));
+	ip_set_len(p, AF_INET6);
+}
+
+bool ip_make_too_big(struct pkt *p, const struct ip_view *v, uint32_t mtu)
+{
+	/* The whole error fits every link: RFC 1812 section 4.3.2.3 and RFC 4443 section 3.2. */
+	size_t longest = v->family == AF_INET ? 576 : 1280;
+	size_t headers = v->family == AF_INET ? IPV4_MIN + 8 : IPV6_HEADER + 8;
+
+	if (is_icmp_error(p, v) || pkt_headroom(p) < headers)
+		return false;
+	if (p->len > longest - headers)
+		pkt_trim(p, longest - headers);
+	pkt_push(p, headers);
+	if (v->family == AF_INET)
+		fill_too_big_v4(p, v, mtu);
+	else
+		fill_too_big_v6(p, v, mtu < 1280 ? 1280 : mtu);
+	return true;
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * IPv4 and IPv6 headers as the engine needs them: where a security header goes
+ * or stands, what a selector sees, what AH must not count, and the lengths and
+ * checksums that change when headers come and go.
+ */
+#ifndef SALLYPORT_ENGINE_IP_H
+#define SALLYPORT_ENGINE_IP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/pkt.h"
+#include "db/spd.h"
+#include "engine/drop.h"
+
+/* Longest chain of headers before a security header: IPv4 60, IPv6 40 and its extensions. */
+#define IP_HEADERS_MAX 256
+
+/*
+ *   IP header | hop-by-hop, routing | destination options | AH, ESP, TCP, ...
+ *             ^ 20..60, 40          ^ split               ^ upper
+ *
+ * In transport mode a security header is inserted at `split` (RFC 4302 section
+ * 3.1.1); one that arrives stands at `upper`.
+ */
+struct ip_view {
+	int family;
+	struct addr src, dst;
+	bool fragment;      /* a part of a datagram: nothing beyond `upper` can be trusted */
+	size_t split;       /* bytes before the place for a new header */
+	size_t split_next;  /* offset of the next-header byte that names what stands at split */
+	size_t upper;       /* bytes before the upper-layer or security header */
+	size_t upper_next;  /* offset of the next-header byte that names it */
+	uint8_t proto;      /* its value */
+};
+
+/*
+ * Looks at the headers; cuts what lies behind the datagram's own length (Ethernet
+ * pads short frames). False with *reason when they are no good.
+ */
+bool ip_parse(struct pkt *p, struct ip_view *v, enum drop_reason *reason);
+
+/* What a selector sees of the packet: RFC 4301 section 4.4.1.1. */
+void ip_flow(const struct pkt *p, const struct ip_view *v, struct flow *flow);
+
+/* Length of the datagram goes into the header again, and IPv4's header checksum with it. */
+void ip_set_len(struct pkt *p, int family);
+/* IPv4's header checksum, after a change of the header. */
+void ip_set_checksum(struct pkt *p);
+
+/*
+ * Zeroes what routers may change in the first `headers` bytes, which the caller
+ * has saved: RFC 4302 sections 3.3.3.1.1 and 3.3.3.1.2. With clear_tos IPv4's
+ * TOS octet too. False where an option or routing header is malformed.
+ */
+bool ip_zero_mutable(uint8_t *data, int family, size_t headers, bool clear_tos);
+
+/* The Internet checksum (RFC 1071) of len bytes, on top of a sum so far, folded but not inverted. */
+uint32_t ip_sum(const void *data, size_t len, uint32_t sum);
+
+/*
+ * Turns a datagram that was too big into the ICMP error that tells its source so:
+ * RFC 1191 section 4, RFC 4443 section 3.2. The error comes from the datagram's
+ * destination. False where none may be sent (it was itself an ICMP error, or no room).
+ */
+bool ip_make_too_big(struct pkt *p, const struct ip_view *v, uint32_t mtu);
+
+#endif

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What AH and ESP promise the engine. A transform works in place and in two
+ * halves with the burst's cryptography between them: `out` makes room, writes
+ * headers and describes the operation, `out_done` finishes; `in` checks and
+ * describes, `in_done` looks at the outcome and strips. Private to engine/.
+ */
+#ifndef SALLYPORT_ENGINE_TRANSFORM_H
+#define SALLYPORT_ENGINE_TRANSFORM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "crypto/crypto.h"
+#include "db/db.h"
+#include "engine/drop.h"
+#include "engine/engine.h"
+#include "engine/ip.h"
+
+/* AEAD nonces and CBC IVs: the longest is AES' block. */
+#define IV_MAX 16
+
+/* One packet on its way through the engine. */
+struct job {
+	struct pkt *pkt;
+	struct ip_view view;
+	struct outcome *outcome;
+
+	/* what is to be applied, innermost first (out), or was taken off, outermost first (in) */
+	struct sa *bundle[POLICY_REQUESTS_MAX];
+	unsigned n_bundle;
+
+	/* the step under way */
+	struct sa *sa;
+	struct crypto_op op;
+	uint32_t seq;
+	uint8_t iv[IV_MAX];
+	uint8_t aad[8];               /* ESP with an AEAD: SPI and sequence number */
+	uint8_t icv[CRYPTO_ICV_MAX];  /* AH: as received */
+	uint8_t headers[IP_HEADERS_MAX]; /* AH: as they were before the mutable fields were zeroed */
+};
+
+/* What a step needs of its surroundings. */
+struct step {
+	const struct tunables *tun;
+	const uint8_t *random; /* what is left of the caller's */
+	size_t random_len;
+};
+
+struct transform {
+	/* Length of a datagram of `headers` + payload bytes once this SA has protected it. */
+	size_t (*length)(const struct sa *sa, int family, size_t headers, size_t payload);
+	/* False with *reason: the packet is dropped. */
+	bool (*out)(struct job *j, struct step *s, enum drop_reason *reason);
+	void (*out_done)(struct job *j);
+	bool (*in)(struct job *j, struct step *s, enum drop_reason *reason);
+	bool (*in_done)(struct job *j, enum drop_reason *reason);
+};
+
+extern const struct transform transform_ah, transform_esp;
+
+/* The next sequence number of an SA, into *seq; false when they are used up (RFC 4303 section 3.3.3). */
+static inline bool sa_next_seq(struct sa *sa, uint32_t *seq)
+{
+	if (sa->seq == UINT32_MAX) {
+		if (!(sa->flags & SAF_CYCSEQ))
+			return false;
+		sa->seq = 0; /* zero itself is never sent: receivers with a window refuse it */
+	}
+	*seq = ++sa->seq;
+	return true;
+}
+
+/* Moves the headers before `at` so that `len` bytes fit behind them; NULL without room. */
+static inline uint8_t *insert_after_headers(struct pkt *p, size_t at, size_t len)
+{
+	if (!pkt_push(p, len))
+		return NULL;
+	memmove(p->data, p->data + len, at);
+	return p->data + at;
+}
+
+/* Takes len bytes at `at` out of the datagram by moving the headers before them. */
+static inline void remove_after_headers(struct pkt *p, size_t at, size_t len)
+{
+	memmove(p->data + len, p->data, at);
+	pkt_pull(p, len);
+}
+
+#endif

@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * rtnetlink by libmnl: links, qdiscs and filters. Routes and rules are in route.c.
+ */
+#include "io/netlink.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <libmnl/libmnl.h>
+#include <linux/if_addr.h>
+#include <linux/if_ether.h>
+#include <linux/if_link.h>
+#include <linux/pkt_cls.h>
+#include <linux/pkt_sched.h>
+#include <linux/rtnetlink.h>
+#include <linux/tc_act/tc_mirred.h>
+#include <arpa/inet.h>
+
+#include "io/netlink_talk.h"
+
+int nl_open(struct nl *nl)
+{
+	int on = 1, err;
+
+	memset(nl, 0, sizeof(*nl));
+	nl->seq = (uint32_t)time(NULL);
+	nl->sock = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
+	if (!nl->sock)
+		return -errno;
+	if (mnl_socket_bind(nl->sock, 0, MNL_SOCKET_AUTOPID) < 0) {
+		err = -errno;
+		nl_close(nl);
+		return err;
+	}
+	/* Only better words: kernels before 4.12 do without. */
+	mnl_socket_setsockopt(nl->sock, NETLINK_EXT_ACK, &on, sizeof(on));
+	mnl_socket_setsockopt(nl->sock, NETLINK_CAP_ACK, &on, sizeof(on));
+	return 0;
+}
+
+void nl_close(struct nl *nl)
+{
+	if (nl->sock)
+		mnl_socket_close(nl->sock);
+	nl->sock = NULL;
+}
+
+struct nlmsghdr *nl_begin(struct nl *nl, void *buf, uint16_t type, uint16_t flags)
+{
+	struct nlmsghdr *h = mnl_nlmsg_put_header(buf);
+
+	h->nlmsg_type = type;
+	h->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK | flags;
+	h->nlmsg_seq = ++nl->seq;
+	return h;
+}
+
+static int on_words(const struct nlattr *a, void *arg)
+{
+	struct nl *nl = arg;
+
+	if (mnl_attr_get_type(a) == NLMSGERR_ATTR_MSG &&
+	    mnl_attr_validate(a, MNL_TYPE_NUL_STRING) >= 0)
+		snprintf(nl->why, sizeof(nl->why), "%s", mnl_attr_get_str(a));
+	return MNL_CB_OK;
+}
+
+/* What a request's answer is told to, and what the kernel says of it. */
+struct answer {
+	struct nl *nl;
+	mnl_cb_t cb;
+	void *arg;
+};
+
+static int on_data(const struct nlmsghdr *h, void *arg)
+{
+	const struct answer *a = arg;
+
+	return a->cb ? a->cb(h, a->arg) : MNL_CB_OK;
+}
+
+static int on_error(const struct nlmsghdr *h, void *arg)
+{
+	const struct nlmsgerr *e = mnl_nlmsg_get_payload(h);
+	const struct answer *a = arg;
+
+	if (mnl_nlmsg_get_payload_len(h) < sizeof(*e)) {
+		errno = EBADMSG;
+		return MNL_CB_ERROR;
+	}
+	if (e->error == 0)
+		return MNL_CB_STOP;
+	if ((h->nlmsg_flags & NLM_F_ACK_TLVS) && (h->nlmsg_flags & NLM_F_CAPPED))
+		mnl_attr_parse(h, sizeof(*e), on_words, a->nl);
+	errno = -e->error;
+	return MNL_CB_ERROR;
+}
+
+int nl_talk(struct nl *nl, const struct nlmsghdr *h, mnl_cb_t cb, void *arg)
+{
+	mnl_cb_t control[] = { [NLMSG_ERROR] = on_error };
+	struct answer answer = { nl, cb, arg };
+	uint32_t port = mnl_socket_get_portid(nl->sock);
+	char buf[32768];
+	ssize_t n;
+	int ret;
+
+	nl->why[0] = 0;
+	if (mnl_socket_sendto(nl->sock, h, h->nlmsg_len) < 0)
+		return -errno;
+	do {
+		n = mnl_socket_recvfrom(nl->sock, buf, sizeof(buf));
+		if (n < 0)
+			return -errno;
+		ret = mnl_cb_run2(buf, (size_t)n, h->nlmsg_seq, port, on_data, &answer, control,
+				  sizeof(control) / sizeof(control[0]));
+	} while (ret > MNL_CB_STOP);
+	return ret < 0 ? -errno : 0;
+}
+
+/* Links */
+
+static struct nlmsghdr *link_request(struct nl *nl, void *buf, uint16_t type, uint32_t ifindex)
+{
+	struct nlmsghdr *h = nl_begin(nl, buf, type, 0);
+	struct ifinfomsg *m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
+
+	m->ifi_index = (int)ifindex;
+	return h;
+}
+
+static int on_link(const struct nlmsghdr *h, void *arg)
+{
+	const struct ifinfomsg *m = mnl_nlmsg_get_payload(h);
+	struct nl_link *link = arg;
+	struct nlattr *a;
+
+	link->ifindex = (uint32_t)m->ifi_index;
+	link->type = m->ifi_type;
+	link->flags = m->ifi_flags;
+	mnl_attr_for_each(a, h, sizeof(*m))
+	{
+		if (mnl_attr_get_type(a) == IFLA_MTU && mnl_attr_get_payload_len(a) == 4)
+			link->mtu = mnl_attr_get_u32(a);
+		if (mnl_attr_get_type(a) == IFLA_ADDRESS && mnl_attr_get_payload_len(a) == 6)
+			memcpy(link->mac, mnl_attr_get_payload(a), 6);
+		if (mnl_attr_get_type(a) == IFLA_IFNAME &&
+		    mnl_attr_validate(a, MNL_TYPE_NUL_STRING) >= 0)
+			snprintf(link->name, sizeof(link->name), "%s", mnl_attr_get_str(a));
+	}
+	return MNL_CB_OK;
+}
+
+int nl_link_get(struct nl *nl, uint32_t ifindex, const char *name, struct nl_link *link)
+{
+	char buf[NL_SMALL];
+	struct nlmsghdr *h = link_request(nl, buf, RTM_GETLINK, ifindex);
+
+	if (!ifindex && strlen(name) >= IFNAMSIZ)
+		return -ENODEV;
+	if (!ifindex)
+		mnl_attr_put_strz(h, IFLA_IFNAME, name);
+	memset(link, 0, sizeof(*link));
+	return nl_talk(nl, h, on_link, link);
+}
+
+int nl_link_set(struct nl *nl, uint32_t ifindex, uint32_t mtu, uint32_t queue, const uint8_t *mac)
+{
+	char buf[NL_SMALL];
+	struct nlmsghdr *h = link_request(nl, buf, RTM_NEWLINK, ifindex);
+	struct ifinfomsg *m = mnl_nlmsg_get_payload(h);
+
+	m->ifi_change = IFF_UP | IFF_NOARP | IFF_MULTICAST;
+	m->ifi_flags = IFF_UP | IFF_NOARP;
+	mnl_attr_put_u32(h, IFLA_MTU, mtu);
+	mnl_attr_put_u32(h, IFLA_TXQLEN, queue);
+	if (mac)
+		mnl_attr_put(h, IFLA_ADDRESS, 6, mac);
+	return nl_talk(nl, h, NULL, NULL);
+}
+
+int nl_link_no_addresses(struct nl *nl, uint32_t ifindex)
+{
+	char buf[NL_SMALL];
+	struct nlmsghdr *h = link_request(nl, buf, RTM_NEWLINK, ifindex);
+	struct nlattr *spec = mnl_attr_nest_start(h, IFLA_AF_SPEC);
+	struct nlattr *inet6 = mnl_attr_nest_start(h, AF_INET6);
+
+	mnl_attr_put_u8(h, IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE);
+	mnl_attr_nest_end(h, inet6);
+	mnl_attr_nest_end(h, spec);
+	return nl_talk(nl, h, NULL, NULL);
+}
+
+int nl_address_add(struct nl *nl, uint32_t ifindex, const uint8_t ip4[static 4])
+{
+	char buf[NL_SMALL];
+	struct nlmsghdr *h = nl_begin(nl, buf, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL);
+	struct ifaddrmsg *m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
+
+	m->ifa_family = AF_INET;
+	m->ifa_prefixlen = 32;
+	m->ifa_scope = RT_SCOPE_HOST;
+	m->ifa_index = ifindex;
+	mnl_attr_put(h, IFA_LOCAL, 4, ip4);
+	return nl_talk(nl, h, NULL, NULL);
+}
+
+int nl_link_del(struct nl *nl, const char *name)
+{
+	char buf[NL_SMALL];
+	struct nlmsghdr *h = link_request(nl, buf, RTM_DELLINK, 0);
+
+	mnl_attr_put_strz(h, IFLA_IFNAME, name);
+	return nl_talk(nl, h, NULL, NULL);
+}
+
+/* The qdisc */
+
+static struct nlmsghdr *tc_request(struct nl *nl, void *buf, uint16_t type, uint16_t flags,
+				   uint32_t ifindex)
+{
+	struct nlmsghdr *h = nl_begin(nl, buf, type, flags);
+	struct tcmsg *m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
+
+	m->tcm_ifindex = (int)ifindex;
+	return h;
+}
+
+struct qdisc_search {
+	uint32_t ifindex;
+	char *kind;
+};
+
+static int on_qdisc(const struct nlmsghdr *h, void *arg)
+{
+	const struct tcmsg *m = mnl_nlmsg_get_payload(h);
+	const struct qdisc_search *s = arg;
+	struct nlattr *a;
+
+	if ((uint32_t)m->tcm_ifindex != s->ifindex || m->tcm_parent != TC_H_CLSACT)
+		return MNL_CB_OK;
+	mnl_attr_for_each(a, h, sizeof(*m))
+	{
+		if (mnl_attr_get_type(a) == TCA_KIND &&
+		    mnl_attr_validate(a, MNL_TYPE_NUL_STRING) >= 0)
+			snprintf(s->kind, IFNAMSIZ, "%s", mnl_attr_get_str(a));
+	}
+	return MNL_CB_OK;
+}
+
+int nl_clsact_kind(struct nl *nl, uint32_t ifindex, char kind[static IFNAMSIZ])
+{
+	char buf[NL_SMALL];
+	struct nlmsghdr *h = tc_request(nl, buf, RTM_GETQDISC, NLM_F_DUMP, ifindex);
+	struct qdisc_search search = { ifindex, kind };
+
+	kind[0] = 0;
+	return nl_talk(nl, h, on_qdisc, &search);
+}
+
+static int clsact(struct nl *nl, uint16_t type, uint16_t flags, uint32_t ifindex)
+{
+	char buf[NL_SMALL];
+	struct nlmsghdr *h = tc_request(nl, buf, type, flags, ifindex);
+	struct tcmsg *m = mnl_nlmsg_get_payload(h);
+
+	m->tcm_parent = TC_H_CLSACT;
+	m->tcm_handle = TC_H_MAKE(TC_H_CLSACT, 0);
+	mnl_attr_put_strz(h, TCA_KIND, "clsact");
+	return nl_talk(nl, h, NULL, NULL);
+}
+
+int nl_clsact_add(struct nl *nl, uint32_t ifindex)
+{
+	return clsact(nl, RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL, ifindex);
+}
+
+int nl_clsact_del(struct nl *nl, uint32_t ifindex)
+{
+	return clsact(nl, RTM_DELQDISC, 0, ifindex);
+}
+
+/* Filters */
+
+static uint32_t filter_parent(enum pkt_dir dir)
+{
+	return TC_H_MAKE(TC_H_CLSACT, dir == PKT_OUT ? TC_H_MIN_EGRESS : TC_H_MIN_INGRESS);
+}
+
+/* NLM_F_CREATE without NLM_F_EXCL: made where it is not, exchanged in one step where it is. */
+static struct nlmsghdr *filter_request(struct nl *nl, void *buf, uint16_t type, uint32_t ifindex,
+				       enum pkt_dir dir)
+{
+	struct nlmsghdr *h =
+		tc_request(nl, buf, type, type == RTM_NEWTFILTER ? NLM_F_CREATE : 0, ifindex);
+	struct tcmsg *m = mnl_nlmsg_get_payload(h);
+
+	m->tcm_parent = filter_parent(dir);
+	m->tcm_handle = type == RTM_NEWTFILTER ? 1 : 0;
+	m->tcm_info = TC_H_MAKE((uint32_t)NL_FILTER_PREF << 16, htons(ETH_P_ALL));
+	mnl_attr_put_strz(h, TCA_KIND, "bpf");
+	return h;
+}
+
+int nl_filter_code(struct nl *nl, uint32_t ifindex, enum pkt_dir dir, int fd)
+{
+	char buf[NL_SMALL];
+	struct nlmsghdr *h = filter_request(nl, buf, RTM_NEWTFILTER, ifindex, dir);
+	struct nlattr *options = mnl_attr_nest_start(h, TCA_OPTIONS);
+
+	mnl_attr_put_u32(h, TCA_BPF_FD, (uint32_t)fd);
+	mnl_attr_put_strz(h, TCA_BPF_NAME, "sallyport");
+	mnl_attr_put_u32(h, TCA_BPF_FLAGS, TCA_BPF_FLAG_ACT_DIRECT);
+	mnl_attr_put_u32(h, TCA_BPF_FLAGS_GEN, TCA_CLS_FLAGS_SKIP_HW);
+	mnl_attr_nest_end(h, options);
+	return nl_talk(nl, h, NULL, NULL);
+}
+
+static void put_redirect(struct nlmsghdr *h, uint32_t to)
+{
+	struct tc_mirred mirred = { .action = TC_ACT_STOLEN,
+				    .eaction = TCA_EGRESS_REDIR,
+				    .ifindex = to };
+	struct nlattr *actions = mnl_attr_nest_start(h, TCA_BPF_ACT);
+	struct nlattr *first = mnl_attr_nest_start(h, 1);
+	struct nlattr *options;
+
+	mnl_attr_put_strz(h, TCA_ACT_KIND, "mirred");
+	options = mnl_attr_nest_start(h, TCA_ACT_OPTIONS);
+	mnl_attr_put(h, TCA_MIRRED_PARMS, sizeof(mirred), &mirred);
+	mnl_attr_nest_end(h, options);
+	mnl_attr_nest_end(h, first);
+	mnl_attr_nest_end(h, actions);
+}
+
+int nl_filter_classic(struct nl *nl, uint32_t ifindex, enum pkt_dir dir,
+		      const struct steer_filter *f, uint32_t to)
+{
+	char buf[NL_SMALL + sizeof(f->ops)];
+	struct nlmsghdr *h = filter_request(nl, buf, RTM_NEWTFILTER, ifindex, dir);
+	struct nlattr *options = mnl_attr_nest_start(h, TCA_OPTIONS);
+
+	put_redirect(h, to);
+	mnl_attr_put_u16(h, TCA_BPF_OPS_LEN, (uint16_t)f->n);
+	mnl_attr_put(h, TCA_BPF_OPS, f->n * sizeof(f->ops[0]), f->ops);
+	mnl_attr_put_u32(h, TCA_BPF_FLAGS_GEN, TCA_CLS_FLAGS_SKIP_HW);
+	mnl_attr_nest_end(h, options);
+	return nl_talk(nl, h, NULL, NULL);
+}
+
+int nl_filter_del(struct nl *nl, uint32_t ifindex, enum pkt_dir dir)
+{
+	char buf[NL_SMALL];
+
+	return nl_talk(nl, filter_request(nl, buf, RTM_DELTFILTER, ifindex, dir), NULL, NULL);
+}
+
+static int on_filter(const struct nlmsghdr *h, void *arg)
+{
+	const struct tcmsg *m = mnl_nlmsg_get_payload(h);
+	uint32_t pref = TC_H_MAJ(m->tcm_info) >> 16;
+	struct nl_foreign *found = arg;
+
+	/* A classifier announces itself with handle 0 before its filters. */
+	if (pref == NL_FILTER_PREF || m->tcm_handle == 0)
+		return MNL_CB_OK;
+	if (!found->n || pref < found->first_pref)
+		found->first_pref = pref;
+	found->n++;
+	return MNL_CB_OK;
+}
+
+int nl_filter_foreign(struct nl *nl, uint32_t ifindex, enum pkt_dir dir, struct nl_foreign *found)
+{
+	char buf[NL_SMALL];
+	struct nlmsghdr *h = tc_request(nl, buf, RTM_GETTFILTER, NLM_F_DUMP, ifindex);
+	struct tcmsg *m = mnl_nlmsg_get_payload(h);
+
+	m->tcm_parent = filter_parent(dir);
+	return nl_talk(nl, h, on_filter, found);
+}

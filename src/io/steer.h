@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What is steered to us, as programs for the kernel: one classic BPF filter per
+ * direction, and its translation into a direct-action eBPF program. Building is
+ * pure; only steer_load() talks to the kernel.
+ */
+#ifndef SALLYPORT_IO_STEER_H
+#define SALLYPORT_IO_STEER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <linux/bpf.h>
+#include <linux/filter.h>
+
+#include "base/pkt.h"
+#include "io/io.h"
+
+/* What a filter answers. */
+#define STEER_PASS 0
+#define STEER_TAKE UINT32_MAX
+
+/* IO_SELECT_MAX pairs of IPv6 addresses are 25 instructions each; the rest is fixed. */
+#define STEER_FILTER_MAX (160 + 25 * IO_SELECT_MAX)
+/* No classic instruction becomes more than four. */
+#define STEER_CODE_MAX	 (16 + 4 * STEER_FILTER_MAX)
+
+/* Runs over a frame from its Ethernet header on. */
+struct steer_filter {
+	struct sock_filter ops[STEER_FILTER_MAX];
+	size_t n;
+};
+
+struct steer_code {
+	struct bpf_insn ops[STEER_CODE_MAX];
+	size_t n;
+};
+
+/*
+ * The filter of a direction: takes what one of the n selectors of that direction
+ * fits; arriving, also the protocols 50, 51 and 108 and IPv6 packets that may
+ * hide them; and whatever is too short or too deeply tagged to be looked at.
+ * Neighbour discovery and what is not IP always pass. n > IO_SELECT_MAX: takes
+ * every other IP packet of both directions.
+ */
+void steer_filter(struct steer_filter *f, enum pkt_dir dir, const struct io_select *sel, size_t n);
+
+/*
+ * The same decision in eBPF, redirecting what is taken to the interface `to`. With
+ * mark != 0, a packet that has this mark passes and loses it.
+ */
+void steer_translate(struct steer_code *c, const struct steer_filter *f, uint32_t to,
+		     uint32_t mark);
+
+/* Everything gets the mark and arrives once more, on the interface `to`. */
+void steer_deliver(struct steer_code *c, uint32_t to, uint32_t mark);
+
+/* A descriptor of the program in the kernel, or -errno. */
+int steer_load(const struct steer_code *c);
+
+#endif

@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The TAP-pair driver: packets in and out. What the host needs for it is in
+ * setup.c; which packets come, in steer.c.
+ *
+ *        stack                                     stack
+ *          |                                         ^
+ *     (tc egress) --selected--> spo --rx(OUT)-+      | as if from the interface
+ *          |                                  us --> spi (IO_TO_STACK)
+ *        wire <-----AF_PACKET---(IO_TO_WIRE)--+
+ *          +---> (tc ingress) --selected--> spi --rx(IN)--> us
+ *
+ * The wire's socket bypasses the qdisc layer and with it our own egress filter, so
+ * protected packets are not taken twice and need no mark.
+ */
+#include <errno.h>
+#include <net/if.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
+
+#include "io/drivers.h"
+#include "io/frame.h"
+#include "io/setup.h"
+
+/* A full send queue is waited for this often, a millisecond each, before packets are dropped. */
+#define TX_TRIES  3
+/* Asked for; what a user namespace's limit leaves of it will do. */
+#define TX_BUFFER (4 << 20)
+
+struct tc {
+	struct io io;
+	struct setup setup;
+	struct frame_pool pool[2]; /* by enum pkt_dir */
+	int wire;
+	bool shut;     /* an earlier daemon's traffic waits for the first steer() */
+	bool gone;     /* the interface is, and that was said */
+	time_t looked; /* when the interface was looked at last */
+};
+
+static struct tc *tc_of(struct io *io)
+{
+	return (struct tc *)io;
+}
+
+/* Opening */
+
+static int wire_bind(int fd, uint32_t ifindex)
+{
+	struct sockaddr_ll at = { .sll_family = AF_PACKET, .sll_ifindex = (int)ifindex };
+	int on = 1, size = TX_BUFFER;
+
+	if (setsockopt(fd, SOL_PACKET, PACKET_QDISC_BYPASS, &on, sizeof(on)) < 0)
+		return -errno;
+	if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)) < 0)
+		setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+	return bind(fd, (const struct sockaddr *)&at, sizeof(at)) < 0 ? -errno : 0;
+}
+
+/* Protocol 0: it receives nothing. */
+static int wire_open(struct tc *tc, const struct io_config *cfg)
+{
+	struct say log = say_to(cfg);
+	int err;
+
+	tc->wire = socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (tc->wire >= 0)
+		return 0;
+	err = errno;
+	if (err == EPERM)
+		say(&log, "sending packets needs CAP_NET_RAW: run as root, or in a network "
+			  "namespace of your own "
+			  "(unshare -U --map-current-user --keep-caps -n)");
+	else if (err == EAFNOSUPPORT)
+		say(&log, "the kernel has no packet sockets: load them (modprobe af_packet)");
+	else
+		say(&log, "cannot open a packet socket: %s", strerror(err));
+	return -err;
+}
+
+static void tc_free(struct tc *tc)
+{
+	frame_pool_close(&tc->pool[PKT_OUT]);
+	frame_pool_close(&tc->pool[PKT_IN]);
+	if (tc->wire >= 0)
+		close(tc->wire);
+	tc->wire = -1;
+}
+
+static int tc_open_by(struct io *io, const struct io_config *cfg, enum steer_by by)
+{
+	struct tc *tc = tc_of(io);
+	struct setup *s = &tc->setup;
+	int err = wire_open(tc, cfg);
+
+	if (!err)
+		err = setup_open(s, cfg, by);
+	if (err) {
+		tc_free(tc);
+		return err;
+	}
+	io->ifindex = s->link.ifindex;
+	io->mtu = s->link.mtu;
+	io->recovered = tc->shut = s->recovered;
+	err = wire_bind(tc->wire, io->ifindex);
+	if (!err)
+		err = frame_pool_open(&tc->pool[PKT_OUT], PKT_OUT, io->ifindex);
+	if (!err)
+		err = frame_pool_open(&tc->pool[PKT_IN], PKT_IN, io->ifindex);
+	if (err) {
+		say(&s->say, "cannot send by %s: %s", s->link.name, strerror(-err));
+		setup_close(s, s->recovered);
+		tc_free(tc);
+	}
+	return err;
+}
+
+static int tc_open(struct io *io, const struct io_config *cfg)
+{
+	return tc_open_by(io, cfg, STEER_BY_ANY);
+}
+
+static int tc_open_ebpf(struct io *io, const struct io_config *cfg)
+{
+	return tc_open_by(io, cfg, STEER_BY_EBPF);
+}
+
+static int tc_open_cbpf(struct io *io, const struct io_config *cfg)
+{
+	return tc_open_by(io, cfg, STEER_BY_CBPF);
+}
+
+static void tc_close(struct io *io, bool leave_closed)
+{
+	struct tc *tc = tc_of(io);
+
+	setup_close(&tc->setup, leave_closed);
+	tc_free(tc);
+	free(tc);
+}
+
+/* Control */
+
+static bool sel_valid(const struct io_select *s)
+{
+	return s->dir <= PKT_IN && addr_bits(&s->src) && s->src.family == s->dst.family &&
+	       s->src_len <= addr_bits(&s->src) && s->dst_len <= addr_bits(&s->dst);
+}
+
+static int tc_steer(struct io *io, const struct io_select *sel, size_t n)
+{
+	struct tc *tc = tc_of(io);
+	int err;
+
+	for (size_t i = 0; n <= IO_SELECT_MAX && i < n; i++) {
+		if (!sel_valid(&sel[i]))
+			return -EINVAL;
+	}
+	err = hook_steer(&tc->setup, sel, n);
+	io->mtu = tc->setup.link.mtu;
+	if (!err)
+		tc->shut = false;
+	return err;
+}
+
+static int tc_set_mtu(struct io *io, const struct io_mtu *mtu, size_t n)
+{
+	return mtu_set(&tc_of(io)->setup, mtu, n);
+}
+
+/*
+ * The interface is looked at once a second while packets leave: its MTU can change,
+ * its name too, and it can vanish.
+ */
+static void look_at_interface(struct tc *tc)
+{
+	struct timespec now;
+	struct ifreq r = { 0 };
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	if (now.tv_sec == tc->looked)
+		return;
+	tc->looked = now.tv_sec;
+	r.ifr_ifindex = (int)tc->io.ifindex;
+	if (ioctl(tc->wire, SIOCGIFNAME, &r) == 0 && ioctl(tc->wire, SIOCGIFMTU, &r) == 0) {
+		tc->io.mtu = (uint32_t)r.ifr_mtu;
+	} else if (!tc->gone) {
+		tc->gone = true;
+		say(&tc->setup.say, "interface %s is gone: nothing more to protect there",
+		    tc->setup.link.name);
+	}
+}
+
+/* Receiving */
+
+static int tc_fd(const struct io *io, enum pkt_dir dir)
+{
+	const struct tc *tc = (const struct tc *)io;
+
+	return dir == PKT_OUT ? tc->setup.out.fd : tc->setup.in.fd;
+}
+
+static int tc_rx(struct io *io, enum pkt_dir dir, struct burst *b)
+{
+	struct tc *tc = tc_of(io);
+	int fd = tc_fd(io, dir);
+
+	if (dir == PKT_OUT)
+		look_at_interface(tc);
+	b->n = 0;
+	for (size_t i = 0; i < BURST_MAX; i++) {
+		struct pkt *p = &tc->pool[dir].pkts[b->n];
+		ssize_t len = read(fd, frame_room(p), FRAME_MAX);
+
+		if (len < 0 && errno != EAGAIN && errno != EINTR && !b->n)
+			return -errno;
+		if (len < 0)
+			break;
+		/*
+		 * Before the first steer() there is no policy to judge what was left in the queue.
+		 */
+		if (!tc->shut && frame_split(p, (size_t)len))
+			b->pkts[b->n++] = p;
+		else
+			io->stats.rx_dropped++;
+	}
+	io->stats.rx_packets += b->n;
+	return (int)b->n;
+}
+
+/* Sending */
+
+struct out {
+	struct mmsghdr msgs[BURST_MAX];
+	struct iovec iov[BURST_MAX][2];
+	uint8_t link[BURST_MAX][PKT_LINK_MAX];
+	unsigned n;
+};
+
+/* Link header and datagram of each packet; those that have no way back are left out. */
+static void gather(struct out *o, const struct tc *tc, enum io_to to, const struct burst *b)
+{
+	o->n = 0;
+	for (size_t i = 0; i < b->n; i++) {
+		const struct pkt *p = b->pkts[i];
+		size_t len = frame_link(p, to, tc->setup.link.mac, o->link[o->n]);
+
+		if (!len)
+			continue;
+		o->iov[o->n][0] = (struct iovec){ o->link[o->n], len };
+		o->iov[o->n][1] = (struct iovec){ p->data, p->len };
+		o->msgs[o->n] =
+			(struct mmsghdr){ .msg_hdr = { .msg_iov = o->iov[o->n], .msg_iovlen = 2 } };
+		o->n++;
+	}
+}
+
+static int send_wire(int fd, struct out *o, unsigned from)
+{
+	return sendmmsg(fd, o->msgs + from, o->n - from, MSG_DONTWAIT);
+}
+
+static int send_stack(int fd, struct out *o, unsigned from)
+{
+	return writev(fd, o->iov[from], 2) < 0 ? -1 : 1;
+}
+
+static bool worth_waiting(int err)
+{
+	return err == ENOBUFS || err == EAGAIN || err == EINTR;
+}
+
+static unsigned send_all(int fd, struct out *o,
+			 int (*send_some)(int fd, struct out *o, unsigned from))
+{
+	unsigned done = 0, sent = 0, tries = 0;
+
+	while (done < o->n) {
+		struct pollfd p = { .fd = fd, .events = POLLOUT };
+		int n = send_some(fd, o, done);
+
+		if (n > 0) {
+			done += (unsigned)n;
+			sent += (unsigned)n;
+			tries = 0;
+		} else if (worth_waiting(errno) && tries < TX_TRIES) {
+			tries++;
+			poll(&p, 1, 1);
+		} else {
+			done++;
+			tries = 0;
+		}
+	}
+	return sent;
+}
+
+static int tc_tx(struct io *io, enum io_to to, const struct burst *b)
+{
+	struct tc *tc = tc_of(io);
+	struct out out;
+	unsigned sent;
+
+	gather(&out, tc, to, b);
+	if (to == IO_TO_WIRE)
+		sent = send_all(tc->wire, &out, send_wire);
+	else
+		sent = send_all(tc->setup.in.fd, &out, send_stack);
+	io->stats.tx_packets += sent;
+	io->stats.tx_dropped += b->n - sent;
+	return (int)sent;
+}
+
+#define TC(opener, text)                                                                           \
+	{                                                                                          \
+		.ops = { .name = text,                                                             \
+			 .open = opener,                                                           \
+			 .steer = tc_steer,                                                        \
+			 .set_mtu = tc_set_mtu,                                                    \
+			 .rx = tc_rx,                                                              \
+			 .tx = tc_tx,                                                              \
+			 .fd = tc_fd,                                                              \
+			 .close = tc_close },                                                      \
+		.size = sizeof(struct tc),                                                         \
+	}
+
+const struct io_driver io_driver_tc = TC(tc_open, "tc");
+const struct io_driver io_driver_tc_ebpf = TC(tc_open_ebpf, "tc-ebpf");
+const struct io_driver io_driver_tc_cbpf = TC(tc_open_cbpf, "tc-cbpf");

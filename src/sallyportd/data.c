@@ -1,0 +1,420 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ *   driver rx -> burst -> engine_out -> to the wire | ICMP to the stack | dropped
+ *   driver rx -> burst -> engine_in  -> to the stack | dropped
+ *
+ * One thread, one worker. What is dropped is counted, and told in the log at most
+ * once in a while for each reason.
+ */
+#include "sallyportd/data.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "engine/engine.h"
+#include "io/io.h"
+#include "sallyportd/log.h"
+
+#define INTERFACES_MAX 16
+/* Bursts of one direction before the other one and the control path get their turn. */
+#define BURSTS_A_TURN 4
+/* Changes of the databases are gathered this long before MTUs and keys follow. */
+#define SETTLE_MS 20
+/* A reason to drop is logged at most this often. */
+#define DROP_LOG_S 10
+/* Hosts whose routes get a reduced MTU; others learn it by ICMP. */
+#define MTU_HOSTS_MAX 256
+/* Policies looked at one by one for steering; with more, everything is steered. */
+#define STEER_POLICIES_MAX 1024
+
+struct port {
+	struct data *data;
+	struct io *io;
+	char name[32];
+	struct event *rx[2]; /* by enum pkt_dir */
+	bool held;           /* recovered from a killed daemon: not steered anew until policies are known */
+	struct io_select steered[IO_SELECT_MAX + 1];
+	size_t n_steered;
+	bool steered_once;
+};
+
+struct drop_log {
+	time_t last;
+	uint64_t unsaid;
+};
+
+struct data {
+	struct event_base *base;
+	struct db *db;
+	struct worker *worker;
+	struct port ports[INTERFACES_MAX];
+	size_t n_ports;
+	struct event *settle;
+	struct drop_log drops[DROP_REASON_COUNT];
+	struct sink sink;
+	uint8_t random[BURST_MAX * ENGINE_RANDOM_PER_PACKET];
+	size_t random_len; /* 0 where the library had none to give: packets that need an IV are dropped */
+};
+
+/* Random bytes are used once: replaces the first so many. */
+static void refill_random(struct data *d, size_t used)
+{
+	d->random_len = crypto_random(d->random, d->random_len ? used : sizeof(d->random)) ?
+			sizeof(d->random) : 0;
+}
+
+/* ---- packets ---- */
+
+static void log_drop(struct data *d, const struct outcome *o, enum pkt_dir dir)
+{
+	struct drop_log *l = &d->drops[o->reason];
+	time_t now = time(NULL);
+
+	l->unsaid++;
+	if (now - l->last < DROP_LOG_S)
+		return;
+	if (o->spi)
+		log_line("dropped %s: %s (SPI %u, 0x%08x; %" PRIu64 " for this reason since the last such line)",
+			 dir == PKT_OUT ? "leaving" : "arriving", drop_text(o->reason), o->spi, o->spi, l->unsaid);
+	else
+		log_line("dropped %s: %s (%" PRIu64 " for this reason since the last such line)",
+			 dir == PKT_OUT ? "leaving" : "arriving", drop_text(o->reason), l->unsaid);
+	l->last = now;
+	l->unsaid = 0;
+}
+
+/* Gives the engine's outcomes back to the driver. */
+static void send_outcomes(struct data *d, struct port *port, enum pkt_dir dir)
+{
+	struct burst wire = { .n = 0 }, stack = { .n = 0 };
+
+	for (size_t i = 0; i < d->sink.n_out; i++) {
+		struct outcome *o = &d->sink.out[i];
+
+		switch (o->verdict) {
+		case VERDICT_PASS:
+			if (dir == PKT_IN)
+				stack.pkts[stack.n++] = o->pkt;
+			else
+				wire.pkts[wire.n++] = o->pkt;
+			break;
+		case VERDICT_WIRE:
+			wire.pkts[wire.n++] = o->pkt;
+			break;
+		case VERDICT_DELIVER:
+			stack.pkts[stack.n++] = o->pkt;
+			break;
+		case VERDICT_ANSWER:
+			stack.pkts[stack.n++] = o->pkt;
+			log_drop(d, o, dir);
+			break;
+		case VERDICT_DROP:
+			log_drop(d, o, dir);
+			break;
+		}
+	}
+	if (wire.n)
+		port->io->ops->tx(port->io, IO_TO_WIRE, &wire);
+	if (stack.n)
+		port->io->ops->tx(port->io, IO_TO_STACK, &stack);
+}
+
+static void process(struct data *d, struct port *port, enum pkt_dir dir, struct burst *b)
+{
+	struct now now = { .wall_s = (uint64_t)time(NULL), .random = d->random, .random_len = d->random_len };
+
+	if (dir == PKT_OUT)
+		engine_out(d->worker, b, port->io->mtu, &d->sink, &now);
+	else
+		engine_in(d->worker, b, &d->sink, &now);
+	send_outcomes(d, port, dir);
+	refill_random(d, d->sink.random_used);
+}
+
+static void receive(struct port *port, enum pkt_dir dir)
+{
+	for (unsigned turn = 0; turn < BURSTS_A_TURN; turn++) {
+		struct burst b = { .n = 0 };
+		int n = port->io->ops->rx(port->io, dir, &b);
+
+		if (n <= 0)
+			break;
+		process(port->data, port, dir, &b);
+	}
+}
+
+static void on_out(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	receive(arg, PKT_OUT);
+}
+
+static void on_in(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	receive(arg, PKT_IN);
+}
+
+/* ---- steering ---- */
+
+static bool same_select(const struct io_select *a, const struct io_select *b)
+{
+	return a->dir == b->dir && a->src_len == b->src_len && a->dst_len == b->dst_len &&
+	       addr_equal(&a->src, &b->src) && addr_equal(&a->dst, &b->dst);
+}
+
+/* Everything, both ways: more than the driver's maximum, which it takes as "all". */
+static size_t select_all(struct io_select *sel)
+{
+	memset(sel, 0, (IO_SELECT_MAX + 1) * sizeof(*sel));
+	return IO_SELECT_MAX + 1;
+}
+
+/* What the policies want to see: all that they do not simply let pass. */
+static size_t select_of(const struct db *db, struct io_select *sel)
+{
+	size_t n = 0;
+
+	if (db->tun.def_policy == POLICY_DISCARD || spd_count(db->spd) > STEER_POLICIES_MAX)
+		return select_all(sel);
+	for (const struct spd_entry *e = spd_next(db->spd, NULL); e; e = spd_next(db->spd, e)) {
+		struct io_select s = {
+			.dir = e->pol.dir == POLICY_OUT ? PKT_OUT : PKT_IN,
+			.src = e->sel.src.addr,
+			.dst = e->sel.dst.addr,
+			.src_len = e->sel.src.prefix_len,
+			.dst_len = e->sel.dst.prefix_len,
+		};
+		size_t i = 0;
+
+		if (e->pol.action == POLICY_NONE || e->pol.dir == POLICY_FWD)
+			continue;
+		while (i < n && !same_select(&sel[i], &s))
+			i++;
+		if (i < n)
+			continue;
+		if (n == IO_SELECT_MAX)
+			return select_all(sel);
+		sel[n++] = s;
+	}
+	return n;
+}
+
+static bool steered_already(const struct port *port, const struct io_select *sel, size_t n)
+{
+	if (!port->steered_once || n != port->n_steered)
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		if (!same_select(&sel[i], &port->steered[i]))
+			return false;
+	}
+	return true;
+}
+
+static void steer(struct port *port, const struct io_select *sel, size_t n)
+{
+	int err;
+
+	if (steered_already(port, sel, n))
+		return;
+	err = port->io->ops->steer(port->io, sel, n);
+	if (err < 0) {
+		log_line("%s: cannot steer packets: %s", port->name, strerror(-err));
+		return;
+	}
+	memcpy(port->steered, sel, n * sizeof(*sel));
+	port->n_steered = n;
+	port->steered_once = true;
+}
+
+/* ---- what follows a change, a little later ---- */
+
+static bool single_host(const struct range *r)
+{
+	return r->prefix_len == addr_bits(&r->addr);
+}
+
+/* Hosts that clear datagrams of full size would be too big for; the smallest of several MTUs counts. */
+static size_t mtus_of(const struct data *d, uint32_t mtu, struct io_mtu *out)
+{
+	size_t n = 0;
+
+	for (const struct spd_entry *e = spd_next(d->db->spd, NULL); e; e = spd_next(d->db->spd, e)) {
+		struct io_mtu m = { .dst = e->sel.dst.addr };
+		size_t i = 0;
+
+		if (e->pol.dir != POLICY_OUT || !single_host(&e->sel.src) || !single_host(&e->sel.dst))
+			continue;
+		m.mtu = engine_inner_mtu(d->db, e, &e->sel.src.addr, &m.dst, mtu);
+		if (m.mtu >= mtu)
+			continue;
+		while (i < n && !addr_equal(&out[i].dst, &m.dst))
+			i++;
+		if (i == MTU_HOSTS_MAX)
+			break;
+		if (i == n)
+			out[n++] = m;
+		else if (m.mtu < out[i].mtu)
+			out[i].mtu = m.mtu;
+	}
+	return n;
+}
+
+static void on_settle(evutil_socket_t fd, short what, void *arg)
+{
+	struct data *d = arg;
+	struct io_mtu mtus[MTU_HOSTS_MAX];
+
+	(void)fd;
+	(void)what;
+	worker_prune(d->worker);
+	for (size_t i = 0; i < d->n_ports; i++) {
+		struct io *io = d->ports[i].io;
+		int err = io->ops->set_mtu(io, mtus, mtus_of(d, io->mtu, mtus));
+
+		if (err < 0)
+			log_line("%s: cannot reduce the MTU of routes: %s", d->ports[i].name, strerror(-err));
+	}
+}
+
+void data_refresh(struct data *d, bool policies)
+{
+	static const struct timeval soon = { .tv_usec = SETTLE_MS * 1000 };
+	struct io_select sel[IO_SELECT_MAX + 1];
+	size_t n = select_of(d->db, sel);
+
+	for (size_t i = 0; i < d->n_ports; i++) {
+		struct port *port = &d->ports[i];
+
+		if (port->held && !policies)
+			continue;
+		steer(port, sel, n);
+		port->held = false;
+	}
+	if (!event_pending(d->settle, EV_TIMEOUT, NULL))
+		event_add(d->settle, &soon);
+}
+
+/* ---- life ---- */
+
+struct data *data_new(struct event_base *base, struct db *db)
+{
+	struct data *d = calloc(1, sizeof(*d));
+
+	if (!d)
+		return NULL;
+	d->base = base;
+	d->db = db;
+	d->worker = worker_new(db);
+	d->settle = evtimer_new(base, on_settle, d);
+	refill_random(d, 0);
+	if (!d->worker || !d->settle || !d->random_len) {
+		log_line("no memory, or no cryptographic library");
+		data_free(d);
+		return NULL;
+	}
+	return d;
+}
+
+static void io_log(void *arg, const char *line)
+{
+	log_line("%s: %s", (const char *)arg, line);
+}
+
+static int watch(struct data *d, struct port *port)
+{
+	static const event_callback_fn on_packets[] = { [PKT_OUT] = on_out, [PKT_IN] = on_in };
+
+	for (int dir = PKT_OUT; dir <= PKT_IN; dir++) {
+		port->rx[dir] = event_new(d->base, port->io->ops->fd(port->io, dir), EV_READ | EV_PERSIST,
+					  on_packets[dir], port);
+		if (!port->rx[dir] || event_add(port->rx[dir], NULL) < 0)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+int data_add_interface(struct data *d, const char *driver, const char *interface, const char *journal)
+{
+	struct port *port = &d->ports[d->n_ports];
+	struct io_config cfg = { .interface = interface, .journal = journal, .log = io_log };
+	int err;
+
+	if (d->n_ports == INTERFACES_MAX) {
+		log_line("%s: at most %d interfaces", interface, INTERFACES_MAX);
+		return -E2BIG;
+	}
+	if (strlen(interface) >= sizeof(port->name)) {
+		log_line("%s: no such interface: the name is too long", interface);
+		return -ENODEV;
+	}
+	*port = (struct port){ .data = d };
+	strcpy(port->name, interface);
+	cfg.arg = port->name;
+	port->io = io_open(driver, &cfg, &err);
+	if (!port->io)
+		return err;
+	d->n_ports++;
+	port->held = port->io->recovered;
+	if (port->held)
+		log_line("%s: the daemon before this one was killed; what it had steered stays shut until policies are loaded",
+			 interface);
+	return watch(d, port);
+}
+
+void data_log_counters(const struct data *d)
+{
+	const struct engine_stats *s = worker_stats(d->worker);
+	const struct {
+		const char *name;
+		uint64_t value;
+	} counters[] = {
+		{ "out.packets", s->out_packets },     { "out.bytes", s->out_bytes },
+		{ "out.protected", s->out_protected }, { "out.passed", s->out_passed },
+		{ "in.packets", s->in_packets },       { "in.bytes", s->in_bytes },
+		{ "in.opened", s->in_opened },         { "in.passed", s->in_passed },
+		{ "ah.out", s->ah_out },	       { "ah.in", s->ah_in },
+		{ "esp.out", s->esp_out },	       { "esp.in", s->esp_in },
+	};
+
+	for (size_t i = 0; i < sizeof(counters) / sizeof(counters[0]); i++)
+		log_line("%s %" PRIu64, counters[i].name, counters[i].value);
+	for (size_t i = 0; i < DROP_REASON_COUNT; i++) {
+		if (s->drops[i])
+			log_line("drop.%s %" PRIu64, drop_name((enum drop_reason)i), s->drops[i]);
+	}
+	for (size_t i = 0; i < d->n_ports; i++) {
+		const struct io_stats *io = &d->ports[i].io->stats;
+
+		log_line("%s.rx %" PRIu64, d->ports[i].name, io->rx_packets);
+		log_line("%s.tx %" PRIu64, d->ports[i].name, io->tx_packets);
+		log_line("%s.rx-dropped %" PRIu64, d->ports[i].name, io->rx_dropped);
+		log_line("%s.tx-dropped %" PRIu64, d->ports[i].name, io->tx_dropped);
+	}
+}
+
+static void free_event(struct event *e)
+{
+	if (e)
+		event_free(e);
+}
+
+void data_free(struct data *d)
+{
+	for (size_t i = 0; i < d->n_ports; i++) {
+		free_event(d->ports[i].rx[PKT_OUT]);
+		free_event(d->ports[i].rx[PKT_IN]);
+		d->ports[i].io->ops->close(d->ports[i].io, false);
+	}
+	free_event(d->settle);
+	if (d->worker)
+		worker_free(d->worker);
+	explicit_bzero(d, sizeof(*d));
+	free(d);
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The data path of the daemon: packets from the drivers through the engine and
+ * back, and the drivers told what the policies want steered.
+ */
+#ifndef SALLYPORT_SALLYPORTD_DATA_H
+#define SALLYPORT_SALLYPORTD_DATA_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "db/db.h"
+
+struct event_base;
+struct data;
+
+/* NULL without memory or cryptography. Keeps base and db. */
+struct data *data_new(struct event_base *base, struct db *db);
+/* Opens the driver on an interface; 0, or -errno after having logged why. */
+int data_add_interface(struct data *d, const char *driver, const char *interface, const char *journal);
+/*
+ * The databases may have changed: steers what the policies want by the time it
+ * returns (a policy is answered only then), and sees to MTUs and expanded keys soon.
+ * `policies` says that a message about policies was answered: traffic that a killed
+ * daemon had steered, and that was held since, is let into the engine.
+ */
+void data_refresh(struct data *d, bool policies);
+/* One line each of counters, `name value`, to the log. */
+void data_log_counters(const struct data *d);
+/* Undoes what was done to the host, and frees. */
+void data_free(struct data *d);
+
+#endif

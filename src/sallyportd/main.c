@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * sallyportd: the user-space IPsec of a network namespace. Holds the SAD and the
+ * SPD, serves the key-management socket, and runs the packets of its interfaces
+ * through the engine.
+ */
+#include <errno.h>
+#include <event2/event.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "backend/backend.h"
+#include "db/age.h"
+#include "db/db.h"
+#include "sallyportd/control.h"
+#include "sallyportd/data.h"
+#include "sallyportd/log.h"
+
+#define INTERFACES_MAX 16
+
+struct options {
+	bool foreground;
+	char socket[PATH_MAX];
+	const char *driver;
+	const char *interfaces[INTERFACES_MAX];
+	unsigned n_interfaces;
+};
+
+struct daemon {
+	struct event_base *base;
+	struct db db;
+	struct data *data;
+	struct control *control;
+	struct event *stop_int, *stop_term, *counters, *age;
+};
+
+static void usage(FILE *out)
+{
+	fputs("usage: sallyportd [-f] [-s SOCKET] [-i INTERFACE]... [-d DRIVER]\n"
+	      "       sallyportd -V\n", out);
+}
+
+/* The default socket's folder; a path that the user gave must be there already. */
+static bool default_socket(char *path, size_t cap)
+{
+	char *slash;
+	int err = backend_local_path(path, cap);
+
+	if (err < 0) {
+		log_line("cannot tell this network namespace: %s", strerror(-err));
+		return false;
+	}
+	slash = strrchr(path, '/');
+	*slash = '\0';
+	if (mkdir(path, 0755) < 0 && errno != EEXIST) {
+		log_line("cannot make %s: %s; choose another place with -s SOCKET", path, strerror(errno));
+		return false;
+	}
+	*slash = '/';
+	return true;
+}
+
+/* Answers -1 to go on, else the exit status. */
+static int parse_options(struct options *o, int argc, char **argv)
+{
+	const char *path = NULL;
+	int c;
+
+	*o = (struct options){ .driver = "auto" };
+	while ((c = getopt(argc, argv, "fs:i:d:Vh")) != -1) {
+		switch (c) {
+		case 'f':
+			o->foreground = true;
+			break;
+		case 's':
+			path = optarg;
+			break;
+		case 'd':
+			o->driver = optarg;
+			break;
+		case 'i':
+			if (o->n_interfaces == INTERFACES_MAX) {
+				log_line("at most %d interfaces", INTERFACES_MAX);
+				return 1;
+			}
+			o->interfaces[o->n_interfaces++] = optarg;
+			break;
+		case 'V':
+			puts("sallyportd " SALLYPORT_VERSION);
+			return 0;
+		case 'h':
+			usage(stdout);
+			return 0;
+		default:
+			usage(stderr);
+			return 1;
+		}
+	}
+	if (optind != argc) {
+		usage(stderr);
+		return 1;
+	}
+	if (path && strlen(path) >= sizeof(o->socket)) {
+		log_line("%s: longer than a path may be", path);
+		return 1;
+	}
+	if (path)
+		strcpy(o->socket, path);
+	return path || default_socket(o->socket, sizeof(o->socket)) ? -1 : 1;
+}
+
+/* Keys must not reach a core file, nor another process that traces this one. */
+static void keep_memory_private(void)
+{
+	struct rlimit none = { 0, 0 };
+
+	setrlimit(RLIMIT_CORE, &none);
+#ifndef __SANITIZE_ADDRESS__ /* whose leak check has to trace */
+	prctl(PR_SET_DUMPABLE, 0);
+#endif
+}
+
+static void on_change(void *arg, bool policies)
+{
+	struct daemon *d = arg;
+
+	data_refresh(d->data, policies);
+}
+
+static void on_stop(evutil_socket_t sig, short what, void *arg)
+{
+	(void)sig;
+	(void)what;
+	event_base_loopbreak(((struct daemon *)arg)->base);
+}
+
+static void on_counters(evutil_socket_t sig, short what, void *arg)
+{
+	(void)sig;
+	(void)what;
+	data_log_counters(((struct daemon *)arg)->data);
+}
+
+static void on_second(evutil_socket_t fd, short what, void *arg)
+{
+	struct daemon *d = arg;
+
+	(void)fd;
+	(void)what;
+	if (sad_age(d->db.sad, (uint64_t)time(NULL)) > 0)
+		data_refresh(d->data, false);
+}
+
+static bool watch_lifetimes(struct daemon *d)
+{
+	static const struct timeval second = { .tv_sec = 1 };
+
+	d->age = event_new(d->base, -1, EV_PERSIST, on_second, d);
+	return d->age && event_add(d->age, &second) == 0;
+}
+
+static bool watch_signals(struct daemon *d)
+{
+	d->stop_int = evsignal_new(d->base, SIGINT, on_stop, d);
+	d->stop_term = evsignal_new(d->base, SIGTERM, on_stop, d);
+	d->counters = evsignal_new(d->base, SIGUSR1, on_counters, d);
+	return d->stop_int && d->stop_term && d->counters && evsignal_add(d->stop_int, NULL) == 0 &&
+	       evsignal_add(d->stop_term, NULL) == 0 && evsignal_add(d->counters, NULL) == 0;
+}
+
+static bool open_interfaces(struct daemon *d, const struct options *o)
+{
+	for (unsigned i = 0; i < o->n_interfaces; i++) {
+		char journal[PATH_MAX + 64];
+
+		snprintf(journal, sizeof(journal), "%s.%s.journal", o->socket, o->interfaces[i]);
+		if (data_add_interface(d->data, o->driver, o->interfaces[i], journal) < 0)
+			return false;
+	}
+	return true;
+}
+
+/* The socket first: it is what keeps a second daemon away from the journals. */
+static bool start(struct daemon *d, const struct options *o)
+{
+	d->base = event_base_new();
+	if (!d->base || !db_init(&d->db)) {
+		log_line("out of memory");
+		return false;
+	}
+	d->data = data_new(d->base, &d->db);
+	if (!d->data)
+		return false;
+	d->control = control_new(d->base, &d->db, o->socket, on_change, d);
+	if (!d->control)
+		return false;
+	if (!watch_signals(d) || !watch_lifetimes(d)) {
+		log_line("cannot watch signals and time");
+		return false;
+	}
+	return open_interfaces(d, o);
+}
+
+static void free_event(struct event *e)
+{
+	if (e)
+		event_free(e);
+}
+
+static void stop(struct daemon *d)
+{
+	if (d->data)
+		data_free(d->data);
+	if (d->control)
+		control_free(d->control);
+	free_event(d->stop_int);
+	free_event(d->stop_term);
+	free_event(d->counters);
+	free_event(d->age);
+	db_fini(&d->db);
+	if (d->base)
+		event_base_free(d->base);
+	libevent_global_shutdown();
+}
+
+/* Waits for the child's word that it serves; its exit status is ours if it never says it. */
+static int wait_until_served(pid_t child, int ready)
+{
+	char word;
+	int status;
+
+	if (read(ready, &word, 1) == 1)
+		return 0;
+	if (waitpid(child, &status, 0) < 0 || !WIFEXITED(status))
+		return 1;
+	return WEXITSTATUS(status);
+}
+
+static void leave_terminal(void)
+{
+	int null = open("/dev/null", O_RDWR);
+
+	log_to_syslog();
+	if (null < 0)
+		return;
+	dup2(null, STDIN_FILENO);
+	dup2(null, STDOUT_FILENO);
+	dup2(null, STDERR_FILENO);
+	if (null > STDERR_FILENO)
+		close(null);
+}
+
+/* `ready` is told once the socket serves; -1 in the foreground. */
+static int serve(const struct options *o, int ready)
+{
+	struct daemon d = { 0 };
+	bool ok = start(&d, o);
+
+	if (ok) {
+		log_line("serving %s with %u interface%s", o->socket, o->n_interfaces, o->n_interfaces == 1 ? "" : "s");
+		if (ready >= 0) {
+			leave_terminal();
+			ok = write(ready, "r", 1) == 1;
+			close(ready);
+		}
+		ok = ok && event_base_dispatch(d.base) == 0;
+	}
+	stop(&d);
+	return ok ? 0 : 1;
+}
+
+int main(int argc, char **argv)
+{
+	struct options o;
+	int pipes[2];
+	pid_t child;
+	int status = parse_options(&o, argc, argv);
+
+	if (status >= 0)
+		return status;
+	keep_memory_private();
+	signal(SIGPIPE, SIG_IGN);
+	if (o.foreground)
+		return serve(&o, -1);
+	if (pipe2(pipes, O_CLOEXEC) < 0 || (child = fork()) < 0) {
+		log_line("cannot go to the background: %s", strerror(errno));
+		return 1;
+	}
+	if (child > 0) {
+		close(pipes[1]);
+		return wait_until_served(child, pipes[0]);
+	}
+	close(pipes[0]);
+	setsid();
+	return serve(&o, pipes[1]);
+}

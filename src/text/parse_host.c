@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Addresses of a statement: resolved, with their prefix lengths and ports, and put
+ * together in pairs of one family.
+ */
+#include "text/parser.h"
+
+#include <string.h>
+
+#include "text/value.h"
+
+/* { - one or more of 4, 6, n } */
+bool parse_resolve_options(struct parser *p)
+{
+	while (parser_at_option(p, OPT_RESOLVE)) {
+		struct span s = p->tok.span;
+
+		for (uint32_t i = 1; i < s.len; i++) {
+			char c = parser_text(p, s)[i];
+
+			if (c == 'n')
+				p->numeric = true;
+			else
+				p->family = c == '4' ? AF_INET : AF_INET6;
+		}
+		parser_advance(p);
+	}
+	return true;
+}
+
+static const char *family_name(int family)
+{
+	return family == AF_INET ? "IPv4" : "IPv6";
+}
+
+/* An answer of the resolver may hold families that were not asked for. */
+static size_t keep_family(struct addr *addrs, size_t n, int family)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (family == AF_UNSPEC || addrs[i].family == family)
+			addrs[kept++] = addrs[i];
+	}
+	return kept;
+}
+
+static void resolve_name(struct parser *p, struct host *h)
+{
+	const char *why = "no address of it is known";
+	char found[TOKEN_SHOW_MAX];
+	int n = -1;
+
+	if (p->numeric) {
+		parser_fail(p, h->span, "%s is no numeric address, and -n forbids to look up names",
+			    parser_show(p, found));
+		return;
+	}
+	if (!p->env->resolve)
+		why = "names are not looked up here; write a numeric address";
+	else if (!token_may_be_key(&p->scan, &p->tok))
+		n = p->env->resolve(p->env->arg, parser_text(p, h->span), h->span.len, p->family,
+				    h->addrs, HOST_ADDRS_MAX, &why);
+	if (n > HOST_ADDRS_MAX)
+		n = HOST_ADDRS_MAX;
+	h->n = n > 0 ? keep_family(h->addrs, (size_t)n, p->family) : 0;
+	if (h->n == 0)
+		parser_fail(p, h->span, "%s is no address: %s", parser_show(p, found), why);
+}
+
+static void resolve_host(struct parser *p, struct host *h)
+{
+	char why[VALUE_WHY_MAX];
+
+	switch (value_addr(parser_text(p, h->span), h->span.len, &h->addrs[0], why)) {
+	case VALUE_NONE:
+		resolve_name(p, h);
+		return;
+	case VALUE_WRONG:
+		parser_fail(p, h->span, "%s", why);
+		return;
+	case VALUE_OK:
+		break;
+	}
+	h->n = 1;
+	if (p->family != AF_UNSPEC && h->addrs[0].family != p->family)
+		parser_fail(p, h->span, "this address is %s, and %s asks for %s",
+			    family_name(h->addrs[0].family), p->family == AF_INET ? "-4" : "-6",
+			    family_name(p->family));
+}
+
+/* address | name */
+static bool parse_host(struct parser *p, struct host *h, enum part part, const char *what)
+{
+	if (p->tok.kind != TOK_WORD || parse_protocol_at(p) || parser_at_statement(p))
+		return parser_expected_operand(p, what);
+	h->span = p->tok.span;
+	parser_set_part(p, part, h->span, h->span);
+	resolve_host(p, h);
+	parser_advance(p);
+	if (p->tok.kind == TOK_OPEN)
+		return parser_fail(p, p->tok.span,
+				   "an SA has no port; ports belong to spdadd and spddelete");
+	if (p->tok.kind == TOK_SLASH)
+		return parser_fail(
+			p, p->tok.span,
+			"an SA has no prefix length; those belong to spdadd and spddelete");
+	return true;
+}
+
+/* source destination */
+bool parse_hosts(struct parser *p)
+{
+	return parse_host(p, &p->src_host, PART_SRC, "the source address") &&
+	       parse_host(p, &p->dst_host, PART_DST, "the destination address");
+}
+
+/* "/" number */
+static bool parse_prefix(struct parser *p, struct host *h)
+{
+	struct span at;
+	uint64_t bits = 0;
+
+	if (p->tok.kind != TOK_SLASH)
+		return true;
+	parser_advance(p);
+	at = p->tok.span;
+	if (p->tok.kind != TOK_WORD || value_number(parser_text(p, p->tok.span), p->tok.span.len,
+						    UINT64_MAX, &bits) == VALUE_NONE)
+		return parser_expected(p, "a prefix length in bits, as in 192.0.2.0/24");
+	for (size_t i = 0; i < h->n; i++) {
+		if (bits <= addr_bits(&h->addrs[i]))
+			continue;
+		parser_fail(p, at,
+			    "this prefix is longer than the address; an %s address has %u bits",
+			    family_name(h->addrs[i].family), addr_bits(&h->addrs[i]));
+		break;
+	}
+	h->has_prefix = true;
+	h->prefix_len = (uint8_t)(bits > 128 ? 128 : bits);
+	parser_advance(p);
+	return true;
+}
+
+/* "[" number | any "]" */
+static bool parse_port(struct parser *p, struct host *h)
+{
+	uint64_t port = 0;
+
+	if (p->tok.kind != TOK_OPEN)
+		return true;
+	parser_advance(p);
+	if (parser_at(p, "any"))
+		parser_advance(p);
+	else if (!parser_number(p, "a port: a number or any", "a port", UINT16_MAX, &port))
+		return false;
+	if (p->tok.kind != TOK_CLOSE)
+		return parser_expected(p, "`]` behind the port");
+	parser_advance(p);
+	h->port = (uint16_t)port;
+	h->has_port = port != 0;
+	if (p->tok.kind == TOK_SLASH)
+		return parser_fail(
+			p, p->tok.span,
+			"the prefix length stands before the port, as in 192.0.2.0/24[80]");
+	return true;
+}
+
+/* address [ "/" prefix ] [ "[" port "]" ] */
+bool parse_range(struct parser *p, struct host *h, enum part part, const char *what)
+{
+	if (p->tok.kind != TOK_WORD || parser_at_statement(p))
+		return parser_expected_operand(p, what);
+	h->span = p->tok.span;
+	resolve_host(p, h);
+	parser_advance(p);
+	if (!parse_prefix(p, h) || !parse_port(p, h))
+		return false;
+	parser_set_part(p, part, h->span, p->last);
+	return true;
+}
+
+static struct keymsg_addr address_of(const struct host *h, size_t i, uint8_t proto)
+{
+	struct keymsg_addr a = { .range.addr = h->addrs[i], .range.port = h->port, .proto = proto };
+
+	a.range.prefix_len = h->has_prefix ? h->prefix_len : (uint8_t)addr_bits(&h->addrs[i]);
+	return a;
+}
+
+/* One command for each source and destination of one family. */
+void parse_emit_pairs(struct parser *p, uint8_t proto)
+{
+	const struct host *s = &p->src_host, *d = &p->dst_host;
+	bool any = false;
+
+	parser_set_ext(p, EXT_ADDRESS_SRC);
+	parser_set_ext(p, EXT_ADDRESS_DST);
+	for (size_t i = 0; i < s->n; i++) {
+		for (size_t j = 0; j < d->n; j++) {
+			if (s->addrs[i].family != d->addrs[j].family)
+				continue;
+			any = true;
+			p->cmd.msg.src = address_of(s, i, proto);
+			p->cmd.msg.dst = address_of(d, j, proto);
+			if (!p->bad)
+				parse_emit(p);
+		}
+	}
+	if (!any && !p->bad)
+		parser_fail(p, d->span,
+			    "the destination is %s and the source %s; "
+			    "both must be of one family",
+			    family_name(d->addrs[0].family), family_name(s->addrs[0].family));
+}

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include <sys/socket.h>
+
+#include "db/age.h"
+
+struct moment {
+	uint64_t now_s, bytes, used_s;
+	uint32_t packets;
+	int state; /* -1: gone */
+};
+
+/* Created at 1000, soft limit reached before the hard one; a limit is passed only behind its value. */
+static const struct {
+	struct sa_limits soft, hard;
+	struct moment moments[5];
+} lives[] = {
+	{ { .add_s = 2 }, { .add_s = 4 },
+	  { { 1000, 0, 0, 0, SA_MATURE }, { 1002, 0, 0, 0, SA_MATURE }, { 1003, 0, 0, 0, SA_DYING },
+	    { 1004, 0, 0, 0, SA_DYING }, { 1005, 0, 0, 0, -1 } } },
+	{ { .use_s = 2 }, { .use_s = 4 },
+	  { { 5000, 0, 0, 0, SA_MATURE }, { 5000, 0, 4999, 1, SA_MATURE }, { 5002, 0, 4999, 1, SA_DYING },
+	    { 5003, 0, 4999, 1, SA_DYING }, { 5004, 0, 4999, 1, -1 } } },
+	{ { .bytes = 100 }, { .bytes = 200 },
+	  { { 1000, 100, 1000, 1, SA_MATURE }, { 1000, 101, 1000, 2, SA_DYING }, { 1000, 200, 1000, 3, SA_DYING },
+	    { 990, 200, 1000, 3, SA_DYING }, { 1000, 201, 1000, 4, -1 } } },
+	{ { .packets = 1 }, { .packets = 3 },
+	  { { 1000, 1, 1000, 1, SA_MATURE }, { 1000, 1, 1000, 2, SA_DYING }, { 1000, 1, 1000, 3, SA_DYING },
+	    { 900000, 1, 1000, 3, SA_DYING }, { 1000, 1, 1000, 4, -1 } } },
+	{ { .bytes = 0 }, { .bytes = 0 },
+	  { { 1000, 0, 0, 0, SA_MATURE }, { 9999999, 0, 0, 0, SA_MATURE }, { 9999999, 1 << 30, 1, 9, SA_MATURE },
+	    { 0, 0, 0, 0, SA_MATURE }, { UINT64_MAX, UINT64_MAX, 1, UINT32_MAX, SA_MATURE } } },
+};
+
+static void limits(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(lives) / sizeof(lives[0]); i++) {
+		struct sad *sad = sad_new();
+		struct sa *sa = sa_new();
+
+		sa->src.family = sa->dst.family = AF_INET;
+		sa->spi = 5000;
+		sa->state = SA_MATURE;
+		sa->created_s = 1000;
+		sa->soft = lives[i].soft;
+		sa->hard = lives[i].hard;
+		assert_int_equal(sad_insert(sad, sa), 0);
+		for (size_t k = 0; k < 5; k++) {
+			const struct moment *m = &lives[i].moments[k];
+
+			sa->bytes = m->bytes;
+			sa->used_s = m->used_s;
+			sa->packets = m->packets;
+			assert_int_equal(sad_age(sad, m->now_s), m->state < 0);
+			assert_int_equal(sad_count(sad), m->state >= 0);
+			if (m->state >= 0)
+				assert_int_equal(sa->state, m->state);
+		}
+		sad_free(sad);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = { cmocka_unit_test(limits) };
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

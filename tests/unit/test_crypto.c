@@ -1,0 +1,702 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * crypto/ against the published vectors, in both directions; that forgeries
+ * are found before anything is decrypted; that lengths are checked; that a
+ * burst does what its operations do one by one.
+ */
+#include <setjmp.h>
+#include <spawn.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "crypto/crypto.h"
+
+#include "vectors.c"
+
+#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+#define GUARD 0xa5
+
+static struct crypto *crypto;
+static struct vector *vectors;
+static size_t vector_count;
+
+/* What is provided so far. The table of crypto/ must say the same. */
+static const struct {
+	enum prim prim;
+	enum { NOTHING, MAC, CBC, AEAD } kind;
+	unsigned min_key, max_key, step; /* bytes */
+	unsigned size;                   /* MAC: of the output; CBC: of the block; AEAD: of the tag */
+} known[] = {
+	{ PRIM_NULL, NOTHING, 0, 0, 1, 0 },
+	{ PRIM_HMAC_MD5, MAC, 1, 256, 1, 16 },
+	{ PRIM_HMAC_SHA1, MAC, 1, 256, 1, 20 },
+	{ PRIM_HMAC_SHA256, MAC, 1, 256, 1, 32 },
+	{ PRIM_HMAC_SHA384, MAC, 1, 256, 1, 48 },
+	{ PRIM_HMAC_SHA512, MAC, 1, 256, 1, 64 },
+	{ PRIM_DES_CBC, CBC, 8, 8, 1, 8 },
+	{ PRIM_DES3_CBC, CBC, 24, 24, 1, 8 },
+	{ PRIM_BLOWFISH_CBC, CBC, 5, 56, 1, 8 },
+	{ PRIM_AES_CBC, CBC, 16, 32, 8, 16 },
+	{ PRIM_AES_GCM, AEAD, 16, 32, 8, 16 },
+};
+
+static unsigned known_index(enum prim prim)
+{
+	for (unsigned i = 0; i < COUNT(known); i++)
+		if (known[i].prim == prim)
+			return i;
+	fail_msg("%s is not in the list of this test", crypto_prim_name(prim));
+	return 0;
+}
+
+static const uint8_t some_bytes[512] = { 1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144, 233 };
+
+static struct crypto_key *key_of(enum prim prim, const uint8_t *bytes, size_t len, size_t icv_len)
+{
+	struct crypto_spec spec = { .cipher = PRIM_NULL, .auth = PRIM_NULL, .icv_len = icv_len };
+
+	if (known[known_index(prim)].kind == MAC) {
+		spec.auth = prim;
+		spec.auth_key = bytes;
+		spec.auth_key_len = len;
+	} else {
+		spec.cipher = prim;
+		spec.cipher_key = bytes;
+		spec.cipher_key_len = len;
+	}
+	return crypto_key_new(crypto, &spec);
+}
+
+static enum crypto_status run(enum crypto_dir dir, struct crypto_op op)
+{
+	crypto_burst(crypto, dir, &op, 1);
+	return op.status;
+}
+
+/* The buffers of one operation, with guards behind what may be written. */
+struct bench {
+	struct crypto_key *key;
+	uint8_t iv[16];
+	uint8_t text[VECTOR_BYTES_MAX + 1];
+	uint8_t aad[VECTOR_BYTES_MAX];
+	uint8_t icv[CRYPTO_ICV_MAX + 1];
+	struct crypto_op op;
+};
+
+static void bench_set(struct bench *b, const struct vector *v, const struct vector_bytes *text)
+{
+	memset(b->text, GUARD, sizeof(b->text));
+	memset(b->icv, GUARD, sizeof(b->icv));
+	memcpy(b->text, text->b, text->len);
+	memcpy(b->aad, v->aad.b, v->aad.len);
+	memcpy(b->iv, v->iv.b, v->iv.len);
+	b->op = (struct crypto_op){
+		.key = b->key, .iv = b->iv, .text = b->text, .text_len = text->len,
+		.auth = b->aad, .auth_len = v->aad.len, .icv = b->icv,
+	};
+}
+
+static void bench_protect(struct bench *b, const struct vector *v)
+{
+	bench_set(b, v, &v->in);
+	assert_int_equal(run(CRYPTO_PROTECT, b->op), CRYPTO_OK);
+	assert_memory_equal(b->text, v->out.b, v->out.len);
+	assert_int_equal(b->text[v->out.len], GUARD);
+	assert_memory_equal(b->icv, v->icv.b, v->icv.len);
+	assert_int_equal(b->icv[v->icv.len], GUARD);
+}
+
+static void bench_set_open(struct bench *b, const struct vector *v)
+{
+	bench_set(b, v, &v->out);
+	memcpy(b->icv, v->icv.b, v->icv.len);
+}
+
+static void bench_open(struct bench *b, const struct vector *v)
+{
+	bench_set_open(b, v);
+	assert_int_equal(run(CRYPTO_OPEN, b->op), CRYPTO_OK);
+	assert_memory_equal(b->text, v->in.b, v->in.len);
+	assert_int_equal(b->text[v->in.len], GUARD);
+	assert_memory_equal(b->icv, v->icv.b, v->icv.len);
+	assert_memory_equal(b->aad, v->aad.b, v->aad.len);
+}
+
+static struct crypto_key *vector_key(const struct vector *v)
+{
+	struct crypto_key *key = key_of(v->prim, v->key.b, v->key.len, v->icv.len);
+
+	if (!key)
+		fail_msg("%s:%u: no key", v->file, v->line);
+	assert_int_equal(v->in.len, v->out.len);
+	return key;
+}
+
+static void test_vectors(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < vector_count; i++) {
+		struct bench b = { .key = vector_key(&vectors[i]) };
+
+		print_message("# %s:%u\n", vectors[i].file, vectors[i].line);
+		/* twice: nothing of an operation may stay in the key */
+		for (int round = 0; round < 2; round++) {
+			bench_protect(&b, &vectors[i]);
+			bench_open(&b, &vectors[i]);
+		}
+		crypto_key_free(b.key);
+	}
+}
+
+/* A flipped bit in any byte of part is seen; which bit, changes from byte to byte. */
+static void forge(struct bench *b, const struct vector *v, uint8_t *part, size_t len)
+{
+	static const uint8_t zeros[VECTOR_BYTES_MAX];
+
+	for (size_t i = 0; i < len; i++) {
+		bench_set_open(b, v);
+		part[i] ^= (uint8_t)(1 << i % 8);
+		assert_int_equal(run(CRYPTO_OPEN, b->op), CRYPTO_BAD_ICV);
+		/* an AEAD decrypts on the way, and what it found is gone */
+		assert_memory_equal(b->text, zeros, v->out.len);
+		assert_int_equal(b->text[v->out.len], GUARD);
+	}
+}
+
+static void test_forged_vectors(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < vector_count; i++) {
+		const struct vector *v = &vectors[i];
+
+		if (v->icv.len == 0)
+			continue;
+		struct bench b = { .key = vector_key(v) };
+		forge(&b, v, b.icv, v->icv.len);
+		forge(&b, v, b.aad, v->aad.len);
+		forge(&b, v, b.text, v->out.len);
+		if (v->iv.len)
+			forge(&b, v, b.iv, v->iv.len);
+		bench_open(&b, v); /* and the key is as good as before */
+		crypto_key_free(b.key);
+	}
+}
+
+/* As in ESP: header, IV, text, ICV in a row; everything before the ICV is authenticated. */
+struct esp {
+	uint8_t header[8], iv[16], text[64], icv[CRYPTO_ICV_MAX];
+};
+
+static struct crypto_op esp_op(struct esp *p, struct crypto_key *key)
+{
+	return (struct crypto_op){
+		.key = key, .iv = p->iv, .text = p->text, .text_len = sizeof(p->text),
+		.auth = p->header, .auth_len = offsetof(struct esp, icv), .icv = p->icv,
+	};
+}
+
+static void esp_fill(struct esp *p)
+{
+	memset(p, 0, sizeof(*p));
+	for (size_t i = 0; i < sizeof(p->text); i++)
+		p->text[i] = (uint8_t)(i * 7);
+	memset(p->iv, 0x5a, sizeof(p->iv));
+	p->header[3] = 9;
+}
+
+static struct crypto_key *esp_key(unsigned cipher, unsigned auth, size_t icv_len)
+{
+	return crypto_key_new(crypto, &(struct crypto_spec){
+		.cipher = known[cipher].prim, .cipher_key = some_bytes, .cipher_key_len = known[cipher].max_key,
+		.auth = known[auth].prim, .auth_key = some_bytes, .auth_key_len = 20, .icv_len = icv_len });
+}
+
+/* The ICV covers the ciphertext, and a wrong one leaves the ciphertext untouched: it is checked first. */
+static void check_esp(unsigned cipher, unsigned auth)
+{
+	const size_t icv_len = known[auth].size * 3 / 4;
+	struct crypto_key *key = esp_key(cipher, auth, icv_len);
+	struct crypto_key *mac = key_of(known[auth].prim, some_bytes, 20, icv_len);
+	struct esp clear, sent, p;
+	uint8_t icv[CRYPTO_ICV_MAX];
+
+	assert_non_null(key);
+	assert_non_null(mac);
+	esp_fill(&clear);
+	sent = clear;
+	assert_int_equal(run(CRYPTO_PROTECT, esp_op(&sent, key)), CRYPTO_OK);
+	assert_int_equal(memcmp(sent.text, clear.text, sizeof(clear.text)) == 0, known[cipher].kind == NOTHING);
+	assert_int_equal(run(CRYPTO_PROTECT, (struct crypto_op){ .key = mac, .auth = sent.header,
+		.auth_len = offsetof(struct esp, icv), .icv = icv }), CRYPTO_OK);
+	assert_memory_equal(icv, sent.icv, icv_len);
+
+	for (size_t i = 0; i < offsetof(struct esp, icv) + icv_len; i++) {
+		p = sent;
+		((uint8_t *)&p)[i] ^= 0x10;
+		const struct esp forged = p;
+		assert_int_equal(run(CRYPTO_OPEN, esp_op(&p, key)), CRYPTO_BAD_ICV);
+		assert_memory_equal(&p, &forged, sizeof(p));
+	}
+	p = sent;
+	assert_int_equal(run(CRYPTO_OPEN, esp_op(&p, key)), CRYPTO_OK);
+	assert_memory_equal(p.text, clear.text, sizeof(clear.text));
+	crypto_key_free(mac);
+	crypto_key_free(key);
+}
+
+static void test_icv_comes_first(void **state)
+{
+	(void)state;
+	for (unsigned c = 0; c < COUNT(known); c++)
+		for (unsigned a = 0; a < COUNT(known); a++)
+			if ((known[c].kind == CBC || known[c].kind == NOTHING) && known[a].kind == MAC)
+				check_esp(c, a);
+}
+
+/* ESN's high half: the MAC over two pieces is the MAC over their concatenation. */
+static void test_auth_tail(void **state)
+{
+	uint8_t whole[CRYPTO_ICV_MAX], pieces[CRYPTO_ICV_MAX];
+
+	(void)state;
+	for (unsigned a = 0; a < COUNT(known); a++) {
+		if (known[a].kind != MAC)
+			continue;
+		struct crypto_key *key = key_of(known[a].prim, some_bytes, 16, known[a].size);
+		struct crypto_op op = { .key = key, .auth = some_bytes, .auth_len = 100, .icv = whole };
+
+		assert_int_equal(run(CRYPTO_PROTECT, op), CRYPTO_OK);
+		op.icv = pieces;
+		op.auth_len = 96;
+		op.auth_tail = some_bytes + 96;
+		op.auth_tail_len = 4;
+		assert_int_equal(run(CRYPTO_PROTECT, op), CRYPTO_OK);
+		assert_memory_equal(whole, pieces, known[a].size);
+		op.auth_tail = (const uint8_t *)"abcd";
+		assert_int_equal(run(CRYPTO_OPEN, op), CRYPTO_BAD_ICV);
+		crypto_key_free(key);
+	}
+}
+
+static size_t some_icv_len(unsigned i)
+{
+	return known[i].kind == MAC || known[i].kind == AEAD ? 12 : 0;
+}
+
+static void test_key_lengths(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < COUNT(known); i++) {
+		for (unsigned len = 0; len < 300; len++) {
+			struct crypto_key *key = key_of(known[i].prim, some_bytes, len, some_icv_len(i));
+			const bool takes = known[i].kind == NOTHING ||
+				(len >= known[i].min_key && len <= known[i].max_key &&
+				 (len - known[i].min_key) % known[i].step == 0);
+
+			if ((key != NULL) != takes)
+				fail_msg("%s: key of %u bytes", crypto_prim_name(known[i].prim), len);
+			/* a length that is taken can be used */
+			struct esp p = { 0 };
+			if (key)
+				assert_int_equal(run(CRYPTO_PROTECT, esp_op(&p, key)), CRYPTO_OK);
+			crypto_key_free(key);
+		}
+	}
+}
+
+static void test_icv_lengths(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < COUNT(known); i++) {
+		for (size_t icv = 0; icv <= 70; icv++) {
+			struct crypto_key *key = key_of(known[i].prim, some_bytes, known[i].max_key, icv);
+			bool takes = icv == 0;
+
+			if (known[i].kind == MAC)
+				takes = icv >= 1 && icv <= known[i].size;
+			if (known[i].kind == AEAD) /* RFC 4106 section 6 */
+				takes = icv == 8 || icv == 12 || icv == 16;
+			assert_int_equal(key != NULL, takes);
+			crypto_key_free(key);
+		}
+	}
+}
+
+/* Specs that make no sense are refused, as are keys that are not there. */
+static void test_bad_specs(void **state)
+{
+	static const struct {
+		int step;
+		enum prim cipher;
+		size_t cipher_key;
+		enum prim auth;
+		size_t auth_key, icv;
+	} steps[] = {
+		{ 1, PRIM_HMAC_MD5, 16, PRIM_NULL, 0, 12 }, /* a MAC is no cipher */
+		{ 2, PRIM_NULL, 0, PRIM_AES_CBC, 16, 12 },  /* nor a cipher a MAC */
+		{ 3, PRIM_NULL, 0, PRIM_AES_GCM, 16, 16 },
+		{ 4, PRIM_AES_GCM, 16, PRIM_HMAC_SHA1, 20, 12 }, /* an AEAD needs no second */
+		{ 5, PRIM_AES_CBC, 16, PRIM_HMAC_SHA1, 20, 21 },
+		{ 6, PRIM_AES_CBC, 16, PRIM_HMAC_SHA1, 20, 0 },
+		{ 7, PRIM_AES_CBC, 16, PRIM_NULL, 0, 12 },
+		{ 8, PRIM_AES_CBC, 16, PRIM_AES_XCBC, 16, 12 }, /* not provided yet */
+		{ 9, PRIM_TWOFISH_CBC, 16, PRIM_HMAC_SHA1, 20, 12 },
+		{ 10, PRIM_DEFLATE, 0, PRIM_NULL, 0, 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(steps); i++) {
+		struct crypto_key *key = crypto_key_new(crypto, &(struct crypto_spec){
+			.cipher = steps[i].cipher, .cipher_key = some_bytes, .cipher_key_len = steps[i].cipher_key,
+			.auth = steps[i].auth, .auth_key = some_bytes, .auth_key_len = steps[i].auth_key,
+			.icv_len = steps[i].icv });
+		if (key)
+			fail_msg("step %d: made a key", steps[i].step);
+	}
+	assert_null(key_of(PRIM_AES_CBC, NULL, 16, 0));
+	assert_null(key_of(PRIM_HMAC_MD5, NULL, 16, 12));
+	crypto_key_free(NULL);
+}
+
+/* Both directions refuse the operation, and nothing of the packet changes. */
+static void refused(struct esp *p, struct crypto_op op)
+{
+	const struct esp before = *p;
+
+	for (int dir = CRYPTO_PROTECT; dir <= CRYPTO_OPEN; dir++) {
+		assert_int_equal(run((enum crypto_dir)dir, op), CRYPTO_FAILED);
+		assert_memory_equal(p, &before, sizeof(before));
+	}
+}
+
+static void test_cbc_lengths(void **state)
+{
+	const unsigned md5 = known_index(PRIM_HMAC_MD5);
+
+	(void)state;
+	for (unsigned i = 0; i < COUNT(known); i++) {
+		if (known[i].kind != CBC)
+			continue;
+		for (unsigned with_mac = 0; with_mac < 2; with_mac++) {
+			struct crypto_key *key = with_mac ? esp_key(i, md5, 12) :
+				key_of(known[i].prim, some_bytes, known[i].max_key, 0);
+			struct esp p;
+
+			assert_non_null(key);
+			esp_fill(&p);
+			for (size_t len = 0; len <= sizeof(p.text); len++) {
+				struct crypto_op op = esp_op(&p, key);
+
+				op.text_len = len;
+				if (len % known[i].size)
+					refused(&p, op);
+				else
+					assert_int_equal(run(CRYPTO_PROTECT, op), CRYPTO_OK);
+			}
+			crypto_key_free(key);
+		}
+	}
+}
+
+static void test_missing_parts(void **state)
+{
+	struct crypto_key *keys[] = {
+		esp_key(known_index(PRIM_AES_CBC), known_index(PRIM_HMAC_MD5), 12),
+		key_of(PRIM_AES_GCM, some_bytes, 16, 16),
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(keys); i++) {
+		struct esp p;
+		struct crypto_op op;
+
+		esp_fill(&p);
+		op = esp_op(&p, keys[i]), op.iv = NULL;
+		refused(&p, op);
+		op = esp_op(&p, keys[i]), op.text = NULL;
+		refused(&p, op);
+		op = esp_op(&p, keys[i]), op.auth = NULL;
+		refused(&p, op);
+		op = esp_op(&p, keys[i]), op.icv = NULL;
+		refused(&p, op);
+		op = esp_op(&p, keys[i]), op.auth_tail_len = 4;
+		refused(&p, op);
+		op = esp_op(&p, keys[i]), op.text_len = (size_t)1 << 32;
+		refused(&p, op);
+	}
+	/* an AEAD has no tail: ESN's high half is in its associated data */
+	struct esp p;
+	esp_fill(&p);
+	struct crypto_op op = esp_op(&p, keys[1]);
+	op.auth_tail = some_bytes;
+	op.auth_tail_len = 4;
+	refused(&p, op);
+	for (size_t i = 0; i < COUNT(keys); i++)
+		crypto_key_free(keys[i]);
+}
+
+/* A GCM text may have any length, none too; the tag alone is then what is sent. */
+static void test_aead_lengths(void **state)
+{
+	struct crypto_key *key = key_of(PRIM_AES_GCM, some_bytes, 32, 12);
+
+	(void)state;
+	assert_non_null(key);
+	for (size_t len = 0; len <= 64; len++) {
+		struct esp clear, p;
+		struct crypto_op op;
+
+		esp_fill(&clear);
+		p = clear;
+		op = esp_op(&p, key);
+		op.text_len = len;
+		op.auth_len = 8;
+		assert_int_equal(run(CRYPTO_PROTECT, op), CRYPTO_OK);
+		assert_memory_equal(p.text + len, clear.text + len, 64 - len);
+		assert_int_equal(run(CRYPTO_OPEN, op), CRYPTO_OK);
+		assert_memory_equal(p.text, clear.text, 64);
+		if (len == 0)
+			op.text = NULL;
+		assert_int_equal(run(CRYPTO_PROTECT, op), CRYPTO_OK);
+	}
+	crypto_key_free(key);
+}
+
+#define BURST 64
+
+/* Key i of the burst: ciphers and MACs in turn, each with another key. */
+static struct crypto_key *burst_key(unsigned i)
+{
+	const unsigned cipher = i % COUNT(known), auth = 1 + i % 5;
+	struct crypto_spec spec = { .icv_len = 12 };
+
+	assert_int_equal(known[auth].kind, MAC);
+	if (known[cipher].kind != MAC) {
+		spec.cipher = known[cipher].prim;
+		spec.cipher_key = some_bytes + i;
+		spec.cipher_key_len = known[cipher].max_key;
+	}
+	if (known[cipher].kind != AEAD) {
+		spec.auth = known[auth].prim;
+		spec.auth_key = some_bytes + i;
+		spec.auth_key_len = 1 + i;
+	}
+	return crypto_key_new(crypto, &spec);
+}
+
+static void burst_set(struct esp *p, struct crypto_op *ops, struct crypto_key **keys)
+{
+	for (unsigned i = 0; i < BURST; i++) {
+		const bool aead = known[i % COUNT(known)].kind == AEAD;
+
+		esp_fill(&p[i]);
+		p[i].header[0] = (uint8_t)i;
+		p[i].iv[5] = (uint8_t)i;
+		ops[i] = esp_op(&p[i], keys[i]);
+		if (aead)
+			ops[i].auth_len = 8;
+	}
+}
+
+static void test_burst(void **state)
+{
+	static struct esp one[BURST], many[BURST], clear[BURST];
+	struct crypto_op one_ops[BURST], many_ops[BURST];
+	struct crypto_key *keys[BURST];
+
+	(void)state;
+	for (unsigned i = 0; i < BURST; i++)
+		assert_non_null(keys[i] = burst_key(i));
+	burst_set(clear, one_ops, keys);
+	burst_set(one, one_ops, keys);
+	burst_set(many, many_ops, keys);
+
+	for (unsigned i = 0; i < BURST; i++)
+		crypto_burst(crypto, CRYPTO_PROTECT, &one_ops[i], 1);
+	crypto_burst(crypto, CRYPTO_PROTECT, many_ops, BURST);
+	for (unsigned i = 0; i < BURST; i++)
+		assert_int_equal(many_ops[i].status, CRYPTO_OK);
+	assert_memory_equal(one, many, sizeof(one));
+	assert_memory_not_equal(many, clear, sizeof(many));
+
+	/* a bad one in the middle is alone in its fate */
+	many[17].icv[0] ^= 1;
+	many_ops[40].iv = NULL;
+	crypto_burst(crypto, CRYPTO_OPEN, many_ops, BURST);
+	for (unsigned i = 0; i < BURST; i++) {
+		const enum crypto_status want = i == 17 ? CRYPTO_BAD_ICV : i == 40 ? CRYPTO_FAILED : CRYPTO_OK;
+
+		assert_int_equal(many_ops[i].status, want);
+		if (want == CRYPTO_OK)
+			assert_memory_equal(many[i].text, clear[i].text, sizeof(clear[i].text));
+	}
+	for (unsigned i = 0; i < BURST; i++)
+		crypto_key_free(keys[i]);
+	crypto_burst(crypto, CRYPTO_OPEN, NULL, 0);
+}
+
+static bool has_vector(enum prim prim)
+{
+	for (size_t i = 0; i < vector_count; i++)
+		if (vectors[i].prim == prim)
+			return true;
+	return false;
+}
+
+static struct crypto_key *any_key(enum prim prim, bool as_auth)
+{
+	struct crypto_spec spec = { .icv_len = 0 };
+
+	/* any length and ICV: whichever works */
+	for (size_t len = 0; len <= 64; len++) {
+		for (spec.icv_len = 0; spec.icv_len <= 12; spec.icv_len += 12) {
+			spec.cipher = as_auth ? PRIM_NULL : prim;
+			spec.auth = as_auth ? prim : PRIM_NULL;
+			spec.cipher_key = spec.auth_key = some_bytes;
+			spec.cipher_key_len = spec.auth_key_len = len;
+			struct crypto_key *key = crypto_key_new(crypto, &spec);
+			if (key)
+				return key;
+		}
+	}
+	return NULL;
+}
+
+/* crypto_provides() says true exactly where a key can be made, and every such primitive has been tested. */
+static void test_provides_is_honest(void **state)
+{
+	size_t provided = 0;
+
+	(void)state;
+	for (int prim = 0; prim < PRIM_COUNT; prim++) {
+		struct crypto_key *as_cipher = any_key((enum prim)prim, false);
+		struct crypto_key *as_auth = any_key((enum prim)prim, true);
+
+		assert_int_equal(crypto_provides((enum prim)prim), as_cipher || as_auth);
+		crypto_key_free(as_cipher);
+		crypto_key_free(as_auth);
+		if (!crypto_provides((enum prim)prim))
+			continue;
+		provided++;
+		known_index((enum prim)prim);
+		if (!has_vector((enum prim)prim))
+			fail_msg("no vector for %s", crypto_prim_name((enum prim)prim));
+	}
+	assert_int_equal(provided, COUNT(known));
+	assert_false(crypto_provides(PRIM_COUNT));
+}
+
+static void test_prim_names(void **state)
+{
+	(void)state;
+	for (int a = 0; a < PRIM_COUNT; a++)
+		for (int b = 0; b < a; b++)
+			assert_string_not_equal(crypto_prim_name((enum prim)a), crypto_prim_name((enum prim)b));
+	assert_string_equal(crypto_prim_name(PRIM_BLOWFISH_CBC), "Blowfish-CBC");
+	assert_string_equal(crypto_prim_name(PRIM_COUNT), "unknown");
+}
+
+/* Run in a process of its own, where no module of libcrypto can be found. */
+static int without_legacy(void)
+{
+	for (int prim = 0; prim < PRIM_COUNT; prim++) {
+		bool want = false;
+
+		for (size_t i = 0; i < COUNT(known); i++)
+			want |= known[i].prim == (enum prim)prim && prim != PRIM_DES_CBC &&
+				prim != PRIM_BLOWFISH_CBC;
+		if (crypto_provides((enum prim)prim) != want)
+			return 1;
+	}
+	crypto = crypto_new();
+	if (!crypto)
+		return 2;
+	struct crypto_key *aes = key_of(PRIM_AES_CBC, some_bytes, 16, 0);
+	struct crypto_key *des = key_of(PRIM_DES_CBC, some_bytes, 8, 0);
+	const bool right = aes && !des;
+	crypto_key_free(aes);
+	crypto_free(crypto);
+	return right ? 0 : 3;
+}
+
+static void test_without_legacy(void **state)
+{
+	char *argv[] = { (char *)"test_crypto", (char *)"without-legacy", NULL };
+	pid_t pid;
+	int status;
+
+	(void)state;
+	assert_int_equal(setenv("OPENSSL_MODULES", "/nonexistent", 1), 0);
+	assert_int_equal(posix_spawn(&pid, "/proc/self/exe", NULL, NULL, argv, environ), 0);
+	unsetenv("OPENSSL_MODULES");
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+static void test_equal_and_random(void **state)
+{
+	uint8_t a[32], b[32];
+
+	(void)state;
+	assert_true(crypto_random(a, sizeof(a)));
+	assert_true(crypto_random(b, sizeof(b)));
+	assert_memory_not_equal(a, b, sizeof(a));
+	assert_true(crypto_random(b, 0));
+
+	memcpy(b, a, sizeof(a));
+	assert_true(crypto_equal(a, b, sizeof(a)));
+	assert_true(crypto_equal(a, b, 0));
+	for (size_t i = 0; i < sizeof(a); i++) {
+		b[i] ^= 0x80;
+		assert_false(crypto_equal(a, b, sizeof(a)));
+		assert_true(crypto_equal(a, b, i));
+		b[i] ^= 0x80;
+	}
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	vectors = vectors_load("tests/vectors/*.txt", &vector_count);
+	crypto = crypto_new();
+	return crypto ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	crypto_free(crypto);
+	free(vectors);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_vectors),
+		cmocka_unit_test(test_forged_vectors),
+		cmocka_unit_test(test_icv_comes_first),
+		cmocka_unit_test(test_auth_tail),
+		cmocka_unit_test(test_key_lengths),
+		cmocka_unit_test(test_icv_lengths),
+		cmocka_unit_test(test_bad_specs),
+		cmocka_unit_test(test_cbc_lengths),
+		cmocka_unit_test(test_missing_parts),
+		cmocka_unit_test(test_aead_lengths),
+		cmocka_unit_test(test_burst),
+		cmocka_unit_test(test_provides_is_honest),
+		cmocka_unit_test(test_prim_names),
+		cmocka_unit_test(test_without_legacy),
+		cmocka_unit_test(test_equal_and_random),
+	};
+
+	if (argc == 2 && strcmp(argv[1], "without-legacy") == 0)
+		return without_legacy();
+	return cmocka_run_group_tests(tests, setup, teardown);
+}
