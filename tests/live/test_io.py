@@ -19,7 +19,7 @@ import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 IO_PASS = os.environ.get("IO_PASS") or os.path.join(
-    os.environ.get("SALLYPORT_BUILD", os.path.join(ROOT, "build")), "tests/live/io_pass")
+    os.environ.get("BUILD", os.path.join(ROOT, "build-asan")), "tests/live/io_pass")
 ALL4 = "out 0.0.0.0/0 0.0.0.0/0 in 0.0.0.0/0 0.0.0.0/0"
 ALL6 = "out ::/0 ::/0 in ::/0 ::/0"
 A4, B4, A6, B6 = "10.9.0.1", "10.9.0.2", "fd00:9::1", "fd00:9::2"
