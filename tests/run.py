@@ -144,24 +144,30 @@ PLAN = re.compile(r"1\.\.(\d+)")
 
 def parse_tap(label, status, output):
     """The tests that a program reported, and one more failure where its report cannot be right."""
-    tests, planned, notes = [], 0, []
+    tests, planned, notes, remarks = [], 0, [], []
     for line in output.splitlines():
         if match := PLAN.match(line):
             planned += int(match[1])
         elif match := RESULT.match(line):
-            name = f"{label}: {match[3] or match[2] or len(tests) + 1}"
-            if skip := SKIP.match(name):
-                tests.append(skipped(skip[1], skip[2]))
-            else:
-                tests.append(failed(name, "") if match[1] else passed(name))
-            if match[1]:
+            said = match[3] or match[2] or str(len(tests) + 1)
+            if skip := SKIP.match(said):  # cmocka calls it `not ok N # SKIP name`
+                tests.append(skipped(f"{label}: {skip[1] or skip[2]}", skip[2] if skip[1] else ""))
+            elif match[1]:
                 # What was said since the last result, for cmocka; what comes after, for others.
-                tests[-1].text = "\n".join(notes)
+                tests.append(failed(f"{label}: {said}", "\n".join(notes)))
+            else:
+                tests.append(passed(f"{label}: {said}"))
             notes = []
         else:
             notes.append(line)
+            if not line.startswith(("#", "TAP version")):
+                remarks.append(line)
             if tests and tests[-1].outcome == "failed":
                 tests[-1].text += ("\n" if tests[-1].text else "") + line
+
+    for test in tests:
+        if test.outcome == "skipped" and not test.text:
+            test.text = "; ".join(remarks) or "it does not say why"
 
     broken = None
     if status != 0 and not any(test.outcome == "failed" for test in tests):

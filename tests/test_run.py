@@ -15,6 +15,7 @@ REPORTS = [
     ("plan at the end", "ok 1 - a\n1..1\n", 0, (1, 0, 0)),
     ("two groups of cmocka", "TAP version 13\n1..1\nok 1 - a\n# ok - g\n1..1\nok 1 - b\n", 0, (2, 0, 0)),
     ("skipped", "1..2\nok 1 - a # SKIP no kernel\nok 2 - b\n", 0, (1, 0, 1)),
+    ("skipped, as cmocka says it", "eBPF is not permitted\n1..1\nnot ok 1 # SKIP test_a\n", 0, (0, 0, 1)),
     ("nothing", "", 0, (0, 1, 0)),
     ("only a plan", "1..3\n", 0, (0, 1, 0)),
     ("fewer than planned", "1..3\nok 1 - a\n", 0, (1, 1, 0)),
@@ -52,6 +53,8 @@ def results():
         path.unlink()
         yield "pytest: wrote nothing", (0, 1, 0), counted(run.junit("label", path, 0, ""))
     why = run.parse_tap("label", 1, "not ok 1 - a\n# because\n")[0].text
+    skip = run.parse_tap("label", 0, "eBPF is not permitted\n1..1\nnot ok 1 # SKIP test_a\n")[0]
+    yield "a skip is told with its reason", ("label: test_a", "eBPF is not permitted"), (skip.name, skip.text)
     yield "a failure is told in full", "# because", why
     yield "a program that hangs", 124, run.run(["sleep", "9"], 0.1)[0]
     yield "a program that is not there", 127, run.run(["/nowhere/program"], 1)[0]

@@ -270,13 +270,17 @@ class Capture:
         self.process.kill()
         self.process.wait(10)
 
+    def packets_now(self):
+        """[Packet] as far as they are written."""
+        return [Packet(frame) for frame in read_pcap(self.path.read_bytes()) if is_ip(frame)]
+
     def packets(self):
-        """[Packet] so far; waits until what is under way has arrived."""
+        """[Packet] when no more come: what is under way has arrived."""
         size = -1
         while size != self.path.stat().st_size:
             size = self.path.stat().st_size
             time.sleep(0.15)
-        return [Packet(frame) for frame in read_pcap(self.path.read_bytes()) if is_ip(frame)]
+        return self.packets_now()
 
     def text(self, *options):
         """As tcpdump shows it."""

@@ -14,10 +14,6 @@ from lab import ADDRESS, ARTICLE, BUILD, BUILD_PLAIN, clear_between, snmp, wait_
 PHOENIX, CARDINAL = ADDRESS["phoenix"][4], ADDRESS["cardinal"][4]
 
 
-def protected_count(capture):
-    return sum(p.protected for p in capture.packets())
-
-
 @pytest.mark.steering
 @pytest.mark.parametrize("victim", ["phoenix", "cardinal"])
 def test_killed_daemon_leaves_the_gate_shut(lab, victim):
@@ -28,14 +24,17 @@ def test_killed_daemon_leaves_the_gate_shut(lab, victim):
     daemons = lab.article("-require")
     capture = lab.router_capture()
     ping = lab.spawn("phoenix", "ping", "-n", "-q", "-i", "0.01", "-c", "500", "-W", "1", CARDINAL)
-    wait_until(lambda: protected_count(capture) > 150, 20, "150 protected packets")
+    wait_until(lambda: sum(p.protected for p in capture.packets_now()) > 150, 20, "150 protected packets")
     daemons[victim].kill()
-    ping.communicate(timeout=60)  # it goes on asking
+    said = ping.communicate(timeout=60)[0]  # it goes on asking
+    sent, answered = map(int, re.search(r"(\d+) packets transmitted, (\d+) received", said).groups())
 
     packets = capture.packets()
     protected, clear = sum(p.protected for p in packets), clear_between(packets)
-    print(f"figure: {protected} protected packets, {len(clear)} clear ones")
+    print(f"figure: {sent} requests, {answered} answered before the kill; {protected} protected packets, "
+          f"{len(clear)} clear ones")
     assert protected > 100
+    assert sent - answered > 100  # or the gate was not tried
     assert clear == []
 
 
