@@ -31,6 +31,8 @@ bool addr_equal(const struct addr *a, const struct addr *b);
 bool addr_in_prefix(const struct addr *a, const struct addr *net, unsigned bits);
 bool addr_is_any(const struct addr *a);
 bool addr_is_multicast(const struct addr *a);
+/* Whether a scope says which host is meant: link-local and narrower (RFC 4007 section 4). */
+bool addr_takes_scope(const struct addr *a);
 /* A hash for tables; equal addresses hash alike (the scope is left out). */
 uint32_t addr_hash(const struct addr *a, uint32_t seed);
 /* Writes the numeric form and returns buf. */

@@ -143,7 +143,7 @@ static bool addr_from(const struct sockaddr *sa, struct addr *a)
 
 		memcpy(&in6, sa, sizeof(in6));
 		*a = addr_of(AF_INET6, in6.sin6_addr.s6_addr);
-		if (IN6_IS_ADDR_LINKLOCAL(&in6.sin6_addr))
+		if (addr_takes_scope(a))
 			a->scope = in6.sin6_scope_id;
 		return true;
 	}

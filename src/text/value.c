@@ -113,17 +113,9 @@ static enum value addr4(const char *p, size_t len, struct addr *a, char why[stat
 
 		if (!octet(p, n, &a->bytes[i], why))
 			return VALUE_WRONG;
-		p += n + 1;
+		p = dot ? dot + 1 : end;
 	}
 	return VALUE_OK;
-}
-
-/* Only these mean another host on another interface: RFC 4007 section 4. */
-static bool takes_scope(const struct addr *a)
-{
-	if (a->bytes[0] == 0xff)
-		return (a->bytes[1] & 0x0f) <= 2;
-	return a->bytes[0] == 0xfe && (a->bytes[1] & 0xc0) == 0x80;
 }
 
 static enum value addr6(const char *p, size_t len, struct addr *a, char why[static VALUE_WHY_MAX])
@@ -147,7 +139,7 @@ static enum value addr6(const char *p, size_t len, struct addr *a, char why[stat
 	}
 	if (!zone)
 		return VALUE_OK;
-	if (!takes_scope(a)) {
+	if (!addr_takes_scope(a)) {
 		snprintf(why, VALUE_WHY_MAX,
 			 "this address takes no scope behind %%; only link-local ones, fe80::/10, "
 			 "do");
