@@ -8,6 +8,7 @@
 #ifndef SALLYPORT_BASE_DIAG_H
 #define SALLYPORT_BASE_DIAG_H
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -47,6 +48,10 @@ struct diag_sink {
 __attribute__((format(printf, 4, 5))) void diag_report(const struct diag_sink *sink,
 						       enum diag_severity severity,
 						       struct span span, const char *fmt, ...);
+__attribute__((format(printf, 4, 0))) void diag_vreport(const struct diag_sink *sink,
+							enum diag_severity severity,
+							struct span span, const char *fmt,
+							va_list ap);
 
 /* Line from 1, column from 1 counted in bytes with a tab as one. */
 void diag_locate(const struct source *src, uint32_t off, unsigned *line, unsigned *column);

@@ -84,13 +84,11 @@ static void next(struct reader *r)
 __attribute__((format(printf, 3, 4))) static bool fail(struct reader *r, struct span at,
 						       const char *fmt, ...)
 {
-	char text[DIAG_TEXT_MAX];
 	va_list ap;
 
 	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
+	diag_vreport(r->diag, DIAG_ERROR, at, fmt, ap);
 	va_end(ap);
-	diag_report(r->diag, DIAG_ERROR, at, "%s", text);
 	return false;
 }
 
