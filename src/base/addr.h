@@ -15,7 +15,7 @@
 
 struct addr {
 	uint16_t family;   /* AF_INET, AF_INET6, or AF_UNSPEC for none */
-	uint32_t scope;    /* interface index of a link-local IPv6 address, else 0 */
+	uint32_t scope;	   /* interface index of a link-local IPv6 address, else 0 */
 	uint8_t bytes[16]; /* network order; an IPv4 address has the first four, the rest is zero */
 };
 

@@ -62,8 +62,8 @@ void diag_locate(const struct source *src, uint32_t off, unsigned *line, unsigne
  * its first). `masks` are the key spans of the source, n of them, in order of
  * their place: their bytes are shown as `*`, but for a leading `0x` and quotes.
  */
-void diag_print(FILE *out, const struct source *src, const struct diag *d,
-		const struct span *masks, size_t n);
+void diag_print(FILE *out, const struct source *src, const struct diag *d, const struct span *masks,
+		size_t n);
 
 /*
  * The nearest of `words` (NULL-terminated) to the len bytes at `word` by edit
