@@ -22,12 +22,15 @@
 #include <stdio.h>
 #include <string.h>
 
-#define FOR_AH_ESP (ALG_FOR_AH | ALG_FOR_ESP)
+#define FOR_AH_ESP     (ALG_FOR_AH | ALG_FOR_ESP)
 #define FOR_ALL_AH_ESP (FOR_AH_ESP | ALG_FOR_AH_OLD)
 
-#define NOTE_SALT32 "the last 32 bits of the key are the salt"
-#define NOTE_SALT24 "the last 24 bits of the key are the salt"
+#define NOTE_SALT32  "the last 32 bits of the key are the salt"
+#define NOTE_SALT24  "the last 24 bits of the key are the salt"
 #define NOTE_NONCE32 "the last 32 bits of the key are the nonce"
+
+/* An algorithm a row, told on as many lines as it takes. */
+/* clang-format off */
 
 /* An AES key of 128, 192 or 256 bits, and a salt behind it. */
 #define AES_KEY(salt_bits) { 128 + (salt_bits), 256 + (salt_bits), 64 }
@@ -159,6 +162,8 @@ static const struct alg algs[] = {
 	  .prim = PRIM_LZS, .rfc = "RFC 2395" },
 };
 
+/* clang-format on */
+
 static const struct alg *const algs_end = algs + sizeof(algs) / sizeof(algs[0]);
 
 static bool word_is(const char *word, const char *name, size_t len)
@@ -194,7 +199,7 @@ const struct alg *alg_by_name(enum alg_class class, const char *name, size_t len
 	return NULL;
 }
 
-/* The flags by which rows of a class differ. Only ciphers do, so an authenticator never minds them. */
+/* The flags by which rows of a class differ. Only ciphers do: an authenticator never minds them. */
 static uint32_t class_flags(enum alg_class class)
 {
 	const struct alg *a = NULL;

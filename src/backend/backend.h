@@ -18,9 +18,11 @@ struct backend;
 
 struct backend_ops {
 	const char *name;
-	/* Sends one or more whole messages as one datagram of up to KEYMSG_MAX bytes; blocks while the peer is slow. 0 or -errno. */
+	/* Sends whole messages as one datagram of up to KEYMSG_MAX bytes; blocks while the
+	 * peer is slow. 0 or -errno. */
 	int (*send)(struct backend *b, const uint8_t *buf, size_t len);
-	/* Blocks for the next datagram; its length, 0 at the end, or -errno. buf has KEYMSG_MAX bytes at least. */
+	/* Blocks for the next datagram; its length, 0 at the end, or -errno. cap is
+	 * KEYMSG_MAX at least. */
 	int (*recv)(struct backend *b, uint8_t *buf, size_t cap);
 	void (*close)(struct backend *b); /* frees */
 };

@@ -59,6 +59,15 @@ bool addr_is_multicast(const struct addr *a)
 	return a->family == AF_INET6 && a->bytes[0] == 0xff;
 }
 
+bool addr_takes_scope(const struct addr *a)
+{
+	if (a->family != AF_INET6)
+		return false;
+	if (a->bytes[0] == 0xff)
+		return (a->bytes[1] & 0x0f) <= 2;
+	return a->bytes[0] == 0xfe && (a->bytes[1] & 0xc0) == 0x80;
+}
+
 /* FNV-1a, finished with a mix so that the low bits are usable as an index. */
 uint32_t addr_hash(const struct addr *a, uint32_t seed)
 {

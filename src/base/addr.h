@@ -15,7 +15,7 @@
 
 struct addr {
 	uint16_t family;   /* AF_INET, AF_INET6, or AF_UNSPEC for none */
-	uint32_t scope;    /* interface index of a link-local IPv6 address, else 0 */
+	uint32_t scope;	   /* interface index of a link-local IPv6 address, else 0 */
 	uint8_t bytes[16]; /* network order; an IPv4 address has the first four, the rest is zero */
 };
 
@@ -31,6 +31,8 @@ bool addr_equal(const struct addr *a, const struct addr *b);
 bool addr_in_prefix(const struct addr *a, const struct addr *net, unsigned bits);
 bool addr_is_any(const struct addr *a);
 bool addr_is_multicast(const struct addr *a);
+/* Whether a scope says which host is meant: link-local and narrower (RFC 4007 section 4). */
+bool addr_takes_scope(const struct addr *a);
 /* A hash for tables; equal addresses hash alike (the scope is left out). */
 uint32_t addr_hash(const struct addr *a, uint32_t seed);
 /* Writes the numeric form and returns buf. */

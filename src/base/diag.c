@@ -10,7 +10,6 @@
  */
 #include "base/diag.h"
 
-#include <stdarg.h>
 #include <string.h>
 #include <strings.h>
 
@@ -21,16 +20,23 @@
 /* Longest word that suggestions are sought for. */
 #define WORD_MAX 40
 
+void diag_vreport(const struct diag_sink *sink, enum diag_severity severity, struct span span,
+		  const char *fmt, va_list ap)
+{
+	struct diag d = { .severity = severity, .span = span };
+
+	vsnprintf(d.text, sizeof(d.text), fmt, ap);
+	sink->report(sink->arg, &d);
+}
+
 void diag_report(const struct diag_sink *sink, enum diag_severity severity, struct span span,
 		 const char *fmt, ...)
 {
-	struct diag d = { .severity = severity, .span = span };
 	va_list ap;
 
 	va_start(ap, fmt);
-	vsnprintf(d.text, sizeof(d.text), fmt, ap);
+	diag_vreport(sink, severity, span, fmt, ap);
 	va_end(ap);
-	sink->report(sink->arg, &d);
 }
 
 static size_t line_start(const struct source *src, size_t off)

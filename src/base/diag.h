@@ -8,6 +8,7 @@
 #ifndef SALLYPORT_BASE_DIAG_H
 #define SALLYPORT_BASE_DIAG_H
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -47,6 +48,10 @@ struct diag_sink {
 __attribute__((format(printf, 4, 5))) void diag_report(const struct diag_sink *sink,
 						       enum diag_severity severity,
 						       struct span span, const char *fmt, ...);
+__attribute__((format(printf, 4, 0))) void diag_vreport(const struct diag_sink *sink,
+							enum diag_severity severity,
+							struct span span, const char *fmt,
+							va_list ap);
 
 /* Line from 1, column from 1 counted in bytes with a tab as one. */
 void diag_locate(const struct source *src, uint32_t off, unsigned *line, unsigned *column);
@@ -57,8 +62,8 @@ void diag_locate(const struct source *src, uint32_t off, unsigned *line, unsigne
  * its first). `masks` are the key spans of the source, n of them, in order of
  * their place: their bytes are shown as `*`, but for a leading `0x` and quotes.
  */
-void diag_print(FILE *out, const struct source *src, const struct diag *d,
-		const struct span *masks, size_t n);
+void diag_print(FILE *out, const struct source *src, const struct diag *d, const struct span *masks,
+		size_t n);
 
 /*
  * The nearest of `words` (NULL-terminated) to the len bytes at `word` by edit

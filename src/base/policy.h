@@ -39,7 +39,7 @@ enum policy_level { LEVEL_DEFAULT = 0, LEVEL_USE = 1, LEVEL_REQUIRE = 2, LEVEL_U
 struct range {
 	struct addr addr;   /* as given: host bits are kept, matching ignores them */
 	uint8_t prefix_len; /* bits */
-	uint16_t port;      /* of ICMPv6: type at the source, code at the destination; 0 = any */
+	uint16_t port;	    /* of ICMPv6: type at the source, code at the destination; 0 = any */
 };
 
 struct selector {
@@ -48,18 +48,18 @@ struct selector {
 };
 
 struct request {
-	uint8_t proto;         /* IPPROTO_ESP, IPPROTO_AH, IPPROTO_COMP */
-	uint8_t mode;          /* enum policy_mode */
-	uint8_t level;         /* enum policy_level */
-	uint32_t reqid;        /* 0 = any SA will do */
-	struct addr src, dst;  /* tunnel ends; AF_UNSPEC in both where none were given */
+	uint8_t proto;	      /* IPPROTO_ESP, IPPROTO_AH, IPPROTO_COMP */
+	uint8_t mode;	      /* enum policy_mode */
+	uint8_t level;	      /* enum policy_level */
+	uint32_t reqid;	      /* 0 = any SA will do */
+	struct addr src, dst; /* tunnel ends; AF_UNSPEC in both where none were given */
 };
 
 struct policy {
-	uint8_t dir;       /* enum policy_dir */
-	uint8_t action;    /* enum policy_action */
+	uint8_t dir;	   /* enum policy_dir */
+	uint8_t action;	   /* enum policy_action */
 	uint32_t priority; /* lower is looked at first; equal ones in order of insertion */
-	uint32_t id;       /* given by the SPD; 0 = not yet */
+	uint32_t id;	   /* given by the SPD; 0 = not yet */
 	uint8_t n_requests;
 	struct request requests[POLICY_REQUESTS_MAX];
 };

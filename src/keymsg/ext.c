@@ -27,14 +27,6 @@
 
 #define REQUEST_HEADER 16
 
-/* A scope id says something only of addresses that need one (RFC 4007 section 4). */
-static bool has_scope(const uint8_t *b)
-{
-	if (b[0] == 0xff)
-		return (b[1] & 0x0f) <= 2;
-	return b[0] == 0xfe && (b[1] & 0xc0) == 0x80;
-}
-
 static bool decode_in(struct addr *a, struct rd *r)
 {
 	const uint8_t *bytes = rd_bytes(r, 4);
@@ -56,7 +48,7 @@ static bool decode_in6(struct addr *a, struct rd *r)
 	if (!bytes || !rd_u32(r, &scope))
 		return false;
 	*a = addr_of(AF_INET6, bytes);
-	a->scope = has_scope(bytes) ? scope : 0;
+	a->scope = addr_takes_scope(a) ? scope : 0;
 	return true;
 }
 

@@ -16,13 +16,13 @@
 /* Numbers from here up are ours or KAME's displaced ones: only for clients that said HELLO. */
 #define EXT_WIRE_PRIVATE 0x4b00
 /* What sadb_ext carries: length in units of 8 bytes and type. */
-#define EXT_HEADER 4
+#define EXT_HEADER	 4
 
 struct ext_row {
 	enum keymsg_ext ext;
-	uint16_t wire;     /* sadb_ext_type */
+	uint16_t wire;	   /* sadb_ext_type */
 	uint16_t min, max; /* bytes, header and padding included */
-	size_t field;      /* offset in struct keymsg of what it fills */
+	size_t field;	   /* offset in struct keymsg of what it fills */
 	/* Both see the body only: behind the header and without the padding. */
 	bool (*decode)(void *field, struct rd *r);
 	bool (*encode)(const void *field, struct wr *w);

@@ -139,15 +139,26 @@ static const char *proto_name(uint8_t proto)
 	return e ? e->p_name : value_proto_name(proto);
 }
 
+/* A get is shown with number 0, as a setkey that numbers no requests shows it. */
+static void got(const struct keymsg *m, const struct print_opts *o)
+{
+	struct keymsg shown = *m;
+
+	shown.seq = 0;
+	print_sa(stdout, &shown, o);
+}
+
 static void entry(void *arg, size_t i, const struct keymsg *m)
 {
 	const struct setkey *sk = arg;
 	const struct print_opts o = { .now_s = (uint64_t)time(NULL), .proto_name = proto_name };
 
 	(void)i;
-	if (m->type == KEYMSG_SPDDUMP)
+	if (m->type == KEYMSG_GET)
+		got(m, &o);
+	else if (m->type == KEYMSG_SPDDUMP)
 		print_policy(stdout, m, &o);
-	else if (sk->all || m->type != KEYMSG_DUMP || m->sa.state != SA_DEAD)
+	else if (sk->all || m->sa.state != SA_DEAD)
 		print_sa(stdout, m, &o);
 }
 
@@ -159,6 +170,18 @@ static void show_message(void *arg, const uint8_t *buf, size_t len)
 
 /* ---- what goes out ------------------------------------------------------------ */
 
+static int broken_off(const struct queue *q, const char *peer, int err)
+{
+	size_t answered = 0;
+
+	for (size_t i = 0; i < q->n; i++)
+		answered += q->items[i].answered;
+	fflush(stdout);
+	fprintf(stderr, "setkey: %s answered %zu of %zu requests, then: %s\n", peer, answered, q->n,
+		strerror(-err));
+	return EXIT_FAILURE;
+}
+
 static int send_all(struct setkey *sk)
 {
 	const struct talk_events events = {
@@ -169,7 +192,7 @@ static int send_all(struct setkey *sk)
 	};
 	char error[BACKEND_ERROR_MAX];
 	struct backend *b;
-	int err;
+	int err, status;
 
 	if (sk->queue.n == 0)
 		return EXIT_SUCCESS;
@@ -179,11 +202,11 @@ static int send_all(struct setkey *sk)
 		return EXIT_FAILURE;
 	}
 	err = talk(b, &sk->queue, &events);
+	status = sk->failed ? EXIT_FAILURE : EXIT_SUCCESS;
 	if (err)
-		fprintf(stderr, "setkey: %s went away before all was answered: %s\n", b->ops->name,
-			strerror(-err));
+		status = broken_off(&sk->queue, b->ops->name, err);
 	b->ops->close(b);
-	return err || sk->failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return status;
 }
 
 /* -D, -F: one message without a text. */

@@ -18,7 +18,7 @@
 #define NO_SCRIPT UINT16_MAX
 
 struct queued {
-	size_t off;	   /* of its message in the buffer */
+	size_t off;	    /* of its message in the buffer */
 	uint32_t statement; /* where the statement starts in its text */
 	struct {
 		uint16_t off, len; /* from the statement's start; len 0: not there, or too far */

@@ -6,6 +6,7 @@
  */
 #include "setkey/script.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
@@ -118,15 +119,10 @@ static void keep_command(void *arg, const struct command *c)
 {
 	struct script *s = arg;
 	int err = queue_add(s->queue, c, s->index);
-	const struct diag_sink sink = { .report = keep_diag, .arg = s };
 
-	if (err == -ENOMEM)
-		s->no_memory = true;
-	else if (err)
-		diag_report(&sink, DIAG_ERROR, c->parts[PART_STATEMENT],
-			    "this statement makes a message of more than %d bytes; it takes fewer "
-			    "requests",
-			    KEYMSG_MAX);
+	/* no statement makes too long a message: keys and requests are bounded by their headers */
+	assert(err == 0 || err == -ENOMEM);
+	s->no_memory |= err != 0;
 }
 
 static bool addr_from(const struct sockaddr *sa, struct addr *a)
@@ -143,7 +139,7 @@ static bool addr_from(const struct sockaddr *sa, struct addr *a)
 
 		memcpy(&in6, sa, sizeof(in6));
 		*a = addr_of(AF_INET6, in6.sin6_addr.s6_addr);
-		if (IN6_IS_ADDR_LINKLOCAL(&in6.sin6_addr))
+		if (addr_takes_scope(a))
 			a->scope = in6.sin6_scope_id;
 		return true;
 	}

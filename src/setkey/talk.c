@@ -61,13 +61,11 @@ static void take_dump(struct flight *f, const struct keymsg *m)
 	}
 }
 
-/* Anything else that is ours and in flight answers its request; the rest is news of others. */
+/* A message to us: of the dump, or the answer to what is in flight; else another's news. */
 static void take(struct flight *f, const struct keymsg *m)
 {
 	size_t i = (size_t)m->seq - 1;
 
-	if (m->pid != f->q->pid)
-		return;
 	if (f->dump != NO_DUMP && m->type == f->q->items[f->dump].type) {
 		take_dump(f, m);
 		return;
@@ -82,25 +80,36 @@ static void take(struct flight *f, const struct keymsg *m)
 	answered(f, i);
 }
 
+/* An answer to us that cannot be read would be waited for in vain, so it ends the conversation. */
+static int take_all(struct flight *f, const uint8_t *p, size_t len)
+{
+	struct keymsg m;
+	size_t one;
+
+	for (; (one = keymsg_first_len(p, len)); p += one, len -= one) {
+		int err = keymsg_decode(&m, p, one);
+
+		if (m.pid != f->q->pid)
+			continue;
+		trace(f, p, one);
+		if (err)
+			return -EBADMSG;
+		take(f, &m);
+	}
+	return 0;
+}
+
 /* Reads one datagram of messages. */
 static int receive(struct flight *f)
 {
-	uint8_t buf[KEYMSG_MAX], *p = buf;
-	int n = f->b->ops->recv(f->b, buf, sizeof(buf));
-	size_t len = n > 0 ? (size_t)n : 0, one;
-	struct keymsg m;
+	uint8_t buf[KEYMSG_MAX];
+	int n = f->b->ops->recv(f->b, buf, sizeof(buf)), err;
 
 	if (n <= 0)
 		return n < 0 ? n : -ECONNRESET;
-	for (; (one = keymsg_first_len(p, len)); p += one, len -= one) {
-		if (keymsg_decode(&m, p, one) != 0)
-			continue;
-		if (m.pid == f->q->pid)
-			trace(f, p, one);
-		take(f, &m);
-	}
-	explicit_bzero(buf, sizeof(buf));
-	return 0;
+	err = take_all(f, buf, (size_t)n);
+	explicit_bzero(buf, (size_t)n);
+	return err;
 }
 
 /* The message as the other side takes it: a peer that knows no private extensions gets none. */
@@ -121,14 +130,26 @@ static int put_message(const struct flight *f, size_t i, uint8_t *out, size_t ca
 	return (int)len;
 }
 
-/* Sends as many requests as fit into a datagram, none behind a dump. */
+/*
+ * Whether request `next` may join those that wait. None may behind a dump; and for
+ * whoever follows the conversation, none before the one ahead of it is answered.
+ */
+static bool may_join(const struct flight *f)
+{
+	return f->next < f->q->n && f->dump == NO_DUMP && !(f->events->trace && f->waiting);
+}
+
+/*
+ * Sends as many requests as fit into a datagram. The window is not looked at between
+ * them: it would let them out one by one, and a socket's buffer holds few datagrams.
+ */
 static int send_some(struct flight *f)
 {
 	uint8_t buf[KEYMSG_MAX];
 	size_t used = 0;
 	int err;
 
-	while (f->next < f->q->n && f->dump == NO_DUMP) {
+	while (may_join(f)) {
 		size_t i = f->next, len;
 		int n = put_message(f, i, buf + used, sizeof(buf) - used);
 
@@ -156,10 +177,9 @@ int talk(struct backend *b, struct queue *q, const struct talk_events *events)
 	int err = 0;
 
 	while (!err && (f.next < q->n || f.waiting)) {
-		bool may_send =
-			f.next < q->n && f.dump == NO_DUMP && f.in_flight + KEYMSG_MAX <= WINDOW;
+		bool room = f.in_flight + KEYMSG_MAX <= WINDOW;
 
-		err = may_send ? send_some(&f) : receive(&f);
+		err = room && may_join(&f) ? send_some(&f) : receive(&f);
 	}
 	return err;
 }

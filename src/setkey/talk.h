@@ -11,7 +11,7 @@
 #include "setkey/queue.h"
 
 struct talk_events {
-	/* Each message as it goes out and comes in; may be NULL. */
+	/* Each message as it goes out and comes in, one request at a time; may be NULL: many. */
 	void (*trace)(void *arg, const uint8_t *buf, size_t len);
 	/* An entry of a dump or the answer to a get. */
 	void (*entry)(void *arg, size_t request, const struct keymsg *m);

@@ -23,35 +23,35 @@ enum part {
 	PART_DST,
 	PART_PROTO,
 	PART_SPI,
-	PART_AUTH,     /* the algorithm's word */
+	PART_AUTH, /* the algorithm's word */
 	PART_AUTH_KEY,
 	PART_ENC,
 	PART_ENC_KEY,
-	PART_MODE,     /* -m and its argument; so with the options below */
+	PART_MODE, /* -m and its argument; so with the options below */
 	PART_REPLAY,
 	PART_LIFETIME,
-	PART_POLICY, /* the policy's text */
+	PART_POLICY,	/* the policy's text */
 	PART_STATEMENT, /* from the command's word to the `;` */
 	PART_COUNT
 };
 
 /* A statement that is right as far as text can tell. */
 struct command {
-	struct keymsg msg; /* seq and pid 0; borrows keys from `keys` */
+	struct keymsg msg;	       /* seq and pid 0; borrows keys from `keys` */
 	struct span parts[PART_COUNT]; /* len 0: not there */
 	uint8_t keys[2][KEYMSG_KEY_MAX];
 };
 
 /* One address of a name. Up to `max` are written; how many there are, or -1 with a text in *why. */
-typedef int parse_resolve(void *arg, const char *name, size_t len, int family,
-			  struct addr *out, size_t max, const char **why);
+typedef int parse_resolve(void *arg, const char *name, size_t len, int family, struct addr *out,
+			  size_t max, const char **why);
 
 struct parse_env {
-	/* Each statement that is right, in the order of the text; valid for the call only. May be NULL: check only. */
+	/* Each statement that is right, in order; valid for the call only. NULL: check only. */
 	void (*command)(void *arg, const struct command *c);
 	/* Each error and warning, as it is found. */
 	struct diag_sink diag;
-	/* Each key in the text, in order, so that no excerpt shows it: also keys of statements that are wrong. */
+	/* Each key, in order, those of wrong statements too, so that no excerpt shows them. */
 	void (*secret)(void *arg, struct span key);
 	parse_resolve *resolve; /* NULL: numeric addresses only */
 	void *arg;

@@ -170,20 +170,20 @@ static bool parse_soft(struct parser *p)
 	return parse_lifetime(p, &p->cmd.msg.soft);
 }
 
-/* -f zero-pad | random-pad | seq-pad | nocyclic-seq */
+/* -f zero-pad | random-pad | seq-pad | nocyclic-seq: of two paddings the last one counts */
 static bool parse_flag(struct parser *p)
 {
 	static const char *const words[] = { "zero-pad", "random-pad", "seq-pad", "nocyclic-seq",
 					     NULL };
+	static const uint32_t clear[] = { SAF_PMASK, SAF_PMASK, SAF_PMASK, SAF_CYCSEQ };
 	static const uint32_t set[] = { SAF_PZERO, SAF_PRAND, 0, 0 };
-	static const uint32_t clear[] = { 0, 0, 0, SAF_CYCSEQ };
 	char what[DIAG_TEXT_MAX], near[TOKEN_SHOW_MAX];
 
 	for (unsigned i = 0; words[i]; i++) {
 		if (!parser_at(p, words[i]))
 			continue;
-		p->cmd.msg.sa.flags |= set[i];
 		p->cmd.msg.sa.flags &= ~clear[i];
+		p->cmd.msg.sa.flags |= set[i];
 		parser_advance(p);
 		return true;
 	}

@@ -6,7 +6,6 @@
  */
 #include "text/parser.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -150,16 +149,13 @@ bool parser_at_option(const struct parser *p, enum option option)
 	return p->tok.kind == TOK_OPTION && p->tok.option == option;
 }
 
-/* Answers false, so that a parse function can end with it. */
 bool parser_fail(struct parser *p, struct span span, const char *fmt, ...)
 {
-	char text[DIAG_TEXT_MAX];
 	va_list ap;
 
 	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
+	diag_vreport(&p->env->diag, DIAG_ERROR, span, fmt, ap);
 	va_end(ap);
-	diag_report(&p->env->diag, DIAG_ERROR, span, "%s", text);
 	p->errors++;
 	p->bad = true;
 	return false;
@@ -170,7 +166,6 @@ const char *parser_show(const struct parser *p, char buf[static TOKEN_SHOW_MAX])
 	return token_show(&p->scan, &p->tok, p->tok_secret, buf);
 }
 
-/* " (did you mean `add`?)", or nothing. */
 const char *parser_suggest(const struct parser *p, const char *const *words,
 			   char buf[static TOKEN_SHOW_MAX])
 {
@@ -184,7 +179,6 @@ const char *parser_suggest(const struct parser *p, const char *const *words,
 	return buf;
 }
 
-/* Whether a command's word stands first on a line: a statement begins, whatever came before. */
 bool parser_at_statement(const struct parser *p)
 {
 	struct span gap = { .off = span_end(p->last), .len = p->tok.span.off - span_end(p->last) };
@@ -192,7 +186,6 @@ bool parser_at_statement(const struct parser *p)
 	return parser_has_newline(p, gap) && parse_row_of(&p->scan, &p->tok);
 }
 
-/* The token is not what the place needs. */
 bool parser_expected(struct parser *p, const char *what)
 {
 	bool statement = parser_at_statement(p);
@@ -212,7 +205,6 @@ bool parser_expected(struct parser *p, const char *what)
 			   statement ? ", which begins another statement" : "", what);
 }
 
-/* The same, with the form of the whole statement. */
 bool parser_expected_operand(struct parser *p, const char *what)
 {
 	char text[DIAG_TEXT_MAX];
@@ -231,7 +223,6 @@ void parser_set_ext(struct parser *p, enum keymsg_ext ext)
 	p->cmd.msg.present |= 1u << ext;
 }
 
-/* A number in the current token; the token is passed in any case but VALUE_NONE. */
 bool parser_number(struct parser *p, const char *what, const char *noun, uint64_t max, uint64_t *v)
 {
 	enum value result = VALUE_NONE;

@@ -100,9 +100,11 @@ const char *parser_suggest(const struct parser *p, const char *const *words,
 			   char buf[static TOKEN_SHOW_MAX]);
 void parser_set_part(struct parser *p, enum part part, struct span from, struct span to);
 void parser_set_ext(struct parser *p, enum keymsg_ext ext);
-/* A decimal number of at most max; a greater one is told and read as 0. */
-bool parser_number(struct parser *p, const char *what, const char *noun, uint64_t max,
-		   uint64_t *v);
+/*
+ * A decimal number of at most max in the current token, which is passed; a greater one
+ * is told and read as 0. False, having said so, where there is no number.
+ */
+bool parser_number(struct parser *p, const char *what, const char *noun, uint64_t max, uint64_t *v);
 bool parser_has_newline(const struct parser *p, struct span s);
 uint32_t parser_end_of_line(const struct parser *p, uint32_t off);
 /* Whether it starts with 0x. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Policy text, read and printed.
+ * Policy text, read; policy_print.c is the way back.
  *
  *     policy   = direction [ priority ] action { request } | direction
  *     request  = protocol "/" mode [ "/" [ address "-" address ] [ "/" [ level ] ] ]
@@ -11,59 +11,19 @@
  */
 #include "text/policy.h"
 
-#include <netinet/in.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "text/policy_words.h"
 #include "text/scan.h"
 #include "text/value.h"
 
-/* Priorities, as Linux has them: lower is looked at first. */
-#define PRIO_LOW	    0xc0000000u
-#define PRIO_DEF	    0x80000000u
-#define PRIO_HIGH	    0x40000000u
-#define PRIO_UP_MAX	    0x40000000u /* low, def, high + n */
-#define PRIO_DOWN_MAX	    0x3fffffffu /* low, def, high - n */
+/* How far a priority may go: from low, def or high, and without them. */
+#define PRIO_UP_MAX	    0x40000000u
+#define PRIO_DOWN_MAX	    0x3fffffffu
 #define PRIO_PLAIN_UP_MAX   0x80000000u
 #define PRIO_PLAIN_DOWN_MAX 0x7fffffffu
-
-/* A word and its number; the first row of a number is the word printed. */
-struct word {
-	const char *word;
-	uint32_t number;
-};
-
-static const struct word directions[] = {
-	{ "any", POLICY_ANY }, { "in", POLICY_IN }, { "out", POLICY_OUT },
-	{ "fwd", POLICY_FWD }, { NULL, 0 },
-};
-static const struct word actions[] = {
-	{ "discard", POLICY_DISCARD }, { "none", POLICY_NONE },	    { "ipsec", POLICY_IPSEC },
-	{ "entrust", POLICY_ENTRUST }, { "bypass", POLICY_BYPASS }, { NULL, 0 },
-};
-static const struct word protocols[] = {
-	{ "esp", IPPROTO_ESP },
-	{ "ah", IPPROTO_AH },
-	{ "ipcomp", IPPROTO_COMP },
-	{ NULL, 0 },
-};
-static const struct word modes[] = {
-	{ "any", MODE_ANY },
-	{ "transport", MODE_TRANSPORT },
-	{ "tunnel", MODE_TUNNEL },
-	{ NULL, 0 },
-};
-static const struct word levels[] = {
-	{ "default", LEVEL_DEFAULT }, { "use", LEVEL_USE }, { "require", LEVEL_REQUIRE },
-	{ "unique", LEVEL_UNIQUE },   { NULL, 0 },
-};
-static const struct word bases[] = {
-	{ "def", PRIO_DEF },
-	{ "low", PRIO_LOW },
-	{ "high", PRIO_HIGH },
-	{ NULL, 0 },
-};
 
 struct reader {
 	struct scan scan;
@@ -84,13 +44,11 @@ static void next(struct reader *r)
 __attribute__((format(printf, 3, 4))) static bool fail(struct reader *r, struct span at,
 						       const char *fmt, ...)
 {
-	char text[DIAG_TEXT_MAX];
 	va_list ap;
 
 	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
+	diag_vreport(r->diag, DIAG_ERROR, at, fmt, ap);
 	va_end(ap);
-	diag_report(r->diag, DIAG_ERROR, at, "%s", text);
 	return false;
 }
 
@@ -156,8 +114,8 @@ static bool parse_direction(struct reader *r)
 {
 	uint32_t dir;
 
-	if (!at_word(r, directions, &dir) || dir == POLICY_ANY)
-		return expected(r, "a direction: in, out or fwd", directions + 1);
+	if (!at_word(r, policy_directions, &dir) || dir == POLICY_ANY)
+		return expected(r, "a direction: in, out or fwd", policy_directions + 1);
 	r->pol->dir = (uint8_t)dir;
 	next(r);
 	return true;
@@ -170,7 +128,7 @@ static bool parse_offset(struct reader *r, uint32_t base, bool up, uint32_t max)
 
 	switch (token_number(r, max, &n)) {
 	case VALUE_NONE:
-		return expected(r, "a priority: a number, low, def or high", bases);
+		return expected(r, "a priority: a number, low, def or high", policy_bases);
 	case VALUE_WRONG:
 		return fail(r, here(r), "this priority is out of range; %s%u is the limit here",
 			    up ? "" : "-", max);
@@ -191,7 +149,7 @@ static bool parse_priority(struct reader *r)
 	if (!token_is(&r->scan, &r->tok, "priority") && !token_is(&r->scan, &r->tok, "prio"))
 		return true;
 	next(r);
-	if (!at_word(r, bases, &base)) {
+	if (!at_word(r, policy_bases, &base)) {
 		up = r->tok.kind != TOK_DASH;
 		if (!up)
 			next(r);
@@ -215,13 +173,13 @@ static bool parse_action(struct reader *r)
 		return fail(r, here(r),
 			    "the policy has a direction and no action; "
 			    "say discard, none, or ipsec and its requests");
-	if (!at_word(r, actions, &action))
-		return expected(r, "an action: discard, none or ipsec", actions);
+	if (!at_word(r, policy_actions, &action))
+		return expected(r, "an action: discard, none or ipsec", policy_actions);
 	if (action == POLICY_ENTRUST || action == POLICY_BYPASS)
 		return fail(r, here(r),
 			    "`%s` is for the policies of sockets; "
 			    "the SPD takes discard, none or ipsec",
-			    actions[action].word);
+			    policy_actions[action].word);
 	r->pol->action = (uint8_t)action;
 	next(r);
 	return true;
@@ -317,8 +275,9 @@ static bool parse_level(struct reader *r, struct request *q)
 
 	if (parse_unique(r, q, &ok))
 		return ok;
-	if (!at_word(r, levels, &level))
-		return expected(r, "a level: default, use, require, unique or unique:N", levels);
+	if (!at_word(r, policy_levels, &level))
+		return expected(r, "a level: default, use, require, unique or unique:N",
+				policy_levels);
 	q->level = (uint8_t)level;
 	next(r);
 	return true;
@@ -333,8 +292,9 @@ static bool parse_request_protocol(struct reader *r, struct request *q)
 		return fail(r, here(r),
 			    "tcp has no place in a policy; "
 			    "the SA of TCP-MD5 is found by its addresses alone");
-	if (!at_word(r, protocols, &proto))
-		return expected(r, "a request such as esp/transport//require, or `;`", protocols);
+	if (!at_word(r, policy_protocols, &proto))
+		return expected(r, "a request such as esp/transport//require, or `;`",
+				policy_protocols);
 	q->proto = (uint8_t)proto;
 	next(r);
 	if (r->tok.kind != TOK_SLASH)
@@ -348,8 +308,8 @@ static bool parse_request_mode(struct reader *r, struct request *q)
 {
 	uint32_t mode;
 
-	if (!at_word(r, modes, &mode) || mode == MODE_ANY)
-		return expected(r, "a mode: transport or tunnel", modes + 1);
+	if (!at_word(r, policy_modes, &mode) || mode == MODE_ANY)
+		return expected(r, "a mode: transport or tunnel", policy_modes + 1);
 	q->mode = (uint8_t)mode;
 	next(r);
 	return true;
@@ -362,7 +322,7 @@ static bool at_request_end(const struct reader *r)
 	uint32_t proto;
 
 	return r->tok.kind == TOK_END ||
-	       (at_word(r, protocols, &proto) && scan_next(&ahead).kind == TOK_SLASH);
+	       (at_word(r, policy_protocols, &proto) && scan_next(&ahead).kind == TOK_SLASH);
 }
 
 /* What follows protocol/mode: [ "/" [ address "-" address ] [ "/" [ level ] ] ] */
@@ -424,7 +384,7 @@ static bool parse_requests(struct reader *r)
 		at.len = span_end(r->last) - at.off;
 		diag_report(r->diag, DIAG_WARNING, at,
 			    "requests have no effect behind `%s`; only ipsec has them",
-			    actions[r->pol->action].word);
+			    policy_actions[r->pol->action].word);
 		r->pol->n_requests = 0;
 	}
 	return true;
@@ -456,84 +416,4 @@ bool policy_parse(struct policy *pol, const struct source *src, struct span at, 
 	*pol = (struct policy){ .priority = use == POLICY_FOR_ADD ? PRIO_DEF : 0 };
 	next(&r);
 	return parse_policy(&r);
-}
-
-/* A buffer that goes on counting where it is full, as snprintf() does. */
-struct printer {
-	char *buf;
-	size_t cap, len;
-};
-
-__attribute__((format(printf, 2, 3))) static void put(struct printer *p, const char *fmt, ...)
-{
-	size_t left = p->len < p->cap ? p->cap - p->len : 0;
-	va_list ap;
-	int n;
-
-	va_start(ap, fmt);
-	n = vsnprintf(left ? p->buf + p->len : NULL, left, fmt, ap);
-	va_end(ap);
-	if (n > 0)
-		p->len += (size_t)n;
-}
-
-static void put_word(struct printer *p, const struct word *words, uint32_t number)
-{
-	for (; words->word; words++) {
-		if (words->number == number) {
-			put(p, "%s", words->word);
-			return;
-		}
-	}
-	put(p, "%u", number);
-}
-
-/* The nearest of low, def and high, and what is to be added: halfway points as in ipsec-tools. */
-static void put_priority(struct printer *p, uint32_t priority)
-{
-	uint32_t base = priority < 0x60000000u	 ? PRIO_HIGH
-			: priority < 0xa0000000u ? PRIO_DEF
-						 : PRIO_LOW;
-
-	if (priority == 0)
-		return;
-	put(p, "prio ");
-	put_word(p, bases, base);
-	if (priority != base)
-		put(p, " %c %u", priority < base ? '+' : '-',
-		    priority < base ? base - priority : priority - base);
-	put(p, " ");
-}
-
-static void put_request(struct printer *p, const struct request *q)
-{
-	char text[ADDR_TEXT_MAX];
-
-	put_word(p, protocols, q->proto);
-	put(p, "/");
-	put_word(p, modes, q->mode);
-	put(p, "/");
-	if (q->src.family)
-		put(p, "%s-", addr_text(&q->src, text));
-	if (q->src.family)
-		put(p, "%s", addr_text(&q->dst, text));
-	put(p, "/");
-	put_word(p, levels, q->level);
-	if (q->reqid)
-		put(p, "%c%u", q->reqid > REQID_MANUAL_MAX ? '#' : ':', q->reqid);
-}
-
-int policy_print(char *buf, size_t cap, const struct policy *pol, const char *delim)
-{
-	struct printer p = { .buf = buf, .cap = cap };
-
-	put_word(&p, directions, pol->dir);
-	put(&p, " ");
-	put_priority(&p, pol->priority);
-	put_word(&p, actions, pol->action);
-	for (size_t i = 0; pol->action == POLICY_IPSEC && i < pol->n_requests; i++) {
-		put(&p, "%s", delim ? delim : " ");
-		put_request(&p, &pol->requests[i]);
-	}
-	return (int)p.len;
 }

@@ -13,7 +13,7 @@
 
 /* What a policy text may hold. */
 enum policy_use {
-	POLICY_FOR_ADD,    /* a direction, an action, and requests where the action is ipsec */
+	POLICY_FOR_ADD,	   /* a direction, an action, and requests where the action is ipsec */
 	POLICY_FOR_DELETE, /* a direction; more is allowed and ignored */
 };
 
@@ -21,8 +21,8 @@ enum policy_use {
  * Reads the part `at` of src. True with *pol filled in, or false after at least one
  * error has been reported.
  */
-bool policy_parse(struct policy *pol, const struct source *src, struct span at,
-		  enum policy_use use, const struct diag_sink *diag);
+bool policy_parse(struct policy *pol, const struct source *src, struct span at, enum policy_use use,
+		  const struct diag_sink *diag);
 
 /*
  * Writes `out ipsec<delim>esp/transport//require<delim>...` as setkey -DP on Linux

@@ -2,8 +2,7 @@
 /*
  * Dumps in the layout of setkey on Linux, blank for blank, since scripts read
  * them; two things are said better: a selector's protocol that fits all is `any`,
- * and a replay window is shown as wide as it is. print_fields() shows the bytes of
- * a message extension by extension and believes none of their lengths.
+ * and a replay window is shown as wide as it is.
  */
 #include "text/print.h"
 
@@ -13,7 +12,6 @@
 #include <time.h>
 
 #include "alg/alg.h"
-#include "base/wire.h"
 #include "text/policy.h"
 
 static const char *const satypes[] = { "unspec", "unknown", "ah",  "esp",    "unknown", "rsvp",
@@ -32,8 +30,7 @@ static void put_name(FILE *out, const char *const *names, size_t n, unsigned num
 		fprintf(out, "%u", number);
 }
 
-/* A blank before every four bytes, a new line after every 32. */
-static void put_bytes(FILE *out, const uint8_t *p, size_t len)
+void print_bytes(FILE *out, const uint8_t *p, size_t len)
 {
 	for (size_t i = 0; i < len; i++) {
 		if (i && i % 32 == 0)
@@ -56,7 +53,7 @@ static void put_alg(FILE *out, const char *label, enum alg_class class, uint8_t 
 
 static void put_key(FILE *out, const struct keymsg_key *key)
 {
-	put_bytes(out, key->bytes, ((size_t)key->bits + 7) / 8);
+	print_bytes(out, key->bytes, ((size_t)key->bits + 7) / 8);
 	fputc('\n', out);
 }
 
@@ -226,224 +223,4 @@ void print_policy(FILE *out, const struct keymsg *m, const struct print_opts *o)
 		limited ? m->hard.add_s : 0, limited ? m->hard.use_s : 0);
 	fprintf(out, "\tspid=%u seq=%u pid=%u\n", m->policy.id, m->seq, m->pid);
 	fprintf(out, "\trefcnt=%u\n", m->refcnt);
-}
-
-/* ---- every field of a message ------------------------------------------------- */
-
-/* Sizes of PF_KEY's headers: RFC 2367 section 2.3. Lengths count eight bytes. */
-#define EXT_HEADER 4
-#define UNIT	   8
-
-/* sadb_sa: spi32 (network order) replay8 state8 auth8 encrypt8 flags32 */
-static bool put_ext_sa(FILE *out, struct rd *r)
-{
-	uint8_t replay, state, auth, encrypt;
-	uint32_t spi, flags;
-
-	if (!rd_be32(r, &spi) || !rd_u8(r, &replay) || !rd_u8(r, &state) || !rd_u8(r, &auth) ||
-	    !rd_u8(r, &encrypt) || !rd_u32(r, &flags))
-		return false;
-	fprintf(out, "sadb_sa{ spi=%u replay=%u state=%u\n  auth=%u encrypt=%u flags=0x%08x }\n",
-		spi, replay, state, auth, encrypt, flags);
-	return true;
-}
-
-/* sadb_lifetime: allocations32 bytes64 addtime64 usetime64 */
-static bool put_ext_lifetime(FILE *out, struct rd *r)
-{
-	uint32_t allocations;
-	uint64_t bytes, add, use;
-
-	if (!rd_u32(r, &allocations) || !rd_u64(r, &bytes) || !rd_u64(r, &add) || !rd_u64(r, &use))
-		return false;
-	fprintf(out,
-		"sadb_lifetime{ alloc=%u, bytes=%" PRIu64 "\n  addtime=%" PRIu64
-		", usetime=%" PRIu64 " }\n",
-		allocations, bytes, add, use);
-	return true;
-}
-
-/* A sockaddr as Linux has it: family16 port16 and the rest by family. */
-static bool put_sockaddr(FILE *out, struct rd *r)
-{
-	uint32_t flow = 0, scope = 0;
-	uint16_t family, port;
-	const uint8_t *addr;
-	size_t len;
-
-	if (!rd_u16(r, &family) || !rd_be16(r, &port))
-		return false;
-	len = family == AF_INET ? 4 : 16;
-	if ((family != AF_INET && family != AF_INET6) || (family == AF_INET6 && !rd_be32(r, &flow)))
-		return false;
-	addr = rd_bytes(r, len);
-	if (!addr || (family == AF_INET6 && !rd_u32(r, &scope)) ||
-	    (family == AF_INET && !rd_skip(r, 8)))
-		return false;
-	fprintf(out, "sockaddr{ len=%zu family=%u port=%u\n",
-		family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6),
-		family, port);
-	if (family == AF_INET6)
-		fprintf(out, "  flowinfo=0x%08x, scope_id=0x%08x\n", flow, scope);
-	put_bytes(out, addr, len);
-	fputs("  }\n", out);
-	return true;
-}
-
-/* sadb_address: proto8 prefixlen8 reserved16 sockaddr */
-static bool put_ext_address(FILE *out, struct rd *r)
-{
-	uint8_t proto, prefix;
-	uint16_t reserved;
-
-	if (!rd_u8(r, &proto) || !rd_u8(r, &prefix) || !rd_u16(r, &reserved))
-		return false;
-	fprintf(out, "sadb_address{ proto=%u prefixlen=%u reserved=0x%04x }\n", proto, prefix,
-		reserved);
-	return put_sockaddr(out, r);
-}
-
-/* sadb_key: bits16 reserved16 key */
-static bool put_ext_key(FILE *out, struct rd *r)
-{
-	uint16_t bits, reserved;
-	const uint8_t *key;
-
-	if (!rd_u16(r, &bits) || !rd_u16(r, &reserved))
-		return false;
-	key = rd_bytes(r, (bits + 7u) / 8);
-	if (!key)
-		return false;
-	fprintf(out, "sadb_key{ bits=%u reserved=%u\n  key=", bits, reserved);
-	put_bytes(out, key, (bits + 7u) / 8);
-	fputs(" }\n", out);
-	return true;
-}
-
-/* sadb_x_ipsecrequest: len16 proto16 mode8 level8 reserved16 reqid32 reserved32 [src dst] */
-#define REQUEST_HEADER 16
-
-static bool put_request(FILE *out, struct rd *r)
-{
-	uint16_t len, proto, reserved;
-	uint8_t mode, level;
-	uint32_t reqid;
-	const uint8_t *rest;
-	struct rd in;
-
-	if (!rd_u16(r, &len) || !rd_u16(r, &proto) || !rd_u8(r, &mode) || !rd_u8(r, &level) ||
-	    !rd_u16(r, &reserved) || !rd_u32(r, &reqid) || !rd_skip(r, 4) || len < REQUEST_HEADER)
-		return false;
-	rest = rd_bytes(r, len - REQUEST_HEADER);
-	if (!rest)
-		return false;
-	fprintf(out, " { len=%u proto=%u mode=%u level=%u reqid=%u\n", len, proto, mode, level,
-		reqid);
-	in = rd_of(rest, len - REQUEST_HEADER);
-	while (rd_left(&in) >= sizeof(struct sockaddr_in) && put_sockaddr(out, &in))
-		;
-	fputs(" }\n", out);
-	return true;
-}
-
-/* sadb_x_policy: type16 dir8 reserved8 id32 priority32 requests */
-static bool put_ext_policy(FILE *out, struct rd *r)
-{
-	uint32_t id, priority;
-	uint8_t dir, reserved;
-	uint16_t type;
-
-	if (!rd_u16(r, &type) || !rd_u8(r, &dir) || !rd_u8(r, &reserved) || !rd_u32(r, &id) ||
-	    !rd_u32(r, &priority))
-		return false;
-	fprintf(out, "sadb_x_policy{ type=%u dir=%u id=%x priority=%u }\n", type, dir, id,
-		priority);
-	while (rd_left(r) >= REQUEST_HEADER && put_request(out, r))
-		;
-	return true;
-}
-
-/* sadb_x_sa2: mode8 reserved8 reserved16 sequence32 reqid32 */
-static bool put_ext_sa2(FILE *out, struct rd *r)
-{
-	uint8_t mode, reserved1;
-	uint16_t reserved2;
-	uint32_t sequence, reqid;
-
-	if (!rd_u8(r, &mode) || !rd_u8(r, &reserved1) || !rd_u16(r, &reserved2) ||
-	    !rd_u32(r, &sequence) || !rd_u32(r, &reqid))
-		return false;
-	fprintf(out, "sadb_x_sa2{ mode=%u reqid=%u\n  reserved1=%u reserved2=%u sequence=%u }\n",
-		mode, reqid, reserved1, reserved2, sequence);
-	return true;
-}
-
-static const struct {
-	uint16_t type;
-	bool (*put)(FILE *out, struct rd *r);
-} ext_printers[] = {
-	{ 1, put_ext_sa },	 { 2, put_ext_lifetime }, { 3, put_ext_lifetime },
-	{ 4, put_ext_lifetime }, { 5, put_ext_address },  { 6, put_ext_address },
-	{ 7, put_ext_address },	 { 8, put_ext_key },	  { 9, put_ext_key },
-	{ 18, put_ext_policy },	 { 19, put_ext_sa2 },
-};
-
-/* One extension; what no printer knows is shown in bytes. */
-static void put_ext(FILE *out, uint16_t type, const uint8_t *body, size_t len)
-{
-	struct rd r = rd_of(body, len);
-
-	fprintf(out, "sadb_ext{ len=%zu type=%u }\n", (len + EXT_HEADER) / UNIT, type);
-	for (size_t i = 0; i < COUNT(ext_printers); i++) {
-		if (ext_printers[i].type != type)
-			continue;
-		if (!ext_printers[i].put(out, &r))
-			fputs("(this extension is too short or of an unknown kind)\n", out);
-		return;
-	}
-	put_bytes(out, body, len);
-	fputc('\n', out);
-}
-
-/* Extensions of ours, decoded: they have no layout that anyone else prints. */
-static void put_private(FILE *out, const struct keymsg *m)
-{
-	if (keymsg_has(m, EXT_REPLAY))
-		fprintf(out, "sadb_x_sa_replay{ replay=%u }\n", m->replay_window);
-	if (keymsg_has(m, EXT_REASON))
-		fprintf(out, "sadb_x_reason{ ext=%u\n  text=\"%s\" }\n", m->reason.ext,
-			m->reason.text);
-}
-
-/* Extension numbers from here on are ours. */
-#define PRIVATE_MIN 0x4b00
-
-void print_fields(FILE *out, const uint8_t *buf, size_t len)
-{
-	struct rd r = rd_of(buf, len);
-	uint8_t version, type, errnum, satype;
-	uint16_t units, reserved, ext;
-	uint32_t seq, pid;
-	struct keymsg m;
-
-	if (!rd_u8(&r, &version) || !rd_u8(&r, &type) || !rd_u8(&r, &errnum) ||
-	    !rd_u8(&r, &satype) || !rd_u16(&r, &units) || !rd_u16(&r, &reserved) ||
-	    !rd_u32(&r, &seq) || !rd_u32(&r, &pid))
-		return;
-	fprintf(out,
-		"sadb_msg{ version=%u type=%u errno=%u satype=%u\n"
-		"  len=%u reserved=%u seq=%u pid=%u\n",
-		version, type, errnum, satype, units, reserved, seq, pid);
-	while (rd_u16(&r, &units) && rd_u16(&r, &ext)) {
-		size_t size = (size_t)units * UNIT;
-		const uint8_t *body = size < UNIT ? NULL : rd_bytes(&r, size - EXT_HEADER);
-
-		if (!body)
-			break;
-		if (ext < PRIVATE_MIN)
-			put_ext(out, ext, body, size - EXT_HEADER);
-	}
-	if (keymsg_decode(&m, buf, len) == 0)
-		put_private(out, &m);
-	fputc('\n', out);
 }

@@ -22,8 +22,12 @@ struct print_opts {
 void print_sa(FILE *out, const struct keymsg *m, const struct print_opts *o);
 /* One policy of an spddump. */
 void print_policy(FILE *out, const struct keymsg *m, const struct print_opts *o);
-/* Every field of one encoded message: `sadb_msg{ ... }` and its extensions. Keys are shown: whoever asks for
- * every field asks for them. (Not print_message: cmocka has one.) */
+/*
+ * Every field of one encoded message: `sadb_msg{ ... }` and its extensions. Keys are shown:
+ * whoever asks for every field asks for them. (Not print_message: cmocka has one.)
+ */
 void print_fields(FILE *out, const uint8_t *buf, size_t len);
+/* Bytes as keys are shown: a blank before every four, a new line after every 32. */
+void print_bytes(FILE *out, const uint8_t *p, size_t len);
 
 #endif

@@ -113,17 +113,9 @@ static enum value addr4(const char *p, size_t len, struct addr *a, char why[stat
 
 		if (!octet(p, n, &a->bytes[i], why))
 			return VALUE_WRONG;
-		p += n + 1;
+		p = dot ? dot + 1 : end;
 	}
 	return VALUE_OK;
-}
-
-/* Only these mean another host on another interface: RFC 4007 section 4. */
-static bool takes_scope(const struct addr *a)
-{
-	if (a->bytes[0] == 0xff)
-		return (a->bytes[1] & 0x0f) <= 2;
-	return a->bytes[0] == 0xfe && (a->bytes[1] & 0xc0) == 0x80;
 }
 
 static enum value addr6(const char *p, size_t len, struct addr *a, char why[static VALUE_WHY_MAX])
@@ -147,7 +139,7 @@ static enum value addr6(const char *p, size_t len, struct addr *a, char why[stat
 	}
 	if (!zone)
 		return VALUE_OK;
-	if (!takes_scope(a)) {
+	if (!addr_takes_scope(a)) {
 		snprintf(why, VALUE_WHY_MAX,
 			 "this address takes no scope behind %%; only link-local ones, fe80::/10, "
 			 "do");
@@ -188,39 +180,59 @@ enum value value_addr(const char *p, size_t len, struct addr *a, char why[static
 	return VALUE_NONE;
 }
 
-/* The first row of a number has the name that is printed. */
+/*
+ * What /etc/protocols of Debian has, so that a dump, which asks that file, shows no name
+ * that is not read; 0, `ip`, is the parser's. The first row of a number has the name that
+ * is printed.
+ */
 static const struct {
 	uint8_t number;
 	const char *name;
 } protos[] = {
 	{ IPPROTO_ICMP, "icmp" },
 	{ IPPROTO_IGMP, "igmp" },
+	{ 3, "ggp" },
 	{ IPPROTO_IPIP, "ipencap" },
 	{ IPPROTO_IPIP, "ip4" },
 	{ IPPROTO_IPIP, "ipv4" },
 	{ IPPROTO_IPIP, "ip-encap" },
+	{ 5, "st" },
 	{ IPPROTO_TCP, "tcp" },
 	{ IPPROTO_EGP, "egp" },
+	{ 9, "igp" },
+	{ 12, "pup" },
 	{ IPPROTO_UDP, "udp" },
+	{ 20, "hmp" },
+	{ 22, "xns-idp" },
+	{ 27, "rdp" },
+	{ 29, "iso-tp4" },
 	{ IPPROTO_DCCP, "dccp" },
+	{ 36, "xtp" },
+	{ 37, "ddp" },
+	{ 38, "idpr-cmtp" },
 	{ IPPROTO_IPV6, "ipv6" },
 	{ IPPROTO_IPV6, "ip6" },
 	{ IPPROTO_ROUTING, "ipv6-route" },
 	{ IPPROTO_FRAGMENT, "ipv6-frag" },
+	{ 45, "idrp" },
 	{ IPPROTO_RSVP, "rsvp" },
 	{ IPPROTO_GRE, "gre" },
 	{ IPPROTO_ESP, "esp" },
 	{ IPPROTO_ESP, "ipsec-esp" },
 	{ IPPROTO_AH, "ah" },
 	{ IPPROTO_AH, "ipsec-ah" },
+	{ 57, "skip" },
 	{ IPPROTO_ICMPV6, "ipv6-icmp" },
 	{ IPPROTO_ICMPV6, "icmp6" },
 	{ IPPROTO_ICMPV6, "icmpv6" },
 	{ IPPROTO_NONE, "ipv6-nonxt" },
 	{ IPPROTO_DSTOPTS, "ipv6-opts" },
+	{ 73, "rspf" },
+	{ 81, "vmtp" },
 	{ 88, "eigrp" },
 	{ 89, "ospf" },
 	{ 89, "ospfigp" },
+	{ 93, "ax.25" },
 	{ 94, "ipip" },
 	{ 97, "etherip" },
 	{ IPPROTO_ENCAP, "encap" },
@@ -228,9 +240,18 @@ static const struct {
 	{ IPPROTO_COMP, "ipcomp" },
 	{ 112, "vrrp" },
 	{ 115, "l2tp" },
+	{ 124, "isis" },
 	{ IPPROTO_SCTP, "sctp" },
+	{ 133, "fc" },
 	{ IPPROTO_MH, "mobility-header" },
 	{ IPPROTO_UDPLITE, "udplite" },
+	{ 137, "mpls-in-ip" },
+	{ 138, "manet" },
+	{ 139, "hip" },
+	{ 140, "shim6" },
+	{ 141, "wesp" },
+	{ 142, "rohc" },
+	{ 143, "ethernet" },
 };
 
 int value_proto(const char *p, size_t len)

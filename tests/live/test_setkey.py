@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """setkey against a daemon: what is refused, and that nothing of it was done."""
 
+import re
+
 import pytest
 
 from lab import ARTICLE, wait_until
@@ -86,6 +88,23 @@ def test_dumps(keyed):
     keyed.setkey("phoenix", "-FP")
     assert keyed.setkey("phoenix", "-D").stdout.strip() == "No SAD entries."
     assert keyed.setkey("phoenix", "-DP").stdout.strip() == "No SPD entries."
+
+
+def test_get_says_nothing_of_its_place_in_the_text(keyed):
+    """The number of the request is ours alone: wherever it stands, a get shows the same."""
+    get = "get 192.0.2.10 198.51.100.10 ah 15700;\n"
+    shown = [keyed.setkey("phoenix", "-c", input=text).stdout.splitlines()
+             for text in (get, "spdflush;\n" * 3 + get)]
+    for lines in shown:
+        assert lines[0] == "192.0.2.10 198.51.100.10 " and lines[-1].startswith("\tsadb_seq=0 pid="), lines
+
+
+def test_verbose_shows_each_answer_behind_its_request(keyed):
+    result = keyed.setkey("phoenix", "-v", "-c", check=False, input=(
+        "spdflush;\nget 192.0.2.10 198.51.100.10 ah 15700;\ndelete 192.0.2.10 198.51.100.10 ah 1000;\n"))
+    heads = re.findall(r"(?m)^sadb_msg\{ version=2 type=(\d+) errno=(\d+)", result.stdout)
+    assert heads == [("19", "0"), ("19", "0"), ("5", "0"), ("5", "0"), ("4", "0"), ("4", "3")]
+    assert result.returncode == 1 and result.stderr.startswith("stdin:3:"), result.stderr
 
 
 def test_no_daemon(bare):

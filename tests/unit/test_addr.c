@@ -118,11 +118,16 @@ static void hash_spreads(void **state)
 
 static const struct {
 	const char *text;
-	bool any, multicast;
+	bool any, multicast, scope;
 } kinds[] = {
-	{ "0.0.0.0", true, false },   { "::", true, false },	  { "10.0.0.1", false, false },
-	{ "224.0.0.1", false, true }, { "239.9.9.9", false, true }, { "240.0.0.1", false, false },
-	{ "ff02::1", false, true },   { "fe80::1", false, false }, { "223.255.255.255", false, false },
+	{ "0.0.0.0", true, false, false },     { "::", true, false, false },
+	{ "10.0.0.1", false, false, false },   { "254.128.0.1", false, false, false },
+	{ "224.0.0.1", false, true, false },   { "239.9.9.9", false, true, false },
+	{ "240.0.0.1", false, false, false },  { "223.255.255.255", false, false, false },
+	{ "ff01::1", false, true, true },      { "ff02::1", false, true, true },
+	{ "ff05::1", false, true, false },     { "fe80::1", false, false, true },
+	{ "febf::1", false, false, true },     { "fec0::1", false, false, false },
+	{ "2001:db8::1", false, false, false },
 };
 
 static void kind(void **state)
@@ -133,6 +138,7 @@ static void kind(void **state)
 
 		assert_int_equal(addr_is_any(&a), kinds[i].any);
 		assert_int_equal(addr_is_multicast(&a), kinds[i].multicast);
+		assert_int_equal(addr_takes_scope(&a), kinds[i].scope);
 	}
 }
 

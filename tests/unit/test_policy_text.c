@@ -8,6 +8,8 @@
 
 #include <cmocka.h>
 
+#include <netinet/in.h>
+
 struct told {
 	unsigned errors, warnings;
 	struct diag last;
