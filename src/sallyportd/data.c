@@ -135,15 +135,26 @@ static void process(struct data *d, struct port *port, enum pkt_dir dir, struct 
 	refill_random(d, d->sink.random_used);
 }
 
+/* A queue that fails goes on failing, and its descriptor would wake us for ever. */
+static void give_up(struct port *port, enum pkt_dir dir, int err)
+{
+	log_line("%s: cannot receive what %s any more: %s; it stays shut until the daemon is started anew", port->name,
+		 dir == PKT_OUT ? "leaves" : "arrives", strerror(-err));
+	event_del(port->rx[dir]);
+}
+
 static void receive(struct port *port, enum pkt_dir dir)
 {
 	for (unsigned turn = 0; turn < BURSTS_A_TURN; turn++) {
 		struct burst b = { .n = 0 };
 		int n = port->io->ops->rx(port->io, dir, &b);
 
+		if (n < 0)
+			give_up(port, dir, n);
 		if (n <= 0)
 			break;
-		process(port->data, port, dir, &b);
+		if (!port->held)
+			process(port->data, port, dir, &b);
 	}
 }
 
