@@ -46,6 +46,7 @@ struct client {
 	int fd;
 	bool private_ok; /* it said HELLO */
 	bool broken;
+	bool policies; /* it changed some */
 	struct event *readable, *writable;
 	TAILQ_HEAD(datagrams, datagram) out;
 	size_t backlog; /* bytes in out */
@@ -54,8 +55,7 @@ struct client {
 struct control {
 	struct event_base *base;
 	struct db *db;
-	void (*changed)(void *arg, bool policies);
-	void *arg;
+	struct control_calls calls;
 	int fd, lock_fd;
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
 	char lock_path[sizeof(((struct sockaddr_un *)0)->sun_path) + 8];
@@ -142,6 +142,17 @@ static void flush_client(struct client *c)
 		event_del(c->readable);
 }
 
+/* A client that is gone, by its own will or not. */
+static void client_end(struct client *c)
+{
+	const struct control_calls calls = c->control->calls;
+	bool policies = c->policies;
+
+	client_free(c);
+	if (policies)
+		calls.settled(calls.arg);
+}
+
 static void flush_all(struct control *ctl)
 {
 	struct client *c = LIST_FIRST(&ctl->clients);
@@ -151,7 +162,7 @@ static void flush_all(struct control *ctl)
 
 		flush_client(c);
 		if (c->broken)
-			client_free(c);
+			client_end(c);
 		c = next;
 	}
 }
@@ -194,6 +205,13 @@ static void answer_hello(struct client *c, const struct keymsg *req)
 	queue_message(c, &m);
 }
 
+static int on_enforce(void *arg)
+{
+	const struct control_calls *calls = &((struct client *)arg)->control->calls;
+
+	return calls->enforce(calls->arg);
+}
+
 static bool about_policies(uint8_t type)
 {
 	return type == KEYMSG_SPDADD || type == KEYMSG_SPDUPDATE || type == KEYMSG_SPDFLUSH ||
@@ -206,6 +224,7 @@ static bool take_message(struct client *c, const uint8_t *buf, size_t len)
 	struct handle_env env = {
 		.now_s = (uint64_t)time(NULL),
 		.provides = crypto_provides,
+		.enforce = on_enforce,
 		.reply = on_reply,
 		.arg = c,
 	};
@@ -269,7 +288,8 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 		}
 	}
 	explicit_bzero(buf, sizeof(buf));
-	ctl->changed(ctl->arg, policies);
+	c->policies |= policies;
+	ctl->calls.changed(ctl->calls.arg, policies);
 	flush_all(ctl);
 }
 
@@ -281,7 +301,7 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	flush_client(c);
 	if (c->broken)
-		client_free(c);
+		client_end(c);
 }
 
 /* ---- clients come ---- */
@@ -367,13 +387,13 @@ static bool listen_at(struct control *ctl)
 }
 
 struct control *control_new(struct event_base *base, struct db *db, const char *path,
-			    void (*changed)(void *arg, bool policies), void *arg)
+			    const struct control_calls *calls)
 {
 	struct control *ctl = calloc(1, sizeof(*ctl));
 
 	if (!ctl)
 		return NULL;
-	*ctl = (struct control){ .base = base, .db = db, .changed = changed, .arg = arg, .fd = -1, .lock_fd = -1 };
+	*ctl = (struct control){ .base = base, .db = db, .calls = *calls, .fd = -1, .lock_fd = -1 };
 	LIST_INIT(&ctl->clients);
 	if (strlen(path) >= sizeof(ctl->path)) {
 		log_line("%s: longer than a socket's path may be", path);

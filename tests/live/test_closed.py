@@ -182,6 +182,58 @@ def test_sa_expires_under_require(lab):
     assert phoenix.counters()["drop.no-sa-out"] > 100
 
 
+@pytest.mark.steering
+def test_restart_after_kill_with_a_long_file(lab):
+    """
+    A configuration that flushes first, and is too long for one datagram: what was shut
+    stays so until its last policy is loaded.
+    """
+    daemons = lab.article("-require")
+    assert lab.pings("phoenix", CARDINAL)
+    conf = "flush; spdflush;\n" + sas() + "".join(
+        f'add {PHOENIX} 203.0.113.{i % 250} ah {1000 + i} -A hmac-md5 "1234567890123456";\n' for i in range(600))
+    conf += "".join(f"spdadd {PHOENIX} 203.0.113.{i} any -P out {REQUIRE}" for i in range(250))
+    conf += f"spdadd {PHOENIX} {CARDINAL} any -P out {REQUIRE}spdadd {CARDINAL} {PHOENIX} any -P in {REQUIRE}"
+    for _ in range(3):
+        daemons["phoenix"].kill()
+        capture = lab.router_capture()
+        with flood(lab, "phoenix", CARDINAL):
+            time.sleep(0.1)
+            again = lab.daemon("phoenix")
+            time.sleep(0.1)
+            lab.load("phoenix", conf)
+            wait_until(lambda: again.counters()["out.protected"] > 100, 5, "protected packets")
+        assert clear_between(capture.packets()) == []
+        daemons["phoenix"] = again
+
+
+def test_restart_that_fails_leaves_the_gate_shut(lab):
+    """A daemon that does not come up is not the administrator's word that traffic may flow."""
+    lab.article("-require")["phoenix"].kill()
+    capture = lab.router_capture()
+    failing = lab.daemon("phoenix", "-i", "eth7", ready=False)
+    assert failing.process.wait(20) == 1
+    assert "eth7" in failing.text()
+    assert lab.mute("phoenix", CARDINAL)
+    assert clear_between(capture.packets()) == []
+    # The next one that does come up takes over.
+    lab.daemon("phoenix")
+    lab.setkey("phoenix", "-f", ARTICLE / "phoenix-require.conf")
+    assert clear_between(capture.packets()) == []
+
+
+@pytest.mark.steering
+def test_policy_that_cannot_be_steered_is_refused(lab):
+    """Somebody took the qdisc away: a policy that would not be in force must not seem to be."""
+    daemon = lab.daemon("phoenix")
+    lab.run("phoenix", "tc", "qdisc", "del", "dev", "eth0", "clsact")
+    said = lab.setkey("phoenix", "-c", input=f"spdadd {PHOENIX} {CARDINAL} any -P out {REQUIRE}", check=False)
+    assert said.returncode == 1, said.stdout + said.stderr
+    assert "steer" in said.stderr
+    assert lab.setkey("phoenix", "-DP").stdout.strip() == "No SPD entries."
+    daemon.stop()
+
+
 def busy(daemon, seconds=1.0):
     """Processor time that the daemon takes, as a part of what there is."""
     def ticks():
