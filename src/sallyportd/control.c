@@ -364,26 +364,52 @@ static bool take_lock(struct control *ctl)
 	if (flock(ctl->lock_fd, LOCK_EX | LOCK_NB) < 0 || fstat(ctl->lock_fd, &held) < 0 ||
 	    stat(ctl->lock_path, &there) < 0 || held.st_ino != there.st_ino) {
 		log_line("another sallyportd serves %s already", ctl->path);
+		close(ctl->lock_fd);
+		ctl->lock_fd = -1;
 		return false;
 	}
 	return true;
 }
 
-static bool listen_at(struct control *ctl)
+/* A socket that nobody serves any more goes; whatever else has that name is somebody's. */
+static bool clear_path(const struct control *ctl)
+{
+	struct stat st;
+
+	if (lstat(ctl->path, &st) < 0)
+		return true;
+	if (S_ISSOCK(st.st_mode)) {
+		unlink(ctl->path);
+		return true;
+	}
+	log_line("%s is there and is no socket: remove it, or choose another name with -s", ctl->path);
+	return false;
+}
+
+static int bind_at(const char *path)
 {
 	struct sockaddr_un sun = { .sun_family = AF_UNIX };
 	mode_t before = umask(0177); /* mode 0600 from the first moment */
-	bool ok;
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
-	strcpy(sun.sun_path, ctl->path);
-	unlink(ctl->path);
-	ctl->fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	ok = ctl->fd >= 0 && bind(ctl->fd, (struct sockaddr *)&sun, sizeof(sun)) == 0 &&
-	     listen(ctl->fd, 16) == 0;
+	strcpy(sun.sun_path, path);
+	if (fd >= 0 && bind(fd, (struct sockaddr *)&sun, sizeof(sun)) < 0) {
+		close(fd);
+		fd = -1;
+	}
 	umask(before);
-	if (!ok)
-		log_line("cannot serve %s: %s", ctl->path, strerror(errno));
-	return ok;
+	return fd;
+}
+
+static bool listen_at(struct control *ctl)
+{
+	if (!clear_path(ctl))
+		return false;
+	ctl->fd = bind_at(ctl->path);
+	if (ctl->fd >= 0 && listen(ctl->fd, 16) == 0)
+		return true;
+	log_line("cannot serve %s: %s", ctl->path, strerror(errno));
+	return false;
 }
 
 struct control *control_new(struct event_base *base, struct db *db, const char *path,
@@ -417,10 +443,11 @@ void control_free(struct control *ctl)
 		event_free(ctl->accept);
 	if (ctl->fd >= 0) {
 		unlink(ctl->path);
-		unlink(ctl->lock_path);
 		close(ctl->fd);
 	}
-	if (ctl->lock_fd >= 0)
+	if (ctl->lock_fd >= 0) {
+		unlink(ctl->lock_path);
 		close(ctl->lock_fd);
+	}
 	free(ctl);
 }
