@@ -239,6 +239,11 @@ static bool take_message(struct client *c, const uint8_t *buf, size_t len)
 		answer_hello(c, &m);
 		return false;
 	}
+	/* A datagram has room for five hundred dumps; whoever wants more than one reads in between. */
+	if (c->backlog >= BACKLOG_MAX) {
+		answer_error(c, &m, ENOBUFS);
+		return false;
+	}
 	if (!crypto_random(&env.random, sizeof(env.random))) {
 		answer_error(c, &m, ENOBUFS);
 		return false;

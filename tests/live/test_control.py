@@ -102,14 +102,14 @@ def test_clients_that_do_not_read(keys):
         s.setblocking(False)
         try:
             for _ in range(1000):
-                s.send(message(DUMP) * 8)
+                s.send(message(DUMP) * 512)
         except BlockingIOError:
             pass
     assert setkey(lab, path, "-D").stdout.count("spi=") == 3000
     load(lab, path, 10)  # everybody is told of each
     assert setkey(lab, path, "-D").stdout.count("spi=") == 10
     memory = int(re.search(r"VmHWM:\s+(\d+)", open(f"/proc/{process.pid}/status").read())[1])
-    print(f"{memory} kB at most")
+    assert memory < 400_000, f"{memory} kB"
     # One of them begins to read: what waits is whole messages, in order.
     s, left = deaf[0], []
     s.settimeout(1)
