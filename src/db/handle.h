@@ -23,6 +23,11 @@ struct handle_env {
 	uint64_t random;  /* unpredictable: where counter IVs start */
 	/* Whether the engine has the primitive: an algorithm without is refused by name. */
 	bool (*provides)(enum prim prim);
+	/*
+	 * Puts the policies as they stand into force, before one that was added is answered:
+	 * 0, or -errno where that cannot be, and the policy is taken back. NULL: it can always.
+	 */
+	int (*enforce)(void *arg);
 	/* Takes a reply; it is valid for the call only. */
 	void (*reply)(void *arg, enum handle_to to, const struct keymsg *m);
 	void *arg;

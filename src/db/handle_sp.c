@@ -149,24 +149,47 @@ static int reply_changed(struct call *c, const struct spd_entry *e)
 	return 0;
 }
 
+/*
+ * What is not in force must not look as if it were. (A policy that was to be replaced
+ * comes back behind its equals and with a new id, as one that is updated does.)
+ */
+static int enforce(struct call *c, struct spd_entry *e, const struct policy *before)
+{
+	int err = c->env->enforce ? c->env->enforce(c->env->arg) : 0;
+	const struct selector sel = e->sel;
+
+	if (err == 0)
+		return 0;
+	if (!before)
+		spd_remove(c->db->spd, e);
+	else
+		spd_update(c->db->spd, &sel, before, e->created_s, &e);
+	return call_refuse(c, -err, EXT_COUNT, "packets cannot be steered to the daemon; its log says why");
+}
+
 int handle_sp_add(struct call *c)
 {
 	const struct selector sel = selector_of(c->req);
 	const struct policy pol = policy_of(&c->req->policy);
 	bool update = c->req->type == KEYMSG_SPDUPDATE;
-	struct spd_entry *e;
+	struct policy before;
+	struct spd_entry *e, *old;
 	int err;
 
 	if ((err = check_dir(c)) || (err = check_action(c, &c->req->policy)) ||
 	    (err = check_lifetime(c)))
 		return err;
+	old = update ? spd_find_exact(c->db->spd, &sel, pol.dir) : NULL;
+	if (old)
+		before = old->pol;
 	err = (update ? spd_update : spd_insert)(c->db->spd, &sel, &pol, c->env->now_s, &e);
 	if (err == -EEXIST)
 		return call_refuse(c, EEXIST, EXT_POLICY,
 				   "there is a policy of this selector and direction already");
 	if (err)
 		return call_refuse(c, ENOBUFS, EXT_COUNT, "no memory for a policy");
-	return reply_changed(c, e);
+	err = enforce(c, e, old ? &before : NULL);
+	return err ? err : reply_changed(c, e);
 }
 
 static int delete_entry(struct call *c, struct spd_entry *e)

@@ -18,8 +18,8 @@
 struct flow {
 	struct addr src, dst;
 	uint16_t src_port, dst_port; /* 0 where there are none: only a selector of any port fits */
-	uint8_t proto;               /* PROTO_ANY where it cannot be known: only a selector of any protocol fits */
-	/* A fragment: its ports, and its protocol where that is PROTO_ANY, are hidden. A selector fits if it might. */
+	uint8_t proto;               /* PROTO_ANY where it cannot be known */
+	/* A fragment, or cut off: its ports, and its protocol where that is PROTO_ANY, are hidden. A selector fits if it might. */
 	bool partial;
 };
 

@@ -7,7 +7,7 @@
 #define SALLYPORT_ENGINE_DROP_H
 
 #define DROP_REASONS(_)                                                                                \
-	_(MALFORMED, "malformed", "malformed IP header")                                               \
+	_(MALFORMED, "malformed", "malformed IP header, or ports cut off")                             \
 	_(EXTENSION, "extension", "IPv6 extension headers malformed or too many")                      \
 	_(FRAGMENT, "fragment", "fragment: transport mode protects whole datagrams only")              \
 	_(POLICY_DISCARD, "policy-discard", "a policy says discard")                                   \

@@ -55,6 +55,7 @@ void worker_free(struct worker *w)
 {
 	keys_fini(&w->keys);
 	crypto_free(w->crypto);
+	explicit_bzero(w, sizeof(*w)); /* the jobs' nonces begin with salts, which are keys */
 	free(w);
 }
 
@@ -144,7 +145,7 @@ static void account(struct job *j, const struct now *now)
 		sa->used_s = now->wall_s;
 }
 
-/* Whether the selector fits a fragment whatever the hidden part of it says. */
+/* Whether the selector fits a fragment, or a datagram cut off before its ports, whatever the hidden part of it says. */
 static bool surely_fits(const struct selector *sel, const struct flow *flow)
 {
 	return sel->src.port == 0 && sel->dst.port == 0 &&
@@ -153,8 +154,8 @@ static bool surely_fits(const struct selector *sel, const struct flow *flow)
 
 /*
  * The policy that decides on a packet (NULL: the default) and its action. False
- * where that cannot be said: a fragment of which some policy about ports might
- * be true is dropped.
+ * where that cannot be said: a fragment, or a datagram without its ports, of which
+ * some policy about ports might be true is dropped.
  */
 static bool decide(struct worker *w, struct job *j, uint8_t dir, const struct now *now,
 		   struct flow *flow, struct spd_entry **entry, uint8_t *action)
@@ -165,7 +166,7 @@ static bool decide(struct worker *w, struct job *j, uint8_t dir, const struct no
 	if (!*entry)
 		return true;
 	if (flow->partial && !surely_fits(&(*entry)->sel, flow)) {
-		drop(w, j, DROP_FRAGMENT);
+		drop(w, j, j->view.fragment ? DROP_FRAGMENT : DROP_MALFORMED);
 		return false;
 	}
 	*action = (*entry)->pol.action;

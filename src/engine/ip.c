@@ -127,7 +127,7 @@ void ip_flow(const struct pkt *p, const struct ip_view *v, struct flow *flow)
 {
 	const uint8_t *h;
 
-	*flow = (struct flow){ .src = v->src, .dst = v->dst, .proto = PROTO_ANY, .partial = v->fragment };
+	*flow = (struct flow){ .src = v->src, .dst = v->dst, .proto = v->proto, .partial = v->fragment };
 	if (v->fragment) {
 		flow->proto = fragment_proto(p, v);
 		return;
@@ -140,21 +140,21 @@ void ip_flow(const struct pkt *p, const struct ip_view *v, struct flow *flow)
 	case IPPROTO_SCTP:
 		h = pkt_at(p, v->upper, 4);
 		if (!h)
-			return;
+			break;
 		flow->src_port = get_be16(h);
 		flow->dst_port = get_be16(h + 2);
-		break;
+		return;
 	case IPPROTO_ICMPV6: /* type and code in the places of the ports: RFC 4301 section 4.4.1.1 */
 		h = pkt_at(p, v->upper, 2);
 		if (!h)
-			return;
+			break;
 		flow->src_port = h[0];
 		flow->dst_port = h[1];
-		break;
+		return;
 	default:
-		break;
+		return;
 	}
-	flow->proto = v->proto;
+	flow->partial = true;
 }
 
 uint32_t ip_sum(const void *data, size_t len, uint32_t sum)

@@ -46,6 +46,7 @@ struct client {
 	int fd;
 	bool private_ok; /* it said HELLO */
 	bool broken;
+	bool policies; /* it changed some */
 	struct event *readable, *writable;
 	TAILQ_HEAD(datagrams, datagram) out;
 	size_t backlog; /* bytes in out */
@@ -54,8 +55,7 @@ struct client {
 struct control {
 	struct event_base *base;
 	struct db *db;
-	void (*changed)(void *arg, bool policies);
-	void *arg;
+	struct control_calls calls;
 	int fd, lock_fd;
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
 	char lock_path[sizeof(((struct sockaddr_un *)0)->sun_path) + 8];
@@ -142,6 +142,17 @@ static void flush_client(struct client *c)
 		event_del(c->readable);
 }
 
+/* A client that is gone, by its own will or not. */
+static void client_end(struct client *c)
+{
+	const struct control_calls calls = c->control->calls;
+	bool policies = c->policies;
+
+	client_free(c);
+	if (policies)
+		calls.settled(calls.arg);
+}
+
 static void flush_all(struct control *ctl)
 {
 	struct client *c = LIST_FIRST(&ctl->clients);
@@ -151,7 +162,7 @@ static void flush_all(struct control *ctl)
 
 		flush_client(c);
 		if (c->broken)
-			client_free(c);
+			client_end(c);
 		c = next;
 	}
 }
@@ -194,6 +205,13 @@ static void answer_hello(struct client *c, const struct keymsg *req)
 	queue_message(c, &m);
 }
 
+static int on_enforce(void *arg)
+{
+	const struct control_calls *calls = &((struct client *)arg)->control->calls;
+
+	return calls->enforce(calls->arg);
+}
+
 static bool about_policies(uint8_t type)
 {
 	return type == KEYMSG_SPDADD || type == KEYMSG_SPDUPDATE || type == KEYMSG_SPDFLUSH ||
@@ -206,6 +224,7 @@ static bool take_message(struct client *c, const uint8_t *buf, size_t len)
 	struct handle_env env = {
 		.now_s = (uint64_t)time(NULL),
 		.provides = crypto_provides,
+		.enforce = on_enforce,
 		.reply = on_reply,
 		.arg = c,
 	};
@@ -218,6 +237,11 @@ static bool take_message(struct client *c, const uint8_t *buf, size_t len)
 	}
 	if (m.type == KEYMSG_HELLO) {
 		answer_hello(c, &m);
+		return false;
+	}
+	/* A datagram has room for five hundred dumps; whoever wants more than one reads in between. */
+	if (c->backlog >= BACKLOG_MAX) {
+		answer_error(c, &m, ENOBUFS);
 		return false;
 	}
 	if (!crypto_random(&env.random, sizeof(env.random))) {
@@ -269,7 +293,8 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 		}
 	}
 	explicit_bzero(buf, sizeof(buf));
-	ctl->changed(ctl->arg, policies);
+	c->policies |= policies;
+	ctl->calls.changed(ctl->calls.arg, policies);
 	flush_all(ctl);
 }
 
@@ -281,7 +306,7 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	flush_client(c);
 	if (c->broken)
-		client_free(c);
+		client_end(c);
 }
 
 /* ---- clients come ---- */
@@ -344,36 +369,62 @@ static bool take_lock(struct control *ctl)
 	if (flock(ctl->lock_fd, LOCK_EX | LOCK_NB) < 0 || fstat(ctl->lock_fd, &held) < 0 ||
 	    stat(ctl->lock_path, &there) < 0 || held.st_ino != there.st_ino) {
 		log_line("another sallyportd serves %s already", ctl->path);
+		close(ctl->lock_fd);
+		ctl->lock_fd = -1;
 		return false;
 	}
 	return true;
 }
 
-static bool listen_at(struct control *ctl)
+/* A socket that nobody serves any more goes; whatever else has that name is somebody's. */
+static bool clear_path(const struct control *ctl)
+{
+	struct stat st;
+
+	if (lstat(ctl->path, &st) < 0)
+		return true;
+	if (S_ISSOCK(st.st_mode)) {
+		unlink(ctl->path);
+		return true;
+	}
+	log_line("%s is there and is no socket: remove it, or choose another name with -s", ctl->path);
+	return false;
+}
+
+static int bind_at(const char *path)
 {
 	struct sockaddr_un sun = { .sun_family = AF_UNIX };
 	mode_t before = umask(0177); /* mode 0600 from the first moment */
-	bool ok;
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
-	strcpy(sun.sun_path, ctl->path);
-	unlink(ctl->path);
-	ctl->fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	ok = ctl->fd >= 0 && bind(ctl->fd, (struct sockaddr *)&sun, sizeof(sun)) == 0 &&
-	     listen(ctl->fd, 16) == 0;
+	strcpy(sun.sun_path, path);
+	if (fd >= 0 && bind(fd, (struct sockaddr *)&sun, sizeof(sun)) < 0) {
+		close(fd);
+		fd = -1;
+	}
 	umask(before);
-	if (!ok)
-		log_line("cannot serve %s: %s", ctl->path, strerror(errno));
-	return ok;
+	return fd;
+}
+
+static bool listen_at(struct control *ctl)
+{
+	if (!clear_path(ctl))
+		return false;
+	ctl->fd = bind_at(ctl->path);
+	if (ctl->fd >= 0 && listen(ctl->fd, 16) == 0)
+		return true;
+	log_line("cannot serve %s: %s", ctl->path, strerror(errno));
+	return false;
 }
 
 struct control *control_new(struct event_base *base, struct db *db, const char *path,
-			    void (*changed)(void *arg, bool policies), void *arg)
+			    const struct control_calls *calls)
 {
 	struct control *ctl = calloc(1, sizeof(*ctl));
 
 	if (!ctl)
 		return NULL;
-	*ctl = (struct control){ .base = base, .db = db, .changed = changed, .arg = arg, .fd = -1, .lock_fd = -1 };
+	*ctl = (struct control){ .base = base, .db = db, .calls = *calls, .fd = -1, .lock_fd = -1 };
 	LIST_INIT(&ctl->clients);
 	if (strlen(path) >= sizeof(ctl->path)) {
 		log_line("%s: longer than a socket's path may be", path);
@@ -397,10 +448,11 @@ void control_free(struct control *ctl)
 		event_free(ctl->accept);
 	if (ctl->fd >= 0) {
 		unlink(ctl->path);
-		unlink(ctl->lock_path);
 		close(ctl->fd);
 	}
-	if (ctl->lock_fd >= 0)
+	if (ctl->lock_fd >= 0) {
+		unlink(ctl->lock_path);
 		close(ctl->lock_fd);
+	}
 	free(ctl);
 }

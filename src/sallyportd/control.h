@@ -15,13 +15,23 @@
 struct event_base;
 struct control;
 
+/* What the rest of the daemon is told. */
+struct control_calls {
+	/* A policy was added and is not answered yet: 0, or -errno where it cannot be put into force. */
+	int (*enforce)(void *arg);
+	/* After every batch of requests, before their replies go out. */
+	void (*changed)(void *arg, bool policies);
+	/* A client that had changed policies is gone: it will change no more. */
+	void (*settled)(void *arg);
+	void *arg;
+};
+
 /*
  * Serves the socket at path; NULL after having logged why not (another daemon
- * serves it, no permission). After every batch of requests and before their replies
- * go out `changed` is called. Keeps base and db.
+ * serves it, no permission). Keeps base and db; copies calls.
  */
 struct control *control_new(struct event_base *base, struct db *db, const char *path,
-			    void (*changed)(void *arg, bool policies), void *arg);
+			    const struct control_calls *calls);
 /* Closes the socket and removes it. */
 void control_free(struct control *c);
 

@@ -24,6 +24,8 @@
 #define BURSTS_A_TURN 4
 /* Changes of the databases are gathered this long before MTUs and keys follow. */
 #define SETTLE_MS 20
+/* After a restart: so long after the last change of policies they count as loaded, if their client stays. */
+#define HOLD_MS 500
 /* A reason to drop is logged at most this often. */
 #define DROP_LOG_S 10
 /* Hosts whose routes get a reduced MTU; others learn it by ICMP. */
@@ -36,7 +38,7 @@ struct port {
 	struct io *io;
 	char name[32];
 	struct event *rx[2]; /* by enum pkt_dir */
-	bool held;           /* recovered from a killed daemon: not steered anew until policies are known */
+	bool held;           /* recovered from a killed daemon: nothing passes until policies are loaded */
 	struct io_select steered[IO_SELECT_MAX + 1];
 	size_t n_steered;
 	bool steered_once;
@@ -53,7 +55,7 @@ struct data {
 	struct worker *worker;
 	struct port ports[INTERFACES_MAX];
 	size_t n_ports;
-	struct event *settle;
+	struct event *settle, *release;
 	struct drop_log drops[DROP_REASON_COUNT];
 	struct sink sink;
 	uint8_t random[BURST_MAX * ENGINE_RANDOM_PER_PACKET];
@@ -135,15 +137,26 @@ static void process(struct data *d, struct port *port, enum pkt_dir dir, struct 
 	refill_random(d, d->sink.random_used);
 }
 
+/* A queue that fails goes on failing, and its descriptor would wake us for ever. */
+static void give_up(struct port *port, enum pkt_dir dir, int err)
+{
+	log_line("%s: cannot receive what %s any more: %s; it stays shut until the daemon is started anew", port->name,
+		 dir == PKT_OUT ? "leaves" : "arrives", strerror(-err));
+	event_del(port->rx[dir]);
+}
+
 static void receive(struct port *port, enum pkt_dir dir)
 {
 	for (unsigned turn = 0; turn < BURSTS_A_TURN; turn++) {
 		struct burst b = { .n = 0 };
 		int n = port->io->ops->rx(port->io, dir, &b);
 
+		if (n < 0)
+			give_up(port, dir, n);
 		if (n <= 0)
 			break;
-		process(port->data, port, dir, &b);
+		if (!port->held)
+			process(port->data, port, dir, &b);
 	}
 }
 
@@ -217,20 +230,38 @@ static bool steered_already(const struct port *port, const struct io_select *sel
 	return true;
 }
 
-static void steer(struct port *port, const struct io_select *sel, size_t n)
+static int steer(struct port *port, const struct io_select *sel, size_t n)
 {
 	int err;
 
 	if (steered_already(port, sel, n))
-		return;
+		return 0;
 	err = port->io->ops->steer(port->io, sel, n);
 	if (err < 0) {
 		log_line("%s: cannot steer packets: %s", port->name, strerror(-err));
-		return;
+		return err;
 	}
 	memcpy(port->steered, sel, n * sizeof(*sel));
 	port->n_steered = n;
 	port->steered_once = true;
+	return 0;
+}
+
+/* By an interface that is gone nothing can leave: it is no reason to refuse a policy. */
+int data_enforce(struct data *d)
+{
+	struct io_select sel[IO_SELECT_MAX + 1], all[IO_SELECT_MAX + 1];
+	size_t n = select_of(d->db, sel), n_all = select_all(all);
+	int err = 0;
+
+	for (size_t i = 0; i < d->n_ports; i++) {
+		struct port *port = &d->ports[i];
+		int e = port->held ? steer(port, all, n_all) : steer(port, sel, n);
+
+		if (e < 0 && e != -ENODEV && !err)
+			err = e;
+	}
+	return err;
 }
 
 /* ---- what follows a change, a little later ---- */
@@ -283,22 +314,43 @@ static void on_settle(evutil_socket_t fd, short what, void *arg)
 	}
 }
 
+static bool any_held(const struct data *d)
+{
+	for (size_t i = 0; i < d->n_ports; i++) {
+		if (d->ports[i].held)
+			return true;
+	}
+	return false;
+}
+
 void data_refresh(struct data *d, bool policies)
 {
-	static const struct timeval soon = { .tv_usec = SETTLE_MS * 1000 };
-	struct io_select sel[IO_SELECT_MAX + 1];
-	size_t n = select_of(d->db, sel);
+	static const struct timeval soon = { .tv_usec = SETTLE_MS * 1000 }, later = { .tv_usec = HOLD_MS * 1000 };
+	bool held = any_held(d);
 
-	for (size_t i = 0; i < d->n_ports; i++) {
-		struct port *port = &d->ports[i];
-
-		if (port->held && !policies)
-			continue;
-		steer(port, sel, n);
-		port->held = false;
-	}
+	if (policies || !held)
+		data_enforce(d);
+	if (policies && held)
+		event_add(d->release, &later);
 	if (!event_pending(d->settle, EV_TIMEOUT, NULL))
 		event_add(d->settle, &soon);
+}
+
+void data_release(struct data *d)
+{
+	if (!any_held(d))
+		return;
+	event_del(d->release);
+	for (size_t i = 0; i < d->n_ports; i++)
+		d->ports[i].held = false;
+	data_enforce(d);
+}
+
+static void on_release(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	data_release(arg);
 }
 
 /* ---- life ---- */
@@ -313,10 +365,11 @@ struct data *data_new(struct event_base *base, struct db *db)
 	d->db = db;
 	d->worker = worker_new(db);
 	d->settle = evtimer_new(base, on_settle, d);
+	d->release = evtimer_new(base, on_release, d);
 	refill_random(d, 0);
-	if (!d->worker || !d->settle || !d->random_len) {
+	if (!d->worker || !d->settle || !d->release || !d->random_len) {
 		log_line("no memory, or no cryptographic library");
-		data_free(d);
+		data_free(d, true);
 		return NULL;
 	}
 	return d;
@@ -405,14 +458,17 @@ static void free_event(struct event *e)
 		event_free(e);
 }
 
-void data_free(struct data *d)
+void data_free(struct data *d, bool clean)
 {
 	for (size_t i = 0; i < d->n_ports; i++) {
-		free_event(d->ports[i].rx[PKT_OUT]);
-		free_event(d->ports[i].rx[PKT_IN]);
-		d->ports[i].io->ops->close(d->ports[i].io, false);
+		struct port *port = &d->ports[i];
+
+		free_event(port->rx[PKT_OUT]);
+		free_event(port->rx[PKT_IN]);
+		port->io->ops->close(port->io, !clean && (port->held || spd_count(d->db->spd) > 0));
 	}
 	free_event(d->settle);
+	free_event(d->release);
 	if (d->worker)
 		worker_free(d->worker);
 	explicit_bzero(d, sizeof(*d));

@@ -19,15 +19,23 @@ struct data *data_new(struct event_base *base, struct db *db);
 /* Opens the driver on an interface; 0, or -errno after having logged why. */
 int data_add_interface(struct data *d, const char *driver, const char *interface, const char *journal);
 /*
- * The databases may have changed: steers what the policies want by the time it
- * returns (a policy is answered only then), and sees to MTUs and expanded keys soon.
- * `policies` says that a message about policies was answered: traffic that a killed
- * daemon had steered, and that was held since, is let into the engine.
+ * Steers what the policies want by the time it returns: 0, or -errno after having
+ * logged why that cannot be.
+ *
+ * Traffic that a killed daemon had steered is held: nobody knows what it was, so while
+ * policies are being loaded nothing passes at all, and data_release() ends that.
+ */
+int data_enforce(struct data *d);
+/*
+ * The databases may have changed: steers, and sees to MTUs and expanded keys soon.
+ * `policies` says that a message about policies was answered.
  */
 void data_refresh(struct data *d, bool policies);
+/* The policies are loaded, as far as anybody can know. */
+void data_release(struct data *d);
 /* One line each of counters, `name value`, to the log. */
 void data_log_counters(const struct data *d);
-/* Undoes what was done to the host, and frees. */
-void data_free(struct data *d);
+/* Undoes what was done to the host, and frees. Where the end is not a clean one, what is shut or protected stays shut. */
+void data_free(struct data *d, bool clean);
 
 #endif

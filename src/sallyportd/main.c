@@ -131,11 +131,19 @@ static void keep_memory_private(void)
 #endif
 }
 
+static int on_enforce(void *arg)
+{
+	return data_enforce(((struct daemon *)arg)->data);
+}
+
 static void on_change(void *arg, bool policies)
 {
-	struct daemon *d = arg;
+	data_refresh(((struct daemon *)arg)->data, policies);
+}
 
-	data_refresh(d->data, policies);
+static void on_settled(void *arg)
+{
+	data_release(((struct daemon *)arg)->data);
 }
 
 static void on_stop(evutil_socket_t sig, short what, void *arg)
@@ -194,6 +202,8 @@ static bool open_interfaces(struct daemon *d, const struct options *o)
 /* The socket first: it is what keeps a second daemon away from the journals. */
 static bool start(struct daemon *d, const struct options *o)
 {
+	const struct control_calls calls = { on_enforce, on_change, on_settled, d };
+
 	d->base = event_base_new();
 	if (!d->base || !db_init(&d->db)) {
 		log_line("out of memory");
@@ -202,7 +212,7 @@ static bool start(struct daemon *d, const struct options *o)
 	d->data = data_new(d->base, &d->db);
 	if (!d->data)
 		return false;
-	d->control = control_new(d->base, &d->db, o->socket, on_change, d);
+	d->control = control_new(d->base, &d->db, o->socket, &calls);
 	if (!d->control)
 		return false;
 	if (!watch_signals(d) || !watch_lifetimes(d)) {
@@ -218,10 +228,10 @@ static void free_event(struct event *e)
 		event_free(e);
 }
 
-static void stop(struct daemon *d)
+static void stop(struct daemon *d, bool clean)
 {
 	if (d->data)
-		data_free(d->data);
+		data_free(d->data, clean);
 	if (d->control)
 		control_free(d->control);
 	free_event(d->stop_int);
@@ -276,7 +286,7 @@ static int serve(const struct options *o, int ready)
 		}
 		ok = ok && event_base_dispatch(d.base) == 0;
 	}
-	stop(&d);
+	stop(&d, ok);
 	return ok ? 0 : 1;
 }
 

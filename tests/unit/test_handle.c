@@ -736,6 +736,46 @@ static void spd_update_and_delete(void **state)
 	refused("gone", by_id, ENOENT, EXT_POLICY, "no policy of number 3");
 }
 
+static int enforced; /* what enforce() answers */
+static size_t in_force; /* policies that it saw */
+
+static int enforce(void *arg)
+{
+	assert_ptr_equal(arg, &env);
+	in_force = spd_count(db.spd);
+	return enforced;
+}
+
+/* A policy is there when it is put into force, and taken back where that fails. */
+static void spd_add_not_in_force(void **state)
+{
+	struct keymsg m = spdadd();
+
+	(void)state;
+	env.enforce = enforce;
+	enforced = -EIO;
+	assert_int_equal(ask(&m), -EIO);
+	assert_int_equal(n_answers, 1);
+	assert_int_equal(answers[0].m.errnum, EIO);
+	assert_non_null(strstr(answers[0].reason, "cannot be steered"));
+	assert_int_equal(in_force, 1);
+	assert_int_equal(spd_count(db.spd), 0);
+
+	enforced = 0;
+	ok(m);
+	enforced = -EIO;
+	m.type = KEYMSG_SPDUPDATE;
+	m.policy.action = POLICY_DISCARD;
+	assert_int_equal(ask(&m), -EIO);
+	assert_int_equal(spd_count(db.spd), 1);
+	assert_int_equal(spd_next(db.spd, NULL)->pol.action, POLICY_IPSEC);
+	assert_int_equal(spd_next(db.spd, NULL)->pol.n_requests, 2);
+	in_force = 0;
+	m.type = KEYMSG_SPDDELETE; /* what is protected too long is no secret lost */
+	ok(m);
+	assert_int_equal(in_force, 0);
+}
+
 static void spd_dump_and_flush(void **state)
 {
 	static const struct {
@@ -847,6 +887,7 @@ int main(void)
 		T(spd_add),
 		T(spd_add_plain),
 		T(spd_update_and_delete),
+		T(spd_add_not_in_force),
 		T(spd_dump_and_flush),
 		T(v6),
 		T(replies_can_be_sent),
