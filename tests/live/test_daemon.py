@@ -125,6 +125,17 @@ def test_no_tun_device(bare):
     assert "/dev/net/tun" in result.stderr
 
 
+def test_no_room_for_the_journal(lab):
+    """What could not be undone is not done, and it is said why."""
+    before = lab.state("phoenix")
+    result = lab.run("phoenix", "unshare", "-m", "sh", "-c", f"""
+        mount -t tmpfs -o size=64k t /mnt && dd if=/dev/zero of=/mnt/full bs=4k 2>/dev/null
+        exec timeout 10 {BUILD}/sallyportd -f -i eth0 -s /mnt/s""", check=False)
+    assert result.returncode == 1, result.stderr
+    assert "/mnt/s.eth0.journal" in result.stderr and "No space left" in result.stderr
+    assert lab.state("phoenix") == before
+
+
 def test_databases_alone_need_no_privilege(bare):
     """With no -i it serves the databases, to whoever started it."""
     socket = bare.dir / "keys"
