@@ -110,6 +110,13 @@ def test_interface_that_is_not_there(lab):
     assert "eth7" in daemon.text()
 
 
+def test_driver_that_protects_nothing(lab):
+    """Files are no interface: nobody shall believe that eth0 is protected."""
+    daemon = lab.daemon("phoenix", "-d", "pcap", ready=False)
+    assert daemon.process.wait(10) == 1
+    assert "eth0" in daemon.text() and "pcap" in daemon.text()
+
+
 def test_no_capability(lab):
     """As whoever runs it by mistake without privilege: what is missing, in words."""
     result = lab.run("phoenix", "setpriv", "--inh-caps=-all", "--ambient-caps=-all", "--bounding-set=-all",
