@@ -66,7 +66,7 @@ static int put_selection(struct setup *s, enum pkt_dir dir, const struct io_sele
 
 	snprintf(line, sizeof(line), "filter %u %s", s->link.ifindex,
 		 dir == PKT_OUT ? "out" : "in");
-	err = journal_add(&s->journal, line);
+	err = setup_note(s, line);
 	if (err)
 		return err;
 	steer_filter(&f, dir, sel, n);

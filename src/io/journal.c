@@ -92,6 +92,22 @@ bool journal_has(const struct journal *j, const char *line)
 	return false;
 }
 
+/* A full disk may take a part of a line, and the next one must not be glued to it. */
+static int append(struct journal *j, const char *text, size_t len)
+{
+	struct stat before;
+	ssize_t n;
+	int err;
+
+	if (fstat(j->fd, &before) < 0)
+		return -errno;
+	n = write(j->fd, text, len);
+	if (n == (ssize_t)len)
+		return 0;
+	err = n < 0 ? -errno : -ENOSPC;
+	return ftruncate(j->fd, before.st_size) < 0 ? -errno : err;
+}
+
 int journal_add(struct journal *j, const char *line)
 {
 	char text[JOURNAL_LINE_MAX + 1];
@@ -103,10 +119,10 @@ int journal_add(struct journal *j, const char *line)
 	if (err)
 		return err;
 	len = snprintf(text, sizeof(text), "%s\n", line);
-	if (write(j->fd, text, (size_t)len) == len)
-		return 0;
-	j->n--;
-	return errno ? -errno : -EIO;
+	err = append(j, text, (size_t)len);
+	if (err)
+		j->n--;
+	return err;
 }
 
 int journal_clear(struct journal *j)

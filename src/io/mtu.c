@@ -107,7 +107,7 @@ static int open_table(struct setup *s, int family)
 	int err;
 
 	snprintf(line, sizeof(line), "private %u %d", s->link.ifindex, family == AF_INET6 ? 6 : 4);
-	err = journal_add(&s->journal, line);
+	err = setup_note(s, line);
 	return err ? err : nl_rule_add(&s->nl, family);
 }
 

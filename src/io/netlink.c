@@ -18,6 +18,7 @@
 #include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
 #include <linux/tc_act/tc_mirred.h>
+#include <sys/socket.h>
 #include <arpa/inet.h>
 
 #include "io/netlink_talk.h"
@@ -100,6 +101,21 @@ static int on_error(const struct nlmsghdr *h, void *arg)
 	return MNL_CB_ERROR;
 }
 
+/*
+ * A listing that ended early (the kernel says that it was interrupted, or a callback
+ * had enough) leaves its rest in the socket, where it would be taken for the answer to
+ * the next request, and that one's answer for the answer to the one after it.
+ */
+static void forget_rest(const struct nl *nl)
+{
+	char buf[32768];
+	ssize_t n;
+
+	do
+		n = recv(mnl_socket_get_fd(nl->sock), buf, sizeof(buf), MSG_DONTWAIT);
+	while (n >= 0 || errno == EINTR || errno == ENOBUFS);
+}
+
 int nl_talk(struct nl *nl, const struct nlmsghdr *h, mnl_cb_t cb, void *arg)
 {
 	mnl_cb_t control[] = { [NLMSG_ERROR] = on_error };
@@ -110,6 +126,7 @@ int nl_talk(struct nl *nl, const struct nlmsghdr *h, mnl_cb_t cb, void *arg)
 	int ret;
 
 	nl->why[0] = 0;
+	forget_rest(nl);
 	if (mnl_socket_sendto(nl->sock, h, h->nlmsg_len) < 0)
 		return -errno;
 	do {

@@ -125,6 +125,10 @@ static int pcap_open(struct io *io, const struct io_config *cfg)
 	struct say log = say_to(cfg);
 	int err = 0;
 
+	if (!cfg->pcap_in && !cfg->pcap_out) {
+		say(&log, "the driver pcap takes files and protects no interface: it is for tests");
+		return -EINVAL;
+	}
 	f->magic = MAGIC_US;
 	f->end = cfg->pcap_in ? 0 : -ENODATA;
 	if (cfg->pcap_in)

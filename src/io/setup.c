@@ -20,6 +20,16 @@
 
 #define TUN_DEVICE "/dev/net/tun"
 
+int setup_note(struct setup *s, const char *line)
+{
+	int err = journal_add(&s->journal, line);
+
+	if (err)
+		say(&s->say, "cannot write \"%s\" into the journal %s: %s", line, s->journal.path,
+		    strerror(-err));
+	return err;
+}
+
 /* /proc/sys */
 
 static int sysctl_open(const char *family, const char *name, const char *key, int flags)
@@ -202,11 +212,11 @@ static int tap_open(struct setup *s, struct tap *t, const char *prefix)
 	snprintf(t->name, sizeof(t->name), "%s%u", prefix, s->link.ifindex);
 	snprintf(line, sizeof(line), "tap %s", t->name);
 	t->found = nl_link_get(&s->nl, 0, t->name, &link) == 0;
-	err = t->found ? 0 : journal_add(&s->journal, line);
+	err = t->found ? 0 : setup_note(s, line);
 	if (!err)
 		err = tap_attach(s, t);
 	if (!err)
-		err = journal_add(&s->journal, line);
+		err = setup_note(s, line);
 	if (!err)
 		err = nl_link_get(&s->nl, 0, t->name, &link);
 	if (!err)
@@ -255,10 +265,12 @@ static int clsact_open(struct setup *s)
 		return -EEXIST;
 	}
 	snprintf(line, sizeof(line), "clsact %u", s->link.ifindex);
-	if (!err)
-		err = journal_add(&s->journal, line);
-	if (!err)
-		err = nl_clsact_add(&s->nl, s->link.ifindex);
+	if (err)
+		return say_clsact(s, err);
+	err = setup_note(s, line);
+	if (err)
+		return err;
+	err = nl_clsact_add(&s->nl, s->link.ifindex);
 	return err ? say_clsact(s, err) : 0;
 }
 
@@ -305,7 +317,7 @@ static int open_journal(struct setup *s, const char *path)
 		s->recovered = false;
 		err = journal_clear(&s->journal);
 	}
-	return err ? err : journal_add(&s->journal, line);
+	return err ? err : setup_note(s, line);
 }
 
 static int open_taps(struct setup *s)
@@ -328,7 +340,7 @@ static int journal_leftovers(struct setup *s)
 		char line[JOURNAL_LINE_MAX];
 
 		snprintf(line, sizeof(line), "private %u %d", s->link.ifindex, family);
-		err = journal_add(&s->journal, line);
+		err = setup_note(s, line);
 	}
 	return err;
 }

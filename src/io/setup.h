@@ -47,6 +47,8 @@ struct setup {
 	bool recovered;
 };
 
+/* Writes a line into the journal; 0, or -errno after having said so. */
+int setup_note(struct setup *s, const char *line);
 /* 0, or -errno after having said why; then nothing of ours is left that was not there before. */
 int setup_open(struct setup *s, const struct io_config *cfg, enum steer_by by);
 void setup_close(struct setup *s, bool leave_closed);

@@ -11,6 +11,8 @@ from scapy.packet import Raw
 
 from lab import ADDRESS, ETHERTYPE, inside
 
+pytestmark = pytest.mark.steering
+
 ME, PHOENIX = ADDRESS["cardinal"], ADDRESS["phoenix"]
 PORT = 5555
 

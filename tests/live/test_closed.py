@@ -4,8 +4,8 @@
 import contextlib
 import os
 import re
+import socket
 import struct
-import subprocess
 import time
 
 import pytest
@@ -207,6 +207,48 @@ def test_restart_after_kill_with_a_long_file(lab):
         daemons["phoenix"] = again
 
 
+HEADER = struct.Struct("=BBBBHHII")
+SPDFLUSH = 19
+
+
+def test_restart_with_a_client_that_stays(lab):
+    """Nobody can tell that it has loaded all it will; a while without news must do."""
+    lab.article("-require")["phoenix"].kill()
+    again = lab.daemon("phoenix")
+    assert lab.mute("phoenix", CARDINAL)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as keys:
+        keys.connect(re.search(r"serving (\S+\.sock)", again.text())[1])
+        keys.send(HEADER.pack(2, SPDFLUSH, 0, 0, 2, 0, 1, 1))
+        assert keys.recv(100)[2] == 0
+        capture = lab.router_capture()
+        # No policy, as asked for: requests go in clear, though cardinal answers none.
+        wait_until(lambda: lab.ping("phoenix", CARDINAL, "-c", "1", "-W", "1") and clear_between(capture.packets()),
+                   10, "the gate opens")
+    again.stop()
+
+
+@pytest.mark.steering
+def test_databases_change_under_load(lab):
+    """SAs and policies come and go while packets are on their way; nothing is used after its end."""
+    daemons = lab.article("-require")
+    capture = lab.router_capture()
+    require = {host: (ARTICLE / f"{host}-require.conf").read_text() for host in daemons}
+    with flood(lab, "phoenix", CARDINAL, 0.0001), flood(lab, "cardinal", PHOENIX, 0.0001):
+        for round in range(40):
+            for host in daemons:
+                lab.load(host, "flush;" if round % 2 else require[host].replace("spdflush;", "").split("spdadd")[0])
+            lab.load("phoenix", f"spddelete {PHOENIX} {CARDINAL} any -P out;"
+                                f"spdadd {PHOENIX} {CARDINAL} any -P out {REQUIRE}")
+        lab.load("phoenix", "".join(f"spdadd {PHOENIX} 203.0.113.{i} any -P out {REQUIRE}" for i in range(100)))
+    packets = capture.packets()
+    assert sum(p.protected for p in packets) > 1000
+    assert [p for p in clear_between(packets) if p.src == CARDINAL] == []
+    for daemon in daemons.values():
+        assert len(os.listdir(f"/proc/{daemon.process.pid}/fd")) < 30
+        daemon.stop()
+
+
+@pytest.mark.steering
 def test_restart_that_fails_leaves_the_gate_shut(lab):
     """A daemon that does not come up is not the administrator's word that traffic may flow."""
     lab.article("-require")["phoenix"].kill()

@@ -111,6 +111,13 @@ def test_interface_that_is_not_there(lab):
     assert "eth7" in daemon.text()
 
 
+def test_driver_that_protects_nothing(lab):
+    """Files are no interface: nobody shall believe that eth0 is protected."""
+    daemon = lab.daemon("phoenix", "-d", "pcap", ready=False)
+    assert daemon.process.wait(10) == 1
+    assert "eth0" in daemon.text() and "pcap" in daemon.text()
+
+
 def test_no_capability(lab):
     """As whoever runs it by mistake without privilege: what is missing, in words."""
     result = lab.run("phoenix", "setpriv", "--inh-caps=-all", "--ambient-caps=-all", "--bounding-set=-all",
@@ -124,6 +131,17 @@ def test_no_tun_device(bare):
                       f"mount -t tmpfs none /dev/net && exec {BUILD}/sallyportd -f -i eth0", check=False)
     assert result.returncode == 1
     assert "/dev/net/tun" in result.stderr
+
+
+def test_no_room_for_the_journal(lab):
+    """What could not be undone is not done, and it is said why."""
+    before = lab.state("phoenix")
+    result = lab.run("phoenix", "unshare", "-m", "sh", "-c", f"""
+        mount -t tmpfs -o size=64k t /mnt && dd if=/dev/zero of=/mnt/full bs=4k 2>/dev/null
+        exec timeout 10 {BUILD}/sallyportd -f -i eth0 -s /mnt/s""", check=False)
+    assert result.returncode == 1, result.stderr
+    assert "/mnt/s.eth0.journal" in result.stderr and "No space left" in result.stderr
+    assert lab.state("phoenix") == before
 
 
 def test_databases_alone_need_no_privilege(bare):

@@ -7,9 +7,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -178,13 +180,36 @@ static void test_limits(void **state)
 	assert_int_equal(journal_open(&j, "/no/such/folder/journal"), -ENOENT);
 }
 
+/* Where a line does not fit as a whole nothing of it stays, and the next one is whole. */
+static void test_full(void **state)
+{
+	struct rlimit before, limit;
+	struct journal j;
+
+	(void)state;
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+	assert_int_equal(journal_open(&j, path), 0);
+	assert_int_equal(journal_add(&j, "first"), 0);
+	limit = (struct rlimit){ .rlim_cur = 10, .rlim_max = before.rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	assert_true(journal_add(&j, "second line") < 0);
+	assert_true(journal_add(&j, "third line") < 0);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+	assert_file("first\n");
+	assert_false(journal_has(&j, "second line"));
+	assert_int_equal(journal_add(&j, "fourth"), 0);
+	assert_file("first\nfourth\n");
+	journal_close(&j, false);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, make_dir, remove_dir)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_add),	  TEST(test_next_reads), TEST(test_torn),   TEST(test_locked),
-		TEST(test_clear), TEST(test_foreign),	 TEST(test_limits),
+		TEST(test_clear), TEST(test_foreign),	 TEST(test_limits), TEST(test_full),
 	};
 
 	return cmocka_run_group_tests_name("journal", tests, NULL, NULL);

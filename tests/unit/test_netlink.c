@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Requests and answers over rtnetlink. Only what anybody may ask is asked.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <linux/rtnetlink.h>
+
+#include "io/netlink_talk.h"
+
+static int refuse(const struct nlmsghdr *h, void *arg)
+{
+	(void)h;
+	(*(int *)arg)++;
+	errno = ENOMEM;
+	return MNL_CB_ERROR;
+}
+
+/* A listing that is given up in its middle does not become the answer to the next question. */
+static void abandoned_dump(void **state)
+{
+	struct nl_link link;
+	struct nl nl;
+
+	(void)state;
+	assert_int_equal(nl_open(&nl), 0);
+	for (int i = 1; i < 5; i++) {
+		char buf[NL_SMALL];
+		struct nlmsghdr *h = nl_begin(&nl, buf, RTM_GETLINK, NLM_F_DUMP);
+		int calls = 0;
+
+		mnl_nlmsg_put_extra_header(h, sizeof(struct ifinfomsg));
+		assert_int_equal(nl_talk(&nl, h, refuse, &calls), -ENOMEM);
+		assert_int_equal(calls, 1);
+		assert_int_equal(nl_link_get(&nl, 0, "lo", &link), 0);
+		assert_string_equal(link.name, "lo");
+		assert_int_equal(nl_link_get(&nl, 0, "no-such", &link), -ENODEV);
+	}
+	nl_close(&nl);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(abandoned_dump),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
