@@ -26,13 +26,14 @@
 
 struct now {
 	uint64_t wall_s;       /* unix seconds: lifetimes and dumps show them */
-	const uint8_t *random; /* unpredictable, used once; n * ENGINE_RANDOM_PER_PACKET is always enough */
+	const uint8_t *random; /* unpredictable, used once; n * ENGINE_RANDOM_PER_PACKET is always
+				  enough */
 	size_t random_len;
 };
 
 enum verdict {
-	VERDICT_PASS,    /* as it was: no policy, or one that says none */
-	VERDICT_WIRE,    /* protected: to the wire */
+	VERDICT_PASS,	 /* as it was: no policy, or one that says none */
+	VERDICT_WIRE,	 /* protected: to the wire */
 	VERDICT_DELIVER, /* opened: to the stack */
 	VERDICT_DROP,
 	VERDICT_ANSWER, /* dropped, and turned into the ICMP error for its source: to the stack */
@@ -42,7 +43,7 @@ struct outcome {
 	struct pkt *pkt;
 	enum verdict verdict;
 	enum drop_reason reason; /* of VERDICT_DROP and VERDICT_ANSWER */
-	uint32_t spi;            /* the SA last met, 0 = none */
+	uint32_t spi;		 /* the SA last met, 0 = none */
 };
 
 /* An SA that a policy wants and that is not there (RFC 2367 section 3.1.6). */
@@ -56,15 +57,15 @@ struct sink {
 	struct outcome out[BURST_MAX]; /* one for each packet of the burst, in the burst's order */
 	size_t n_out;
 	struct acquire acquires[BURST_MAX];
-	size_t n_acquires; /* duplicates within a burst are not repeated */
+	size_t n_acquires;  /* duplicates within a burst are not repeated */
 	size_t random_used; /* of now->random: these bytes must not be handed in again */
 };
 
 /* A worker's counters; whoever shows them adds up the workers'. */
 struct engine_stats {
-	uint64_t out_packets, out_bytes;         /* seen leaving */
+	uint64_t out_packets, out_bytes; /* seen leaving */
 	uint64_t out_protected, out_passed;
-	uint64_t in_packets, in_bytes;           /* seen arriving */
+	uint64_t in_packets, in_bytes; /* seen arriving */
 	uint64_t in_opened, in_passed;
 	uint64_t ah_in, ah_out, esp_in, esp_out; /* transforms done */
 	uint64_t drops[DROP_REASON_COUNT];

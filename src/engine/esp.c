@@ -15,7 +15,7 @@
 #include "base/wire.h"
 #include "engine/transform.h"
 
-#define ESP_HEADER 8  /* SPI and sequence number */
+#define ESP_HEADER  8 /* SPI and sequence number */
 #define ESP_TRAILER 2 /* pad length and next header */
 
 static const struct alg *cipher_or_null(const struct sa *sa)
@@ -204,8 +204,7 @@ static bool esp_in_done(struct job *j, enum drop_reason *reason)
 	if (authenticated(j->sa) && !replay_update(&j->sa->replay, j->seq))
 		return false;
 	*reason = DROP_ESP_PADDING;
-	if (pad + ESP_TRAILER > len ||
-	    !padding_ok(j->sa, text + len - ESP_TRAILER - pad, pad))
+	if (pad + ESP_TRAILER > len || !padding_ok(j->sa, text + len - ESP_TRAILER - pad, pad))
 		return false;
 	pkt_trim(p, (size_t)(text - p->data) + len - ESP_TRAILER - pad);
 	p->data[j->view.upper_next] = next;

@@ -10,13 +10,22 @@
 
 #include "base/wire.h"
 
-#define IPV4_MIN 20
-#define IPV6_HEADER 40
+#define IPV4_MIN       20
+#define IPV6_HEADER    40
 /* More extension headers than any honest packet has. */
 #define EXTENSIONS_MAX 8
 
 /* Where the fields are. */
-enum { V4_TOS = 1, V4_LEN = 2, V4_FRAG = 6, V4_TTL = 8, V4_PROTO = 9, V4_SUM = 10, V4_SRC = 12, V4_DST = 16 };
+enum {
+	V4_TOS = 1,
+	V4_LEN = 2,
+	V4_FRAG = 6,
+	V4_TTL = 8,
+	V4_PROTO = 9,
+	V4_SUM = 10,
+	V4_SRC = 12,
+	V4_DST = 16
+};
 enum { V6_LEN = 4, V6_NEXT = 6, V6_HOPS = 7, V6_SRC = 8, V6_DST = 24 };
 
 static bool parse_v4(struct pkt *p, struct ip_view *v)
@@ -35,7 +44,8 @@ static bool parse_v4(struct pkt *p, struct ip_view *v)
 		.family = AF_INET,
 		.src = addr_of(AF_INET, h + V4_SRC),
 		.dst = addr_of(AF_INET, h + V4_DST),
-		.fragment = (get_be16(h + V4_FRAG) & 0x3fff) != 0, /* more fragments, or an offset */
+		.fragment =
+			(get_be16(h + V4_FRAG) & 0x3fff) != 0, /* more fragments, or an offset */
 		.split = header,
 		.split_next = V4_PROTO,
 		.upper = header,
@@ -112,7 +122,8 @@ bool ip_parse(struct pkt *p, struct ip_view *v, enum drop_reason *reason)
 	return walk_extensions(p, v);
 }
 
-/* Every fragment names the protocol of its datagram; in IPv6 it may name an extension header instead. */
+/* Every fragment names the protocol of its datagram; in IPv6 it may name an extension header
+ * instead. */
 static uint8_t fragment_proto(const struct pkt *p, const struct ip_view *v)
 {
 	const uint8_t *next;
@@ -127,7 +138,9 @@ void ip_flow(const struct pkt *p, const struct ip_view *v, struct flow *flow)
 {
 	const uint8_t *h;
 
-	*flow = (struct flow){ .src = v->src, .dst = v->dst, .proto = v->proto, .partial = v->fragment };
+	*flow = (struct flow){
+		.src = v->src, .dst = v->dst, .proto = v->proto, .partial = v->fragment
+	};
 	if (v->fragment) {
 		flow->proto = fragment_proto(p, v);
 		return;
@@ -144,7 +157,8 @@ void ip_flow(const struct pkt *p, const struct ip_view *v, struct flow *flow)
 		flow->src_port = get_be16(h);
 		flow->dst_port = get_be16(h + 2);
 		return;
-	case IPPROTO_ICMPV6: /* type and code in the places of the ports: RFC 4301 section 4.4.1.1 */
+	case IPPROTO_ICMPV6: /* type and code in the places of the ports: RFC 4301 section 4.4.1.1
+			      */
 		h = pkt_at(p, v->upper, 2);
 		if (!h)
 			break;
@@ -244,7 +258,8 @@ static bool zero_v6_extensions(uint8_t *data, size_t headers)
 		size_t len = ((size_t)data[at + 1] + 1) * 8;
 
 		if (proto == IPPROTO_ROUTING) {
-			/* Only as its last hop sees it; RFC 5095 has forbidden the kind that changes. */
+			/* Only as its last hop sees it; RFC 5095 has forbidden the kind that
+			 * changes. */
 			if (data[at + 3] != 0)
 				return false;
 		} else if (!zero_v6_options(data + at + 2, len - 2)) {

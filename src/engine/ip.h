@@ -28,12 +28,12 @@
 struct ip_view {
 	int family;
 	struct addr src, dst;
-	bool fragment;      /* a part of a datagram: nothing beyond `upper` can be trusted */
-	size_t split;       /* bytes before the place for a new header */
-	size_t split_next;  /* offset of the next-header byte that names what stands at split */
-	size_t upper;       /* bytes before the upper-layer or security header */
-	size_t upper_next;  /* offset of the next-header byte that names it */
-	uint8_t proto;      /* its value */
+	bool fragment;	   /* a part of a datagram: nothing beyond `upper` can be trusted */
+	size_t split;	   /* bytes before the place for a new header */
+	size_t split_next; /* offset of the next-header byte that names what stands at split */
+	size_t upper;	   /* bytes before the upper-layer or security header */
+	size_t upper_next; /* offset of the next-header byte that names it */
+	uint8_t proto;	   /* its value */
 };
 
 /*
@@ -57,7 +57,8 @@ void ip_set_checksum(struct pkt *p);
  */
 bool ip_zero_mutable(uint8_t *data, int family, size_t headers, bool clear_tos);
 
-/* The Internet checksum (RFC 1071) of len bytes, on top of a sum so far, folded but not inverted. */
+/* The Internet checksum (RFC 1071) of len bytes, on top of a sum so far, folded but not inverted.
+ */
 uint32_t ip_sum(const void *data, size_t len, uint32_t sum);
 
 /*

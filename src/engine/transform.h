@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "crypto/crypto.h"
 #include "db/db.h"
@@ -36,9 +37,10 @@ struct job {
 	struct crypto_op op;
 	uint32_t seq;
 	uint8_t iv[IV_MAX];
-	uint8_t aad[8];               /* ESP with an AEAD: SPI and sequence number */
-	uint8_t icv[CRYPTO_ICV_MAX];  /* AH: as received */
-	uint8_t headers[IP_HEADERS_MAX]; /* AH: as they were before the mutable fields were zeroed */
+	uint8_t aad[8];			 /* ESP with an AEAD: SPI and sequence number */
+	uint8_t icv[CRYPTO_ICV_MAX];	 /* AH: as received */
+	uint8_t headers[IP_HEADERS_MAX]; /* AH: as they were before the mutable fields were zeroed
+					  */
 };
 
 /* What a step needs of its surroundings. */
@@ -60,7 +62,8 @@ struct transform {
 
 extern const struct transform transform_ah, transform_esp;
 
-/* The next sequence number of an SA, into *seq; false when they are used up (RFC 4303 section 3.3.3). */
+/* The next sequence number of an SA, into *seq; false when they are used up (RFC 4303
+ * section 3.3.3). */
 static inline bool sa_next_seq(struct sa *sa, uint32_t *seq)
 {
 	if (sa->seq == UINT32_MAX) {

@@ -29,8 +29,9 @@
 
 #define CLIENTS_MAX 64
 /* Datagrams of one client handled before others get their turn. */
-#define BATCH_MAX 32
-/* Bytes that may wait for a client before it is read from again, and before it loses events of others. */
+#define BATCH_MAX   32
+/* Bytes that may wait for a client before it is read from again, and before it loses events of
+ * others. */
 #define BACKLOG_MAX (256 * 1024)
 
 /* A datagram that waits to be sent. */
@@ -177,7 +178,8 @@ static void on_reply(void *arg, enum handle_to to, const struct keymsg *m)
 		queue_message(asking, m);
 		return;
 	}
-	LIST_FOREACH(c, &asking->control->clients, next) {
+	LIST_FOREACH(c, &asking->control->clients, next)
+	{
 		if (c == asking || c->backlog < BACKLOG_MAX)
 			queue_message(c, m);
 	}
@@ -185,7 +187,10 @@ static void on_reply(void *arg, enum handle_to to, const struct keymsg *m)
 
 static void answer_error(struct client *c, const struct keymsg *req, int errnum)
 {
-	struct keymsg m = { .type = req->type, .satype = req->satype, .seq = req->seq, .pid = req->pid,
+	struct keymsg m = { .type = req->type,
+			    .satype = req->satype,
+			    .seq = req->seq,
+			    .pid = req->pid,
 			    .errnum = (uint8_t)errnum };
 
 	queue_message(c, &m);
@@ -239,7 +244,8 @@ static bool take_message(struct client *c, const uint8_t *buf, size_t len)
 		answer_hello(c, &m);
 		return false;
 	}
-	/* A datagram has room for five hundred dumps; whoever wants more than one reads in between. */
+	/* A datagram has room for five hundred dumps; whoever wants more than one reads in between.
+	 */
 	if (c->backlog >= BACKLOG_MAX) {
 		answer_error(c, &m, ENOBUFS);
 		return false;
@@ -311,7 +317,8 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
 
 /* ---- clients come ---- */
 
-/* The socket's mode keeps others out already; a descriptor that was handed on does not get in either. */
+/* The socket's mode keeps others out already; a descriptor that was handed on does not get in
+ * either. */
 static bool may_connect(int fd)
 {
 	struct ucred peer;
@@ -332,8 +339,10 @@ static void on_accept(evutil_socket_t listening, short what, void *arg)
 	if (fd < 0)
 		return;
 	if (ctl->n_clients == CLIENTS_MAX || !may_connect(fd)) {
-		log_line(ctl->n_clients == CLIENTS_MAX ? "a client was refused: there are too many" :
-							 "a client was refused: it is neither root nor the daemon's user");
+		log_line(
+			ctl->n_clients == CLIENTS_MAX
+				? "a client was refused: there are too many"
+				: "a client was refused: it is neither root nor the daemon's user");
 		close(fd);
 		return;
 	}
@@ -387,7 +396,8 @@ static bool clear_path(const struct control *ctl)
 		unlink(ctl->path);
 		return true;
 	}
-	log_line("%s is there and is no socket: remove it, or choose another name with -s", ctl->path);
+	log_line("%s is there and is no socket: remove it, or choose another name with -s",
+		 ctl->path);
 	return false;
 }
 
@@ -431,7 +441,8 @@ struct control *control_new(struct event_base *base, struct db *db, const char *
 	} else {
 		strcpy(ctl->path, path);
 		if (take_lock(ctl) && listen_at(ctl)) {
-			ctl->accept = event_new(base, ctl->fd, EV_READ | EV_PERSIST, on_accept, ctl);
+			ctl->accept =
+				event_new(base, ctl->fd, EV_READ | EV_PERSIST, on_accept, ctl);
 			if (ctl->accept && event_add(ctl->accept, NULL) == 0)
 				return ctl;
 		}

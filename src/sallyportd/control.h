@@ -17,7 +17,8 @@ struct control;
 
 /* What the rest of the daemon is told. */
 struct control_calls {
-	/* A policy was added and is not answered yet: 0, or -errno where it cannot be put into force. */
+	/* A policy was added and is not answered yet: 0, or -errno where it cannot be put into
+	 * force. */
 	int (*enforce)(void *arg);
 	/* After every batch of requests, before their replies go out. */
 	void (*changed)(void *arg, bool policies);

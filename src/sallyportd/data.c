@@ -19,17 +19,18 @@
 #include "io/io.h"
 #include "sallyportd/log.h"
 
-#define INTERFACES_MAX 16
+#define INTERFACES_MAX	   16
 /* Bursts of one direction before the other one and the control path get their turn. */
-#define BURSTS_A_TURN 4
+#define BURSTS_A_TURN	   4
 /* Changes of the databases are gathered this long before MTUs and keys follow. */
-#define SETTLE_MS 20
-/* After a restart: so long after the last change of policies they count as loaded, if their client stays. */
-#define HOLD_MS 500
+#define SETTLE_MS	   20
+/* After a restart: so long after the last change of policies they count as loaded, if their client
+ * stays. */
+#define HOLD_MS		   500
 /* A reason to drop is logged at most this often. */
-#define DROP_LOG_S 10
+#define DROP_LOG_S	   10
 /* Hosts whose routes get a reduced MTU; others learn it by ICMP. */
-#define MTU_HOSTS_MAX 256
+#define MTU_HOSTS_MAX	   256
 /* Policies looked at one by one for steering; with more, everything is steered. */
 #define STEER_POLICIES_MAX 1024
 
@@ -38,7 +39,7 @@ struct port {
 	struct io *io;
 	char name[32];
 	struct event *rx[2]; /* by enum pkt_dir */
-	bool held;           /* recovered from a killed daemon: nothing passes until policies are loaded */
+	bool held; /* recovered from a killed daemon: nothing passes until policies are loaded */
 	struct io_select steered[IO_SELECT_MAX + 1];
 	size_t n_steered;
 	bool steered_once;
@@ -59,14 +60,16 @@ struct data {
 	struct drop_log drops[DROP_REASON_COUNT];
 	struct sink sink;
 	uint8_t random[BURST_MAX * ENGINE_RANDOM_PER_PACKET];
-	size_t random_len; /* 0 where the library had none to give: packets that need an IV are dropped */
+	size_t random_len; /* 0 where the library had none to give: packets that need an IV are
+			      dropped */
 };
 
 /* Random bytes are used once: replaces the first so many. */
 static void refill_random(struct data *d, size_t used)
 {
-	d->random_len = crypto_random(d->random, d->random_len ? used : sizeof(d->random)) ?
-			sizeof(d->random) : 0;
+	d->random_len = crypto_random(d->random, d->random_len ? used : sizeof(d->random))
+				? sizeof(d->random)
+				: 0;
 }
 
 /* ---- packets ---- */
@@ -80,8 +83,10 @@ static void log_drop(struct data *d, const struct outcome *o, enum pkt_dir dir)
 	if (now - l->last < DROP_LOG_S)
 		return;
 	if (o->spi)
-		log_line("dropped %s: %s (SPI %u, 0x%08x; %" PRIu64 " for this reason since the last such line)",
-			 dir == PKT_OUT ? "leaving" : "arriving", drop_text(o->reason), o->spi, o->spi, l->unsaid);
+		log_line("dropped %s: %s (SPI %u, 0x%08x; %" PRIu64
+			 " for this reason since the last such line)",
+			 dir == PKT_OUT ? "leaving" : "arriving", drop_text(o->reason), o->spi,
+			 o->spi, l->unsaid);
 	else
 		log_line("dropped %s: %s (%" PRIu64 " for this reason since the last such line)",
 			 dir == PKT_OUT ? "leaving" : "arriving", drop_text(o->reason), l->unsaid);
@@ -127,7 +132,9 @@ static void send_outcomes(struct data *d, struct port *port, enum pkt_dir dir)
 
 static void process(struct data *d, struct port *port, enum pkt_dir dir, struct burst *b)
 {
-	struct now now = { .wall_s = (uint64_t)time(NULL), .random = d->random, .random_len = d->random_len };
+	struct now now = { .wall_s = (uint64_t)time(NULL),
+			   .random = d->random,
+			   .random_len = d->random_len };
 
 	if (dir == PKT_OUT)
 		engine_out(d->worker, b, port->io->mtu, &d->sink, &now);
@@ -140,8 +147,9 @@ static void process(struct data *d, struct port *port, enum pkt_dir dir, struct 
 /* A queue that fails goes on failing, and its descriptor would wake us for ever. */
 static void give_up(struct port *port, enum pkt_dir dir, int err)
 {
-	log_line("%s: cannot receive what %s any more: %s; it stays shut until the daemon is started anew", port->name,
-		 dir == PKT_OUT ? "leaves" : "arrives", strerror(-err));
+	log_line("%s: cannot receive what %s any more: %s; it stays shut until the daemon is "
+		 "started anew",
+		 port->name, dir == PKT_OUT ? "leaves" : "arrives", strerror(-err));
 	event_del(port->rx[dir]);
 }
 
@@ -271,16 +279,19 @@ static bool single_host(const struct range *r)
 	return r->prefix_len == addr_bits(&r->addr);
 }
 
-/* Hosts that clear datagrams of full size would be too big for; the smallest of several MTUs counts. */
+/* Hosts that clear datagrams of full size would be too big for; the smallest of several MTUs
+ * counts. */
 static size_t mtus_of(const struct data *d, uint32_t mtu, struct io_mtu *out)
 {
 	size_t n = 0;
 
-	for (const struct spd_entry *e = spd_next(d->db->spd, NULL); e; e = spd_next(d->db->spd, e)) {
+	for (const struct spd_entry *e = spd_next(d->db->spd, NULL); e;
+	     e = spd_next(d->db->spd, e)) {
 		struct io_mtu m = { .dst = e->sel.dst.addr };
 		size_t i = 0;
 
-		if (e->pol.dir != POLICY_OUT || !single_host(&e->sel.src) || !single_host(&e->sel.dst))
+		if (e->pol.dir != POLICY_OUT || !single_host(&e->sel.src) ||
+		    !single_host(&e->sel.dst))
 			continue;
 		m.mtu = engine_inner_mtu(d->db, e, &e->sel.src.addr, &m.dst, mtu);
 		if (m.mtu >= mtu)
@@ -310,7 +321,8 @@ static void on_settle(evutil_socket_t fd, short what, void *arg)
 		int err = io->ops->set_mtu(io, mtus, mtus_of(d, io->mtu, mtus));
 
 		if (err < 0)
-			log_line("%s: cannot reduce the MTU of routes: %s", d->ports[i].name, strerror(-err));
+			log_line("%s: cannot reduce the MTU of routes: %s", d->ports[i].name,
+				 strerror(-err));
 	}
 }
 
@@ -325,7 +337,8 @@ static bool any_held(const struct data *d)
 
 void data_refresh(struct data *d, bool policies)
 {
-	static const struct timeval soon = { .tv_usec = SETTLE_MS * 1000 }, later = { .tv_usec = HOLD_MS * 1000 };
+	static const struct timeval soon = { .tv_usec = SETTLE_MS * 1000 },
+				    later = { .tv_usec = HOLD_MS * 1000 };
 	bool held = any_held(d);
 
 	if (policies || !held)
@@ -385,15 +398,16 @@ static int watch(struct data *d, struct port *port)
 	static const event_callback_fn on_packets[] = { [PKT_OUT] = on_out, [PKT_IN] = on_in };
 
 	for (int dir = PKT_OUT; dir <= PKT_IN; dir++) {
-		port->rx[dir] = event_new(d->base, port->io->ops->fd(port->io, dir), EV_READ | EV_PERSIST,
-					  on_packets[dir], port);
+		port->rx[dir] = event_new(d->base, port->io->ops->fd(port->io, dir),
+					  EV_READ | EV_PERSIST, on_packets[dir], port);
 		if (!port->rx[dir] || event_add(port->rx[dir], NULL) < 0)
 			return -ENOMEM;
 	}
 	return 0;
 }
 
-int data_add_interface(struct data *d, const char *driver, const char *interface, const char *journal)
+int data_add_interface(struct data *d, const char *driver, const char *interface,
+		       const char *journal)
 {
 	struct port *port = &d->ports[d->n_ports];
 	struct io_config cfg = { .interface = interface, .journal = journal, .log = io_log };
@@ -416,7 +430,8 @@ int data_add_interface(struct data *d, const char *driver, const char *interface
 	d->n_ports++;
 	port->held = port->io->recovered;
 	if (port->held)
-		log_line("%s: the daemon before this one was killed; what it had steered stays shut until policies are loaded",
+		log_line("%s: the daemon before this one was killed; what it had steered stays "
+			 "shut until policies are loaded",
 			 interface);
 	return watch(d, port);
 }
@@ -428,12 +443,18 @@ void data_log_counters(const struct data *d)
 		const char *name;
 		uint64_t value;
 	} counters[] = {
-		{ "out.packets", s->out_packets },     { "out.bytes", s->out_bytes },
-		{ "out.protected", s->out_protected }, { "out.passed", s->out_passed },
-		{ "in.packets", s->in_packets },       { "in.bytes", s->in_bytes },
-		{ "in.opened", s->in_opened },         { "in.passed", s->in_passed },
-		{ "ah.out", s->ah_out },	       { "ah.in", s->ah_in },
-		{ "esp.out", s->esp_out },	       { "esp.in", s->esp_in },
+		{ "out.packets", s->out_packets },
+		{ "out.bytes", s->out_bytes },
+		{ "out.protected", s->out_protected },
+		{ "out.passed", s->out_passed },
+		{ "in.packets", s->in_packets },
+		{ "in.bytes", s->in_bytes },
+		{ "in.opened", s->in_opened },
+		{ "in.passed", s->in_passed },
+		{ "ah.out", s->ah_out },
+		{ "ah.in", s->ah_in },
+		{ "esp.out", s->esp_out },
+		{ "esp.in", s->esp_in },
 	};
 
 	for (size_t i = 0; i < sizeof(counters) / sizeof(counters[0]); i++)

@@ -17,7 +17,8 @@ struct data;
 /* NULL without memory or cryptography. Keeps base and db. */
 struct data *data_new(struct event_base *base, struct db *db);
 /* Opens the driver on an interface; 0, or -errno after having logged why. */
-int data_add_interface(struct data *d, const char *driver, const char *interface, const char *journal);
+int data_add_interface(struct data *d, const char *driver, const char *interface,
+		       const char *journal);
 /*
  * Steers what the policies want by the time it returns: 0, or -errno after having
  * logged why that cannot be.
@@ -35,7 +36,8 @@ void data_refresh(struct data *d, bool policies);
 void data_release(struct data *d);
 /* One line each of counters, `name value`, to the log. */
 void data_log_counters(const struct data *d);
-/* Undoes what was done to the host, and frees. Where the end is not a clean one, what is shut or protected stays shut. */
+/* Undoes what was done to the host, and frees. Where the end is not a clean one, what is shut or
+ * protected stays shut. */
 void data_free(struct data *d, bool clean);
 
 #endif

@@ -48,7 +48,8 @@ struct daemon {
 static void usage(FILE *out)
 {
 	fputs("usage: sallyportd [-f] [-s SOCKET] [-i INTERFACE]... [-d DRIVER]\n"
-	      "       sallyportd -V\n", out);
+	      "       sallyportd -V\n",
+	      out);
 }
 
 /* The default socket's folder; a path that the user gave must be there already. */
@@ -64,7 +65,8 @@ static bool default_socket(char *path, size_t cap)
 	slash = strrchr(path, '/');
 	*slash = '\0';
 	if (mkdir(path, 0755) < 0 && errno != EEXIST) {
-		log_line("cannot make %s: %s; choose another place with -s SOCKET", path, strerror(errno));
+		log_line("cannot make %s: %s; choose another place with -s SOCKET", path,
+			 strerror(errno));
 		return false;
 	}
 	*slash = '/';
@@ -278,7 +280,8 @@ static int serve(const struct options *o, int ready)
 	bool ok = start(&d, o);
 
 	if (ok) {
-		log_line("serving %s with %u interface%s", o->socket, o->n_interfaces, o->n_interfaces == 1 ? "" : "s");
+		log_line("serving %s with %u interface%s", o->socket, o->n_interfaces,
+			 o->n_interfaces == 1 ? "" : "s");
 		if (ready >= 0) {
 			leave_terminal();
 			ok = write(ready, "r", 1) == 1;

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A worker from the inside: what leaving (out.c) and arriving (in.c) packets have in
+ * common. Private to engine/.
+ */
+#ifndef SALLYPORT_ENGINE_WORKER_H
+#define SALLYPORT_ENGINE_WORKER_H
+
+#include "engine/engine.h"
+#include "engine/keys.h"
+#include "engine/transform.h"
+
+struct worker {
+	struct db *db;
+	struct crypto *crypto;
+	struct keys keys;
+	struct engine_stats stats;
+	struct job jobs[BURST_MAX];
+	struct job *active[BURST_MAX]; /* jobs still under way */
+	size_t n_active;
+	struct crypto_op ops[BURST_MAX];
+};
+/* The transform of a kind of SA, NULL where there is none yet. */
+const struct transform *transform_of(enum sa_proto proto);
+
+/* Begins a job for each packet; those whose headers are no good are dropped at once. */
+void worker_begin(struct worker *w, struct burst *in, struct sink *out);
+/* Drops a job's packet: its outcome and the counter say why. */
+void worker_drop(struct worker *w, struct job *j, enum drop_reason reason);
+/*
+ * The policy that decides on a packet (NULL: the default) and its action. False
+ * where that cannot be said: a fragment, or a datagram without its ports, of which
+ * some policy about ports might be true is dropped.
+ */
+bool worker_decide(struct worker *w, struct job *j, uint8_t dir, const struct now *now,
+		   struct flow *flow, struct spd_entry **entry, uint8_t *action);
+/* Chooses the SA of a job's step and its expanded key. */
+bool worker_take_sa(struct worker *w, struct job *j, struct sa *sa, enum drop_reason *reason);
+/*
+ * Does the cryptography of n jobs whose operations are described; keeps those that
+ * came out right, at the front, and drops the others. Answers how many are kept.
+ */
+size_t worker_crypt(struct worker *w, enum crypto_dir dir, struct job **jobs, size_t n);
+/* Counts a packet for the SA of its step. */
+void worker_account(struct job *j, const struct now *now);
+
+#endif
