@@ -54,6 +54,7 @@ struct parser {
 
 	unsigned errors;
 	bool bad; /* this statement has an error */
+	bool over; /* exit: the rest is not read */
 
 	const struct command_row *row;
 	const struct protocol *proto;
@@ -100,6 +101,8 @@ const char *parser_suggest(const struct parser *p, const char *const *words,
 			   char buf[static TOKEN_SHOW_MAX]);
 void parser_set_part(struct parser *p, enum part part, struct span from, struct span to);
 void parser_set_ext(struct parser *p, enum keymsg_ext ext);
+/* Hides the rest of the line: it is not read, so it is not known what in it is a key. */
+void parser_hide_line(struct parser *p);
 /*
  * A decimal number of at most max in the current token, which is passed; a greater one
  * is told and read as 0. False, having said so, where there is no number.
