@@ -228,6 +228,7 @@ static void begin_statement(struct parser *p)
 	p->src_host.has_prefix = p->dst_host.has_prefix = false;
 	p->src_host.has_port = p->dst_host.has_port = false;
 	p->src_host.port = p->dst_host.port = 0;
+	p->src_host.service.len = p->dst_host.service.len = 0;
 	p->cmd.msg = (struct keymsg){ 0 };
 }
 

@@ -26,6 +26,7 @@ struct host {
 	bool has_prefix, has_port;
 	uint8_t prefix_len;
 	uint16_t port;
+	struct span service; /* the port's name, len 0: none; its number follows the protocol's */
 };
 
 /* A protocol of an SA, and which algorithms it takes. */
@@ -116,6 +117,8 @@ bool parser_starts_hex(const struct parser *p, struct span s);
 /* parse_host.c: addresses */
 parse_part parse_resolve_options, parse_hosts;
 bool parse_range(struct parser *p, struct host *h, enum part part, const char *what);
+/* The ports that were named, now that the protocol is known. */
+void parse_look_up_services(struct parser *p, uint8_t proto);
 /* One command for each source and destination of one family. */
 void parse_emit_pairs(struct parser *p, uint8_t proto);
 
