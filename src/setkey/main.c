@@ -35,8 +35,8 @@ struct setkey {
 
 static int usage(void)
 {
-	fputs("usage: setkey [-nv] -c\n"
-	      "       setkey [-nv] -f file [-f file]...\n"
+	fputs("usage: setkey [-knrv] -c\n"
+	      "       setkey [-knrv] -f file [-f file]...\n"
 	      "       setkey [-aPv] -D\n"
 	      "       setkey [-Pv] -F\n"
 	      "       setkey -V\n",
@@ -267,10 +267,13 @@ static bool parse_options(struct setkey *sk, int argc, char **argv)
 {
 	int c;
 
-	while ((c = getopt(argc, argv, "acDf:FhnPvV")) != -1) {
+	while ((c = getopt(argc, argv, "acDf:FhknPrvV")) != -1) {
 		switch (c) {
 		case 'a':
 			sk->all = true;
+			break;
+		case 'k': /* ipsec-tools: whether a policy for `in` brings one for fwd; here none does */
+		case 'r':
 			break;
 		case 'n':
 			sk->dry_run = true;
