@@ -213,6 +213,7 @@ def suite_unit(_):
 def suite_text(_):
     """the language read and printed, and its messages"""
     yield from run_tap("text", [ROOT / "tests/text/run", ASAN])
+    yield from run_tap("setkey", [ROOT / "tests/text/setkey", ASAN])
 
 
 def suite_layers(_):

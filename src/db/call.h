@@ -32,6 +32,7 @@ int call_done(struct call *c);
 
 /* The work of one type of message: 0, or what call_refuse() answered with nothing changed. */
 int handle_sa_add(struct call *c);
+int handle_sa_update(struct call *c);
 int handle_sa_delete(struct call *c);
 int handle_sa_get(struct call *c);
 int handle_sa_flush(struct call *c);

@@ -30,6 +30,8 @@ struct command {
 
 static const struct command commands[] = {
 	{ KEYMSG_ADD, SAD, BIT(SA) | ENDS, LIMITS | KEYS | BIT(SA2) | BIT(REPLAY), handle_sa_add },
+	{ KEYMSG_UPDATE, SAD, BIT(SA) | ENDS, LIMITS | KEYS | BIT(SA2) | BIT(REPLAY),
+	  handle_sa_update },
 	{ KEYMSG_DELETE, SAD, ENDS, BIT(SA) | BIT(SA2), handle_sa_delete },
 	{ KEYMSG_GET, SAD, BIT(SA) | ENDS, BIT(SA2), handle_sa_get },
 	{ KEYMSG_FLUSH, SAD, 0, 0, handle_sa_flush },

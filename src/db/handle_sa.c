@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Requests that concern the SAD: ADD, DELETE, GET, FLUSH, DUMP (RFC 2367 section
- * 3.1). ADD takes the request part by part into a new SA; the first part that
+ * Requests that concern the SAD: ADD, UPDATE, DELETE, GET, FLUSH, DUMP (RFC 2367
+ * section 3.1). ADD takes the request part by part into a new SA; the first part that
  * does not fit ends it, and nothing is changed before all of them have.
  */
 #include <assert.h>
@@ -335,6 +335,77 @@ static int find(struct call *c, struct sa **found)
 				   satypes[proto].name, spi, addr_text(dst, dst_text),
 				   addr_text(&(*found)->src, other), addr_text(src, src_text));
 	return 0;
+}
+
+/* As KAME has it, mode any and reqid 0 are every SA's. */
+static int check_same_use(struct call *c, const struct sa *sa)
+{
+	const struct keymsg_sa2 *sa2 = &c->req->sa2;
+
+	if (!keymsg_has(c->req, EXT_SA2))
+		return 0;
+	if (sa2->mode != MODE_ANY && sa2->mode != sa->mode)
+		return call_refuse(c, ESRCH, EXT_SA2, "this SA is of another mode, %u and not %u",
+				   sa->mode, sa2->mode);
+	if (sa2->reqid != 0 && sa2->reqid != sa->reqid)
+		return call_refuse(c, ESRCH, EXT_SA2, "the reqid of this SA is %u, not %u",
+				   sa->reqid, sa2->reqid);
+	return 0;
+}
+
+/*
+ * What a mature SA was made of stays as it is: with other keys or algorithms it would
+ * be another SA to the peer, with another window packets would come in twice. What
+ * names the same again is no change.
+ */
+static int check_unchanged(struct call *c, const struct sa *sa)
+{
+	const struct keymsg *m = c->req;
+	uint32_t window = sa->replay.window;
+	uint32_t flags = m->sa.flags & ~(sa->flags | SAF_CYCSEQ);
+
+	if (keymsg_has(m, EXT_KEY_AUTH) || keymsg_has(m, EXT_KEY_ENCRYPT))
+		return call_refuse(c, EINVAL,
+				   keymsg_has(m, EXT_KEY_AUTH) ? EXT_KEY_AUTH : EXT_KEY_ENCRYPT,
+				   "a key for a mature SA; delete the SA and add it with new keys");
+	if (m->sa.auth && m->sa.auth != (sa->auth ? sa->auth->pfkey : 0))
+		return call_refuse(c, EINVAL, EXT_SA,
+				   "another authentication algorithm for a mature SA");
+	if (m->sa.encrypt && m->sa.encrypt != (sa->enc ? sa->enc->pfkey : 0))
+		return call_refuse(c, EINVAL, EXT_SA,
+				   "another encryption algorithm for a mature SA");
+	if (flags)
+		return call_refuse(c, EINVAL, EXT_SA, "flags 0x%08x, which a mature SA has not",
+				   flags);
+	if (keymsg_has(m, EXT_REPLAY) && m->replay_window != window)
+		return call_refuse(c, EINVAL, EXT_REPLAY,
+				   "the replay window of a mature SA stays as it is, %u packets",
+				   window);
+	return 0;
+}
+
+/* RFC 2367 section 3.1.2: new limits, counted from the SA's creation as the old ones. */
+static int update_mature(struct call *c, struct sa *sa)
+{
+	int err = check_unchanged(c, sa);
+
+	if (!err && (keymsg_has(c->req, EXT_LIFETIME_HARD) ||
+		     keymsg_has(c->req, EXT_LIFETIME_SOFT))) {
+		err = take_lifetimes(c, sa);
+		if (!err)
+			sa->state = SA_MATURE;
+	}
+	return err;
+}
+
+int handle_sa_update(struct call *c)
+{
+	struct sa *sa;
+	int err;
+
+	if ((err = find(c, &sa)) || (err = check_same_use(c, sa)) || (err = update_mature(c, sa)))
+		return err;
+	return reply_as_asked(c);
 }
 
 static int delete_all(struct call *c)

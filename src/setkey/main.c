@@ -22,8 +22,9 @@
 #include "text/value.h"
 
 struct setkey {
-	char mode; /* the last of -c -f -D -F, 0 = none */
+	char mode; /* the last of -c -f -D -F -V, 0 = none */
 	bool policies, all, verbose;
+	bool dry_run; /* -n: check only */
 	const char **names; /* of -f */
 	size_t n_names;
 	struct script *scripts;
@@ -34,12 +35,19 @@ struct setkey {
 
 static int usage(void)
 {
-	fputs("usage: setkey [-v] -c\n"
-	      "       setkey [-v] -f file [-f file]...\n"
+	fputs("usage: setkey [-knrv] -c\n"
+	      "       setkey [-knrv] -f file [-f file]...\n"
 	      "       setkey [-aPv] -D\n"
-	      "       setkey [-Pv] -F\n",
+	      "       setkey [-Pv] -F\n"
+	      "       setkey -V\n",
 	      stdout);
 	return EXIT_FAILURE;
+}
+
+static int version(void)
+{
+	puts("setkey (Sallyport) " SALLYPORT_VERSION);
+	return EXIT_SUCCESS;
 }
 
 /* Keys are in our memory: no core file, and no other process of the user reads them. */
@@ -248,7 +256,9 @@ static int run_scripts(struct setkey *sk)
 		errors += script_check(&sk->scripts[i], &sk->queue, (uint16_t)i);
 		script_report(&sk->scripts[i], stderr);
 	}
-	return errors ? EXIT_FAILURE : send_all(sk);
+	if (errors)
+		return EXIT_FAILURE;
+	return sk->dry_run ? EXIT_SUCCESS : send_all(sk);
 }
 
 /* ---- the command line ----------------------------------------------------------- */
@@ -257,10 +267,16 @@ static bool parse_options(struct setkey *sk, int argc, char **argv)
 {
 	int c;
 
-	while ((c = getopt(argc, argv, "acDf:FhPvV")) != -1) {
+	while ((c = getopt(argc, argv, "acDf:FhknPrvV")) != -1) {
 		switch (c) {
 		case 'a':
 			sk->all = true;
+			break;
+		case 'k': /* ipsec-tools: whether a policy for `in` brings one for fwd; here none does */
+		case 'r':
+			break;
+		case 'n':
+			sk->dry_run = true;
 			break;
 		case 'P':
 			sk->policies = true;
@@ -275,17 +291,22 @@ static bool parse_options(struct setkey *sk, int argc, char **argv)
 		case 'c':
 		case 'D':
 		case 'F':
+		case 'V':
 			sk->mode = (char)c;
 			break;
 		default:
 			return false;
 		}
 	}
+	if (sk->dry_run && sk->mode != 'c' && sk->mode != 'f')
+		return false;
 	return sk->mode && optind == argc && sk->n_names < NO_SCRIPT;
 }
 
 static int run(struct setkey *sk)
 {
+	if (sk->mode == 'V')
+		return version();
 	if (sk->mode == 'c') {
 		sk->names[0] = "-";
 		sk->n_names = 1;

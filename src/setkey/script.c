@@ -6,6 +6,7 @@
  */
 #include "setkey/script.h"
 
+#include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -14,6 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "text/value.h"
 
 /* Spans have 32 bits; no text of commands comes near it. */
 #define SCRIPT_MAX   (1u << 30)
@@ -181,6 +184,22 @@ static int resolve(void *arg, const char *name, size_t len, int family, struct a
 	return (int)n;
 }
 
+/* As /etc/services has it, or whatever else the system asks. */
+static int service(void *arg, const char *name, size_t len, uint8_t proto)
+{
+	const char *proto_name = value_proto_name(proto);
+	char text[64]; /* RFC 6335 section 5.1 has 15 characters */
+	const struct servent *e;
+
+	(void)arg;
+	if (!proto_name || len >= sizeof(text))
+		return -1;
+	memcpy(text, name, len);
+	text[len] = '\0';
+	e = getservbyname(text, proto_name);
+	return e ? ntohs((uint16_t)e->s_port) : -1;
+}
+
 unsigned script_check(struct script *s, struct queue *q, uint16_t index)
 {
 	const struct parse_env env = {
@@ -188,6 +207,7 @@ unsigned script_check(struct script *s, struct queue *q, uint16_t index)
 		.diag = { .report = keep_diag, .arg = s },
 		.secret = keep_mask,
 		.resolve = resolve,
+		.service = service,
 		.arg = s,
 	};
 	unsigned errors = 0;

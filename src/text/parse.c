@@ -56,6 +56,27 @@ static bool parse_add(struct parser *p)
 	return true;
 }
 
+/*
+ * update [-46n] src dst protocol spi [options] [algorithms] ;
+ * A larval SA gets its algorithms and keys by it, a mature one new lifetimes.
+ */
+static bool parse_update(struct parser *p)
+{
+	if (!parse_resolve_options(p) || !parse_hosts(p) || !parse_protocol(p) || !parse_spi(p) ||
+	    !parse_sa_options(p))
+		return false;
+	if (p->tok.kind == TOK_OPTION) {
+		if (!parse_algorithms(p))
+			return false;
+		parse_check_algorithms(p);
+	}
+	if (!parse_end(p))
+		return false;
+	parse_set_algorithms(p);
+	parse_emit_pairs(p, PROTO_ANY);
+	return true;
+}
+
 /* get [-46n] src dst protocol spi [options] ; */
 static bool parse_get(struct parser *p)
 {
@@ -124,15 +145,33 @@ static bool parse_spdadd(struct parser *p)
 	return parse_spd(p, POLICY_FOR_ADD);
 }
 
+/* spdupdate [-46n] src-range dst-range upper-protocol -P policy ; */
+static bool parse_spdupdate(struct parser *p)
+{
+	return parse_spd(p, POLICY_FOR_ADD);
+}
+
 /* spddelete [-46n] src-range dst-range upper-protocol -P direction ; */
 static bool parse_spddelete(struct parser *p)
 {
 	return parse_spd(p, POLICY_FOR_DELETE);
 }
 
+/* exit ;   quit ;   bye ; */
+static bool parse_exit(struct parser *p)
+{
+	if (!parse_end(p))
+		return false;
+	p->over = true;
+	parser_hide_line(p);
+	return true;
+}
+
 static const struct command_row commands[] = {
 	{ "add", KEYMSG_ADD, parse_add,
 	  "add [-46n] src dst protocol spi [options] -E cipher key -A algorithm key ;" },
+	{ "update", KEYMSG_UPDATE, parse_update,
+	  "update [-46n] src dst protocol spi [options] [-E cipher key -A algorithm key] ;" },
 	{ "get", KEYMSG_GET, parse_get, "get [-46n] src dst protocol spi ;" },
 	{ "delete", KEYMSG_DELETE, parse_delete, "delete [-46n] src dst protocol spi ;" },
 	{ "deleteall", KEYMSG_DELETE, parse_deleteall, "deleteall [-46n] src dst protocol ;" },
@@ -140,10 +179,15 @@ static const struct command_row commands[] = {
 	{ "dump", KEYMSG_DUMP, parse_whole, "dump [protocol] ;" },
 	{ "spdadd", KEYMSG_SPDADD, parse_spdadd,
 	  "spdadd [-46n] src/prefix[port] dst/prefix[port] upper -P policy ;" },
+	{ "spdupdate", KEYMSG_SPDUPDATE, parse_spdupdate,
+	  "spdupdate [-46n] src/prefix[port] dst/prefix[port] upper -P policy ;" },
 	{ "spddelete", KEYMSG_SPDDELETE, parse_spddelete,
 	  "spddelete [-46n] src/prefix[port] dst/prefix[port] upper -P direction ;" },
 	{ "spdflush", KEYMSG_SPDFLUSH, parse_spd_whole, "spdflush ;" },
 	{ "spddump", KEYMSG_SPDDUMP, parse_spd_whole, "spddump ;" },
+	{ "exit", 0, parse_exit, "exit ;" },
+	{ "quit", 0, parse_exit, "quit ;" },
+	{ "bye", 0, parse_exit, "bye ;" },
 };
 #define COMMANDS (sizeof(commands) / sizeof(*commands))
 
@@ -184,6 +228,7 @@ static void begin_statement(struct parser *p)
 	p->src_host.has_prefix = p->dst_host.has_prefix = false;
 	p->src_host.has_port = p->dst_host.has_port = false;
 	p->src_host.port = p->dst_host.port = 0;
+	p->src_host.service.len = p->dst_host.service.len = 0;
 	p->cmd.msg = (struct keymsg){ 0 };
 }
 
@@ -235,6 +280,8 @@ unsigned parse_text(const struct source *src, const struct parse_env *env)
 	parser_advance(&p);
 	while (p.tok.kind != TOK_END) {
 		parse_statement(&p);
+		if (p.over)
+			break;
 		recover(&p);
 	}
 	explicit_bzero(p.cmd.keys, sizeof(p.cmd.keys));

@@ -46,6 +46,9 @@ struct command {
 typedef int parse_resolve(void *arg, const char *name, size_t len, int family, struct addr *out,
 			  size_t max, const char **why);
 
+/* The port of a service by name and IP protocol, or -1. */
+typedef int parse_service(void *arg, const char *name, size_t len, uint8_t proto);
+
 struct parse_env {
 	/* Each statement that is right, in order; valid for the call only. NULL: check only. */
 	void (*command)(void *arg, const struct command *c);
@@ -54,6 +57,7 @@ struct parse_env {
 	/* Each key, in order, those of wrong statements too, so that no excerpt shows them. */
 	void (*secret)(void *arg, struct span key);
 	parse_resolve *resolve; /* NULL: numeric addresses only */
+	parse_service *service; /* NULL: numeric ports only */
 	void *arg;
 };
 

@@ -142,28 +142,91 @@ static bool parse_prefix(struct parser *p, struct host *h)
 	return true;
 }
 
-/* "[" number | any "]" */
-static bool parse_port(struct parser *p, struct host *h)
+/* RFC 6335 section 5.1: letters, digits and hyphens, with a letter among them. */
+static bool at_service(const struct parser *p)
+{
+	const char *t = parser_text(p, p->tok.span);
+	bool letter = false;
+
+	if (p->tok.kind != TOK_WORD || p->tok_secret || token_may_be_key(&p->scan, &p->tok) ||
+	    parser_starts_hex(p, p->tok.span))
+		return false;
+	for (uint32_t i = 0; i < p->tok.span.len; i++)
+		letter |= (t[i] | 0x20) >= 'a' && (t[i] | 0x20) <= 'z';
+	return letter;
+}
+
+/* number | any | service */
+static bool parse_port_value(struct parser *p, struct host *h)
 {
 	uint64_t port = 0;
+
+	if (parser_at(p, "any")) {
+		parser_advance(p);
+		return true;
+	}
+	if (at_service(p)) {
+		h->service = p->tok.span;
+		h->has_port = true;
+		parser_advance(p);
+		return true;
+	}
+	if (!parser_number(p, "a port: a number, the name of a service, or any", "a port",
+			   UINT16_MAX, &port))
+		return false;
+	h->port = (uint16_t)port;
+	h->has_port = port != 0;
+	return true;
+}
+
+/* "[" number | any | service "]" */
+static bool parse_port(struct parser *p, struct host *h)
+{
 
 	if (p->tok.kind != TOK_OPEN)
 		return true;
 	parser_advance(p);
-	if (parser_at(p, "any"))
-		parser_advance(p);
-	else if (!parser_number(p, "a port: a number or any", "a port", UINT16_MAX, &port))
+	if (!parse_port_value(p, h))
 		return false;
 	if (p->tok.kind != TOK_CLOSE)
 		return parser_expected(p, "`]` behind the port");
 	parser_advance(p);
-	h->port = (uint16_t)port;
-	h->has_port = port != 0;
 	if (p->tok.kind == TOK_SLASH)
 		return parser_fail(
 			p, p->tok.span,
 			"the prefix length stands before the port, as in 192.0.2.0/24[80]");
 	return true;
+}
+
+static void look_up_service(struct parser *p, struct host *h, uint8_t proto)
+{
+	struct span s = h->service, upper = p->cmd.parts[PART_PROTO];
+	const char *name = parser_text(p, s);
+	int port = -1;
+
+	if (p->numeric)
+		parser_fail(p, s, "this port is no number, and -n forbids to look up names");
+	else if (proto == PROTO_ANY)
+		parser_fail(p, s,
+			    "a service is one of a protocol, as tcp or udp; "
+			    "with any, write the port's number");
+	else if (!p->env->service)
+		parser_fail(p, s, "names of services are not looked up here; write a number");
+	else if ((port = p->env->service(p->env->arg, name, s.len, proto)) < 0)
+		parser_fail(p, s, "`%.*s` is no service of %.*s that is known here", (int)s.len,
+			    name, (int)upper.len, parser_text(p, upper));
+	h->port = (uint16_t)(port < 0 ? 0 : port);
+}
+
+/* The ports that were named, now that the protocol is known. */
+void parse_look_up_services(struct parser *p, uint8_t proto)
+{
+	struct host *ends[] = { &p->src_host, &p->dst_host };
+
+	for (size_t i = 0; i < 2; i++) {
+		if (ends[i]->service.len)
+			look_up_service(p, ends[i], proto);
+	}
 }
 
 /* address [ "/" prefix ] [ "[" port "]" ] */

@@ -207,12 +207,18 @@ const struct sa_option *parse_sa_option_at(const struct parser *p)
 	return NULL;
 }
 
+/* Whether the command says what an SA is like. Others name one. */
+static bool describes_sa(const struct parser *p)
+{
+	return p->row->type == KEYMSG_ADD || p->row->type == KEYMSG_UPDATE;
+}
+
 /* -X argument */
 static bool parse_sa_option(struct parser *p, const struct sa_option *o)
 {
 	struct span option = p->tok.span;
 
-	if (p->row->type != KEYMSG_ADD)
+	if (!describes_sa(p))
 		diag_report(&p->env->diag, DIAG_WARNING, option,
 			    "%s takes no notice of this option; the addresses, the protocol and "
 			    "the SPI say which SA is meant",
@@ -225,7 +231,7 @@ static bool parse_sa_option(struct parser *p, const struct sa_option *o)
 	return true;
 }
 
-/* Only add says what an SA is like; others name one, and carry nothing of these options. */
+/* What only names an SA carries nothing of these options. */
 static void drop_sa_options(struct parser *p)
 {
 	struct keymsg *m = &p->cmd.msg;
@@ -246,7 +252,7 @@ bool parse_sa_options(struct parser *p)
 		if (!parse_sa_option(p, o))
 			return false;
 	}
-	if (p->row->type != KEYMSG_ADD)
+	if (!describes_sa(p))
 		drop_sa_options(p);
 	return true;
 }

@@ -133,6 +133,7 @@ bool parse_spd(struct parser *p, enum policy_use use)
 	    !parse_upper(p, &proto) || !parse_icmp(p, proto) || !parse_policy(p, use) ||
 	    !parse_end(p))
 		return false;
+	parse_look_up_services(p, proto);
 	parse_emit_pairs(p, proto);
 	return true;
 }

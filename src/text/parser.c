@@ -55,6 +55,14 @@ bool parser_has_newline(const struct parser *p, struct span s)
 	return memchr(p->src->text + s.off, '\n', s.len) != NULL;
 }
 
+void parser_hide_line(struct parser *p)
+{
+	uint32_t from = span_end(p->tok.span), to = parser_end_of_line(p, from);
+
+	if (to > from)
+		secret(p, (struct span){ .off = from, .len = to - from });
+}
+
 /* Whether the quotes from off to the end of its line are odd in number; counted once a line. */
 static bool odd_quotes(struct parser *p, uint32_t off)
 {

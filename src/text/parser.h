@@ -26,6 +26,7 @@ struct host {
 	bool has_prefix, has_port;
 	uint8_t prefix_len;
 	uint16_t port;
+	struct span service; /* the port's name, len 0: none; its number follows the protocol's */
 };
 
 /* A protocol of an SA, and which algorithms it takes. */
@@ -54,6 +55,7 @@ struct parser {
 
 	unsigned errors;
 	bool bad; /* this statement has an error */
+	bool over; /* exit: the rest is not read */
 
 	const struct command_row *row;
 	const struct protocol *proto;
@@ -100,6 +102,8 @@ const char *parser_suggest(const struct parser *p, const char *const *words,
 			   char buf[static TOKEN_SHOW_MAX]);
 void parser_set_part(struct parser *p, enum part part, struct span from, struct span to);
 void parser_set_ext(struct parser *p, enum keymsg_ext ext);
+/* Hides the rest of the line: it is not read, so it is not known what in it is a key. */
+void parser_hide_line(struct parser *p);
 /*
  * A decimal number of at most max in the current token, which is passed; a greater one
  * is told and read as 0. False, having said so, where there is no number.
@@ -113,6 +117,8 @@ bool parser_starts_hex(const struct parser *p, struct span s);
 /* parse_host.c: addresses */
 parse_part parse_resolve_options, parse_hosts;
 bool parse_range(struct parser *p, struct host *h, enum part part, const char *what);
+/* The ports that were named, now that the protocol is known. */
+void parse_look_up_services(struct parser *p, uint8_t proto);
 /* One command for each source and destination of one family. */
 void parse_emit_pairs(struct parser *p, uint8_t proto);
 

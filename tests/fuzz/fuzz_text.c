@@ -85,6 +85,16 @@ static int resolve(void *arg, const char *name, size_t len, int family, struct a
 	return 2;
 }
 
+/* Half of all names are services; what is asked for is a word with a letter in it, and no key. */
+static int service(void *arg, const char *name, size_t len, uint8_t proto)
+{
+	struct run *r = arg;
+
+	CHECK(len > 0 && name >= r->src->text && name + len <= r->src->text + r->src->len);
+	CHECK(proto != PROTO_ANY);
+	return len % 2 ? (int)len : -1;
+}
+
 static void check_policy(const struct source *src, FILE *out)
 {
 	struct run r = { .src = src, .out = out };
@@ -120,6 +130,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.diag = { .report = on_diag, .arg = &r },
 		.secret = on_secret,
 		.resolve = resolve,
+		.service = service,
 		.arg = &r,
 	};
 	char *shown;

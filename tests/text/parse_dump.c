@@ -59,6 +59,28 @@ static int resolve(void *arg, const char *name, size_t len, int family, struct a
 	return n ? (int)n : -1;
 }
 
+/* Services of the tests: one of one protocol, one of two with a port in each. */
+static int service(void *arg, const char *name, size_t len, uint8_t proto)
+{
+	static const struct {
+		const char *name;
+		uint8_t proto;
+		int port;
+	} services[] = {
+		{ "http", IPPROTO_TCP, 80 },	{ "two-ports", IPPROTO_TCP, 65535 },
+		{ "two-ports", IPPROTO_UDP, 7 }, { "9pfs", IPPROTO_TCP, 564 },
+		{ "m3ua", IPPROTO_SCTP, 2905 },
+	};
+
+	(void)arg;
+	for (size_t i = 0; i < COUNT(services); i++) {
+		if (strlen(services[i].name) == len && memcmp(services[i].name, name, len) == 0 &&
+		    services[i].proto == proto)
+			return services[i].port;
+	}
+	return -1;
+}
+
 static void put_addr(const char *label, const struct keymsg_addr *a)
 {
 	char text[ADDR_TEXT_MAX];
@@ -158,6 +180,7 @@ int main(void)
 		.diag = { .report = on_diag, .arg = &found },
 		.secret = on_secret,
 		.resolve = resolve,
+		.service = service,
 		.arg = &found,
 	};
 	unsigned errors;

@@ -569,7 +569,10 @@ static void dump_and_flush(void **state)
 	_(spdadd, 72, m->type = KEYMSG_SPDGET, EINVAL, EXT_ADDRESS_SRC, "SPDGET takes no source address")        \
 	_(spdadd, 73, m->type = KEYMSG_HELLO, EINVAL, EXT_COUNT, "HELLO")                                        \
 	_(spdadd, 74, m->type = KEYMSG_GETSPI, EOPNOTSUPP, EXT_COUNT, "GETSPI is not provided")                  \
-	_(spdadd, 75, m->type = KEYMSG_UPDATE, EOPNOTSUPP, EXT_COUNT, "UPDATE is not provided")                  \
+	_(spdadd, 75, m->type = KEYMSG_UPDATE, EINVAL, EXT_COUNT, "UPDATE without an SA")                        \
+	_(add_ah, 84, m->type = KEYMSG_UPDATE, ESRCH, EXT_SA, "no ah SA with SPI 15700 to 10.0.0.2")             \
+	_(add_ah, 85, (m->type = KEYMSG_UPDATE, give(POLICY)), EINVAL, EXT_POLICY, "UPDATE takes no policy")     \
+	_(add_ah, 86, (m->type = KEYMSG_UPDATE, m->satype = 0), EINVAL, EXT_COUNT, "SA type 0")                  \
 	_(spdadd, 76, m->type = KEYMSG_REGISTER, EOPNOTSUPP, EXT_COUNT, "REGISTER is not provided")              \
 	_(spdadd, 77, m->type = KEYMSG_ACQUIRE, EOPNOTSUPP, EXT_COUNT, "ACQUIRE is not provided")                \
 	_(spdadd, 78, m->type = KEYMSG_PROMISC, EOPNOTSUPP, EXT_COUNT, "PROMISC is not provided")                \
@@ -650,6 +653,123 @@ static void existing(void **state)
 	m = spdadd();
 	m.policy.action = POLICY_DISCARD;
 	refused("policy twice", m, EEXIST, EXT_POLICY, "already");
+}
+
+/* update 10.0.0.1 10.0.0.2 esp 15701 -lh ... -ls ... ; */
+static struct keymsg update(void)
+{
+	struct keymsg m = one(KEYMSG_UPDATE, SATYPE_ESP, 15701);
+
+	m.present |= BIT(SA2) | BIT(LIFETIME_HARD) | BIT(LIFETIME_SOFT);
+	m.sa.flags = SAF_CYCSEQ;
+	m.hard = (struct keymsg_lifetime){ 10, 20, 30, 40 };
+	m.soft = (struct keymsg_lifetime){ 1, 2, 3, 4 };
+	return m;
+}
+
+static struct sa *updated(void)
+{
+	struct addr dst = addr("10.0.0.2");
+
+	return sad_find_in(db.sad, SA_ESP, 15701, &dst);
+}
+
+static void update_lifetimes(void **state)
+{
+	struct keymsg m = add_esp();
+	struct sa *sa;
+
+	(void)state;
+	m.sa2 = (struct keymsg_sa2){ .mode = MODE_TRANSPORT, .reqid = 7 };
+	m.sa.replay = 4;
+	ok(m);
+	sa = updated();
+	sa->state = SA_DYING;
+	sa->seq = 99;
+	env.now_s += 50;
+
+	/* whoever names nothing new changes nothing, and wakes nothing */
+	m = update();
+	m.present &= ~(BIT(LIFETIME_HARD) | BIT(LIFETIME_SOFT));
+	ok(m);
+	assert_int_equal(sa->state, SA_DYING);
+	assert_true(sa->hard.add_s == 0 && sa->soft.add_s == 0);
+
+	ok(update());
+	assert_int_equal(n_answers, 1);
+	assert_int_equal(answers[0].to, HANDLE_ALL);
+	assert_header(&answers[0], KEYMSG_UPDATE, SATYPE_ESP, 77);
+	assert_int_equal(answers[0].m.present, update().present);
+	assert_int_equal(answers[0].m.hard.add_s, 30);
+	assert_ptr_equal(updated(), sa);
+	assert_int_equal(sa->state, SA_MATURE);
+	assert_true(sa->hard.packets == 10 && sa->hard.bytes == 20 && sa->hard.add_s == 30 && sa->hard.use_s == 40);
+	assert_true(sa->soft.packets == 1 && sa->soft.use_s == 4);
+	assert_true(sa->seq == 99 && sa->created_s == 1700000000);
+	assert_int_equal(sa->replay.window, 4);
+	assert_int_equal(sa->reqid, 7);
+
+	/* what it has already may be named */
+	m = update();
+	m.present |= BIT(REPLAY);
+	m.replay_window = 4;
+	m.sa.auth = 3;
+	m.sa.encrypt = 12;
+	m.sa2 = (struct keymsg_sa2){ .mode = MODE_TRANSPORT, .reqid = 7 };
+	m.hard.add_s = 0;
+	ok(m);
+	assert_true(sa->hard.add_s == 0 && sa->hard.bytes == 20);
+}
+
+#define UPDATE_REFUSALS(_)                                                                                       \
+	_(1, (give(KEY_AUTH), m->key_auth = bits(160)), EINVAL, EXT_KEY_AUTH, "key for a mature SA")             \
+	_(2, (give(KEY_ENCRYPT), m->key_encrypt = bits(192)), EINVAL, EXT_KEY_ENCRYPT, "key for a mature SA")    \
+	_(3, m->sa.auth = 2, EINVAL, EXT_SA, "another authentication algorithm")                                 \
+	_(4, m->sa.encrypt = 11, EINVAL, EXT_SA, "another encryption algorithm")                                 \
+	_(5, m->sa.flags |= SAF_PZERO, EINVAL, EXT_SA, "flags 0x00000200")                                       \
+	_(6, give(REPLAY), EINVAL, EXT_REPLAY, "stays as it is, 4 packets")                                      \
+	_(7, take(LIFETIME_SOFT), EINVAL, EXT_LIFETIME_HARD, "without a soft one")                               \
+	_(8, take(LIFETIME_HARD), EINVAL, EXT_LIFETIME_SOFT, "without a hard one")                               \
+	_(9, m->sa2.mode = MODE_TUNNEL, ESRCH, EXT_SA2, "another mode")                                          \
+	_(10, m->sa2.reqid = 8, ESRCH, EXT_SA2, "reqid of this SA is 7, not 8")                                  \
+	_(11, m->src = end("10.0.0.9"), ESRCH, EXT_ADDRESS_SRC, "comes from 10.0.0.1")                           \
+	_(12, m->sa.spi = 1, ESRCH, EXT_SA, "no esp SA with SPI 1")                                              \
+	_(13, m->satype = SATYPE_AH, ESRCH, EXT_SA, "no ah SA")
+
+#define _(number, change, err, ext, words)                  \
+	static void change_update_##number(struct keymsg *m) \
+	{                                                   \
+		change;                                     \
+	}
+UPDATE_REFUSALS(_)
+#undef _
+
+static void update_refused(void **state)
+{
+	static const struct {
+		const char *what;
+		void (*change)(struct keymsg *m);
+		int err;
+		unsigned ext;
+		const char *words;
+	} steps[] = {
+#define _(number, change, err, ext, words) { #number ": " #change, change_update_##number, err, ext, words },
+		UPDATE_REFUSALS(_)
+#undef _
+	};
+	struct keymsg sa = add_esp();
+
+	(void)state;
+	sa.sa2 = (struct keymsg_sa2){ .mode = MODE_TRANSPORT, .reqid = 7 };
+	sa.sa.replay = 4;
+	ok(sa);
+	for (size_t i = 0; i < sizeof(steps) / sizeof(*steps); i++) {
+		struct keymsg m = update();
+
+		steps[i].change(&m);
+		refused(steps[i].what, m, steps[i].err, steps[i].ext, steps[i].words);
+		assert_true(updated()->hard.add_s == 0 && updated()->soft.add_s == 0);
+	}
 }
 
 static void spd_add(void **state)
@@ -884,6 +1004,8 @@ int main(void)
 		T(refusals_begin_well),
 		T(refusals_of_all_kinds),
 		T(existing),
+		T(update_lifetimes),
+		T(update_refused),
 		T(spd_add),
 		T(spd_add_plain),
 		T(spd_update_and_delete),
