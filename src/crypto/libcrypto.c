@@ -94,6 +94,22 @@ void crypto_free(struct crypto *c)
 	OPENSSL_free(c);
 }
 
+static bool can_fetch(struct crypto *c, enum kind kind, const char *name)
+{
+	bool can;
+
+	if (kind == KIND_MAC) {
+		EVP_MD *md = EVP_MD_fetch(c->lib, name, NULL);
+		can = md != NULL;
+		EVP_MD_free(md);
+	} else {
+		EVP_CIPHER *cipher = EVP_CIPHER_fetch(c->lib, name, NULL);
+		can = cipher != NULL;
+		EVP_CIPHER_free(cipher);
+	}
+	return can;
+}
+
 struct crypto *crypto_new(void)
 {
 	struct crypto *c = OPENSSL_zalloc(sizeof(*c));
@@ -109,24 +125,11 @@ struct crypto *crypto_new(void)
 	}
 	/* a module that may be missing: what needs it is then not provided */
 	c->legacy = OSSL_PROVIDER_load(c->lib, "legacy");
+	/* the first fetch of a kind collects all of it, for milliseconds: not while a packet waits */
+	can_fetch(c, KIND_MAC, "SHA1");
+	can_fetch(c, KIND_CBC, "AES-128-CBC");
 	ERR_clear_error();
 	return c;
-}
-
-static bool can_fetch(struct crypto *c, enum kind kind, const char *name)
-{
-	bool can;
-
-	if (kind == KIND_MAC) {
-		EVP_MD *md = EVP_MD_fetch(c->lib, name, NULL);
-		can = md != NULL;
-		EVP_MD_free(md);
-	} else {
-		EVP_CIPHER *cipher = EVP_CIPHER_fetch(c->lib, name, NULL);
-		can = cipher != NULL;
-		EVP_CIPHER_free(cipher);
-	}
-	return can;
 }
 
 static bool can_provide(struct crypto *c, const struct provided *p)
