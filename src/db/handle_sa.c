@@ -387,14 +387,14 @@ static int check_unchanged(struct call *c, const struct sa *sa)
 /* RFC 2367 section 3.1.2: new limits, counted from the SA's creation as the old ones. */
 static int update_mature(struct call *c, struct sa *sa)
 {
+	const uint32_t limits = 1u << EXT_LIFETIME_HARD | 1u << EXT_LIFETIME_SOFT;
 	int err = check_unchanged(c, sa);
 
-	if (!err && (keymsg_has(c->req, EXT_LIFETIME_HARD) ||
-		     keymsg_has(c->req, EXT_LIFETIME_SOFT))) {
-		err = take_lifetimes(c, sa);
-		if (!err)
-			sa->state = SA_MATURE;
-	}
+	if (err || !(c->req->present & limits))
+		return err;
+	err = take_lifetimes(c, sa);
+	if (!err)
+		sa->state = SA_MATURE;
 	return err;
 }
 
