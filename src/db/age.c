@@ -8,6 +8,13 @@ static bool past(const struct sa *sa, const struct sa_limits *l, uint64_t now_s)
 	       (l->bytes && sa->bytes > l->bytes) || (l->packets && sa->packets > l->packets);
 }
 
+/* Without anything to send or to check it with, nobody misses it: it goes without notice. */
+static bool forgotten(const struct sa *sa, uint64_t now_s)
+{
+	return sa->state == SA_LARVAL && now_s > sa->created_s &&
+	       now_s - sa->created_s >= LARVAL_LIFETIME_S;
+}
+
 size_t sad_age(struct sad *sad, uint64_t now_s)
 {
 	struct sa *sa, *next;
@@ -15,7 +22,7 @@ size_t sad_age(struct sad *sad, uint64_t now_s)
 
 	for (sa = sad_next(sad, NULL); sa; sa = next) {
 		next = sad_next(sad, sa);
-		if (past(sa, &sa->hard, now_s)) {
+		if (forgotten(sa, now_s) || past(sa, &sa->hard, now_s)) {
 			sad_remove(sad, sa);
 			removed++;
 		} else if (sa->state == SA_MATURE && past(sa, &sa->soft, now_s)) {

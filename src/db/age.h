@@ -11,7 +11,13 @@
 
 #include "db/sad.h"
 
-/* Mature SAs past a soft limit become dying; those past a hard one are removed. Answers how many were. */
+/* How long an SPI waits for its keys. */
+#define LARVAL_LIFETIME_S 30
+
+/*
+ * Mature SAs past a soft limit become dying; those past a hard one are removed, and so
+ * are larval ones that were not updated in time. Answers how many were.
+ */
 size_t sad_age(struct sad *sad, uint64_t now_s);
 
 #endif

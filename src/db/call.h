@@ -31,6 +31,7 @@ void call_reply(struct call *c, enum handle_to to, struct keymsg *m);
 int call_done(struct call *c);
 
 /* The work of one type of message: 0, or what call_refuse() answered with nothing changed. */
+int handle_sa_getspi(struct call *c);
 int handle_sa_add(struct call *c);
 int handle_sa_update(struct call *c);
 int handle_sa_delete(struct call *c);

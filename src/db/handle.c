@@ -29,6 +29,7 @@ struct command {
 };
 
 static const struct command commands[] = {
+	{ KEYMSG_GETSPI, SAD, ENDS, BIT(SPIRANGE) | BIT(SA2), handle_sa_getspi },
 	{ KEYMSG_ADD, SAD, BIT(SA) | ENDS, LIMITS | KEYS | BIT(SA2) | BIT(REPLAY), handle_sa_add },
 	{ KEYMSG_UPDATE, SAD, BIT(SA) | ENDS, LIMITS | KEYS | BIT(SA2) | BIT(REPLAY),
 	  handle_sa_update },
@@ -56,6 +57,7 @@ static const char *const ext_words[EXT_COUNT] = {
 	[EXT_KEY_ENCRYPT] = "encryption key",
 	[EXT_POLICY] = "policy",
 	[EXT_SA2] = "mode",
+	[EXT_SPIRANGE] = "range of SPIs",
 	[EXT_REPLAY] = "replay window",
 	[EXT_REASON] = "reason",
 	[EXT_HELLO] = "greeting",

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Requests that concern the SAD: ADD, UPDATE, DELETE, GET, FLUSH, DUMP (RFC 2367
- * section 3.1). ADD takes the request part by part into a new SA; the first part that
+ * Requests that concern the SAD: GETSPI, ADD, UPDATE, DELETE, GET, FLUSH, DUMP (RFC
+ * 2367 section 3.1). ADD takes the request part by part into a new SA; the first part that
  * does not fit ends it, and nothing is changed before all of them have.
  */
 #include <assert.h>
@@ -387,14 +387,46 @@ static int check_unchanged(struct call *c, const struct sa *sa)
 /* RFC 2367 section 3.1.2: new limits, counted from the SA's creation as the old ones. */
 static int update_mature(struct call *c, struct sa *sa)
 {
+	const uint32_t limits = 1u << EXT_LIFETIME_HARD | 1u << EXT_LIFETIME_SOFT;
 	int err = check_unchanged(c, sa);
 
-	if (!err && (keymsg_has(c->req, EXT_LIFETIME_HARD) ||
-		     keymsg_has(c->req, EXT_LIFETIME_SOFT))) {
-		err = take_lifetimes(c, sa);
-		if (!err)
-			sa->state = SA_MATURE;
-	}
+	if (err || !(c->req->present & limits))
+		return err;
+	err = take_lifetimes(c, sa);
+	if (!err)
+		sa->state = SA_MATURE;
+	return err;
+}
+
+/* Its identity and its place in the table stay; the rest comes from one that was checked whole. */
+static void grow_up(struct sad *sad, struct sa *sa, struct sa *from)
+{
+	sa->auth = from->auth;
+	sa->enc = from->enc;
+	sa->auth_key = from->auth_key;
+	sa->enc_key = from->enc_key;
+	sa->flags = from->flags;
+	sa->iv = from->iv;
+	sa->hard = from->hard;
+	sa->soft = from->soft;
+	sa->created_s = from->created_s;
+	sa->replay = from->replay;
+	from->replay = (struct replay){ 0 };
+	sad_mature(sad, sa);
+}
+
+/* RFC 2367 section 3.1.2: what GETSPI reserved becomes an SA. */
+static int update_larval(struct call *c, struct sa *sa)
+{
+	struct sa *whole = sa_new();
+	int err;
+
+	if (!whole)
+		return call_refuse(c, ENOBUFS, EXT_COUNT, "no memory for an SA");
+	err = take_request(c, whole);
+	if (!err)
+		grow_up(c->db->sad, sa, whole);
+	sa_free(whole);
 	return err;
 }
 
@@ -403,9 +435,10 @@ int handle_sa_update(struct call *c)
 	struct sa *sa;
 	int err;
 
-	if ((err = find(c, &sa)) || (err = check_same_use(c, sa)) || (err = update_mature(c, sa)))
+	if ((err = find(c, &sa)) || (err = check_same_use(c, sa)))
 		return err;
-	return reply_as_asked(c);
+	err = sa->state == SA_LARVAL ? update_larval(c, sa) : update_mature(c, sa);
+	return err ? err : reply_as_asked(c);
 }
 
 static int delete_all(struct call *c)
@@ -419,7 +452,9 @@ static int delete_all(struct call *c)
 		return err;
 	for (sa = sad_next(c->db->sad, NULL); sa; sa = next) {
 		next = sad_next(c->db->sad, sa);
-		if (sa->proto == proto && addr_equal(&sa->src, src) && addr_equal(&sa->dst, dst))
+		/* a larval one is about to become what took the others' place */
+		if (sa->state != SA_LARVAL && sa->proto == proto && addr_equal(&sa->src, src) &&
+		    addr_equal(&sa->dst, dst))
 			sad_remove(c->db->sad, sa);
 	}
 	return reply_as_asked(c);
@@ -502,6 +537,66 @@ int handle_sa_get(struct call *c)
 	if (!err)
 		show(c, sa, c->req->seq);
 	return err;
+}
+
+/* What is chosen from where the request names no range: Linux's and racoon's. */
+#define SPI_CHOICE_MIN 0x100
+#define SPI_CHOICE_MAX 0x0fffffff
+#define SPI_TRIES      1000 /* as KAME's net.key.spi_trycnt */
+
+static int take_spi_range(struct call *c, const struct sa *sa, struct keymsg_spirange *range)
+{
+	*range = (struct keymsg_spirange){ SPI_CHOICE_MIN, SPI_CHOICE_MAX };
+	if (!keymsg_has(c->req, EXT_SPIRANGE))
+		return 0;
+	*range = c->req->spi_range;
+	if (range->min > range->max)
+		return call_refuse(c, EINVAL, EXT_SPIRANGE,
+				   "a range of SPIs from %u down to %u; the lower one comes first",
+				   range->min, range->max);
+	if (range->min <= SPI_RESERVED_MAX)
+		return call_refuse(c, EINVAL, EXT_SPIRANGE,
+				   "SPI %u is reserved; %s takes 256 to 4294967295", range->min,
+				   satypes[sa->proto].name);
+	return 0;
+}
+
+/* A free SPI of the range, from an unforeseeable one on. */
+static int choose_spi(struct call *c, struct sa *sa)
+{
+	struct keymsg_spirange range;
+	int err = take_spi_range(c, sa, &range);
+	uint64_t n = (uint64_t)range.max - range.min + 1;
+	char dst[ADDR_TEXT_MAX];
+
+	for (uint64_t i = 0; !err && i < n && i < SPI_TRIES; i++) {
+		sa->spi = range.min + (uint32_t)((c->env->random % n + i) % n);
+		if (!sad_find_in(c->db->sad, sa->proto, sa->spi, &sa->dst))
+			return 0;
+	}
+	return err ? err
+		   : call_refuse(c, EEXIST, EXT_SPIRANGE,
+				 "no free SPI from %u to %u for %s to %s was found", range.min,
+				 range.max, satypes[sa->proto].name, addr_text(&sa->dst, dst));
+}
+
+/* RFC 2367 section 3.1.1: an SPI, and a larval SA that keeps it until UPDATE or time comes. */
+int handle_sa_getspi(struct call *c)
+{
+	struct sa *sa = sa_new();
+	int err;
+
+	if (!sa)
+		return call_refuse(c, ENOBUFS, EXT_COUNT, "no memory for an SA");
+	sa->state = SA_LARVAL;
+	sa->created_s = c->env->now_s;
+	if ((err = take_protocol(c, sa)) || (err = take_ends(c, sa)) || (err = take_mode(c, sa)) ||
+	    (err = choose_spi(c, sa)) || (err = insert(c, sa))) {
+		sa_free(sa);
+		return err;
+	}
+	show(c, sa, c->req->seq);
+	return 0;
 }
 
 /* FLUSH and DUMP take an SA type or, with 0, every SA. */

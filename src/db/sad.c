@@ -324,6 +324,12 @@ size_t sad_count(const struct sad *sad)
 	return sad->n_sas;
 }
 
+void sad_mature(struct sad *sad, struct sa *sa)
+{
+	sa->state = SA_MATURE;
+	sad->generation++;
+}
+
 uint64_t sad_generation(const struct sad *sad)
 {
 	return sad->generation;

@@ -90,6 +90,8 @@ struct sa *sad_find_in(const struct sad *sad, enum sa_proto proto, uint32_t spi,
  */
 struct sa *sad_find_out(const struct sad *sad, enum sa_proto proto, uint8_t mode, uint32_t reqid,
 			const struct addr *src, const struct addr *dst);
+/* A larval SA has got its keys: for packets that is another SAD. */
+void sad_mature(struct sad *sad, struct sa *sa);
 /* Unlinks, wipes and frees. */
 void sad_remove(struct sad *sad, struct sa *sa);
 /* Newest first: sad_next(sad, NULL) is the first; NULL ends. The next one may be taken before removing one. */

@@ -12,7 +12,7 @@
  *
  * Not in the table and so refused, though Linux knows them: ADDRESS_PROXY (7),
  * IDENTITY_SRC/DST (10, 11), SENSITIVITY (12), PROPOSAL (13), SUPPORTED_AUTH/ENCRYPT
- * (14, 15), SPIRANGE (16), KMPRIVATE (17), NAT_T_* (20 to 23), SEC_CTX (24),
+ * (14, 15), KMPRIVATE (17), NAT_T_* (20 to 23), SEC_CTX (24),
  * KMADDRESS (25), FILTER (26). What would have to be ignored is better refused.
  */
 #include "keymsg/ext.h"
@@ -252,6 +252,21 @@ static bool encode_sa2(const void *field, struct wr *w)
 	return wr_u8(w, s->mode) && wr_zero(w, 3) && wr_u32(w, s->sequence) && wr_u32(w, s->reqid);
 }
 
+/* 4:4 min | 8:4 max | 12:4 reserved; in host order, unlike the SPI of an SA */
+static bool decode_spirange(void *field, struct rd *r)
+{
+	struct keymsg_spirange *s = field;
+
+	return rd_u32(r, &s->min) && rd_u32(r, &s->max) && rd_skip(r, 4);
+}
+
+static bool encode_spirange(const void *field, struct wr *w)
+{
+	const struct keymsg_spirange *s = field;
+
+	return wr_u32(w, s->min) && wr_u32(w, s->max) && wr_zero(w, 4);
+}
+
 /* 4:4 packets */
 static bool decode_replay(void *field, struct rd *r)
 {
@@ -326,6 +341,7 @@ const struct ext_row ext_rows[EXT_COUNT] = {
 	{ EXT_KEY_AUTH, 8, 8, KEY_MAX_SIZE, FIELD(key_auth), decode_key, encode_key },
 	{ EXT_KEY_ENCRYPT, 9, 8, KEY_MAX_SIZE, FIELD(key_encrypt), decode_key, encode_key },
 	{ EXT_POLICY, 18, 16, POLICY_MAX_SIZE, FIELD(policy), decode_policy, encode_policy },
+	{ EXT_SPIRANGE, 16, 16, 16, FIELD(spi_range), decode_spirange, encode_spirange },
 	{ EXT_REPLAY, 0x5301, 8, 8, FIELD(replay_window), decode_replay, encode_replay },
 	{ EXT_REASON, 0x5302, 16, REASON_MAX, FIELD(reason), decode_reason, encode_reason },
 	{ EXT_HELLO, 0x5303, 16, 16, FIELD(hello), decode_hello, encode_hello },

@@ -77,6 +77,7 @@ enum keymsg_ext {
 	EXT_KEY_ENCRYPT,
 	EXT_POLICY,
 	EXT_SA2,
+	EXT_SPIRANGE,
 	EXT_REPLAY, /* 0x5301: the exact replay window in packets, 32 bit */
 	EXT_REASON, /* 0x5302: what was wrong with the request, and in words: only in error replies */
 	EXT_HELLO,  /* 0x5303: who speaks: protocol version and network namespace */
@@ -115,6 +116,11 @@ struct keymsg_sa2 {
 	uint32_t reqid;
 };
 
+/* sadb_spirange, of GETSPI */
+struct keymsg_spirange {
+	uint32_t min, max;
+};
+
 struct keymsg_reason {
 	uint8_t ext;      /* enum keymsg_ext that was at fault, EXT_COUNT = the message as a whole */
 	const char *text; /* NUL-terminated, borrowed, without key material */
@@ -140,6 +146,7 @@ struct keymsg {
 	struct keymsg_key key_auth, key_encrypt;
 	struct policy policy;
 	struct keymsg_sa2 sa2;
+	struct keymsg_spirange spi_range;
 	uint32_t replay_window; /* packets */
 	struct keymsg_reason reason;
 	struct keymsg_hello hello;

@@ -76,6 +76,7 @@ static enum part part_of(const struct keymsg *m)
 		[EXT_KEY_ENCRYPT] = PART_ENC_KEY,
 		[EXT_POLICY] = PART_POLICY,
 		[EXT_SA2] = PART_MODE,
+		[EXT_SPIRANGE] = PART_SPI,
 		[EXT_REPLAY] = PART_REPLAY,
 	};
 	uint8_t ext = m->reason.ext;
@@ -162,7 +163,7 @@ static void entry(void *arg, size_t i, const struct keymsg *m)
 	const struct print_opts o = { .now_s = (uint64_t)time(NULL), .proto_name = proto_name };
 
 	(void)i;
-	if (m->type == KEYMSG_GET)
+	if (m->type == KEYMSG_GET || m->type == KEYMSG_GETSPI)
 		got(m, &o);
 	else if (m->type == KEYMSG_SPDDUMP)
 		print_policy(stdout, m, &o);

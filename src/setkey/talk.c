@@ -75,7 +75,7 @@ static void take(struct flight *f, const struct keymsg *m)
 		return;
 	if (m->errnum)
 		f->events->refused(f->events->arg, i, m);
-	else if (m->type == KEYMSG_GET)
+	else if (m->type == KEYMSG_GET || m->type == KEYMSG_GETSPI)
 		f->events->entry(f->events->arg, i, m);
 	answered(f, i);
 }

@@ -13,7 +13,7 @@
 struct talk_events {
 	/* Each message as it goes out and comes in, one request at a time; may be NULL: many. */
 	void (*trace)(void *arg, const uint8_t *buf, size_t len);
-	/* An entry of a dump or the answer to a get. */
+	/* An entry of a dump, or the answer to a get or getspi. */
 	void (*entry)(void *arg, size_t request, const struct keymsg *m);
 	/* A request that was not done. */
 	void (*refused)(void *arg, size_t request, const struct keymsg *m);

@@ -77,6 +77,26 @@ static bool parse_update(struct parser *p)
 	return true;
 }
 
+/* getspi [-46n] src dst protocol spi [-m mode] [-u reqid] ; */
+static bool parse_getspi(struct parser *p)
+{
+	uint32_t spi;
+
+	if (!parse_resolve_options(p) || !parse_hosts(p) || !parse_protocol(p) || !parse_spi(p) ||
+	    !parse_sa_options(p) || !parse_end(p))
+		return false;
+	/* the message has no SA yet: an SPI is a range of one, and 0 is no range */
+	spi = p->cmd.msg.sa.spi;
+	p->cmd.msg.sa = (struct keymsg_sa){ 0 };
+	p->cmd.msg.present &= ~(1u << EXT_SA);
+	if (spi) {
+		p->cmd.msg.spi_range = (struct keymsg_spirange){ spi, spi };
+		parser_set_ext(p, EXT_SPIRANGE);
+	}
+	parse_emit_pairs(p, PROTO_ANY);
+	return true;
+}
+
 /* get [-46n] src dst protocol spi [options] ; */
 static bool parse_get(struct parser *p)
 {
@@ -172,6 +192,8 @@ static const struct command_row commands[] = {
 	  "add [-46n] src dst protocol spi [options] -E cipher key -A algorithm key ;" },
 	{ "update", KEYMSG_UPDATE, parse_update,
 	  "update [-46n] src dst protocol spi [options] [-E cipher key -A algorithm key] ;" },
+	{ "getspi", KEYMSG_GETSPI, parse_getspi,
+	  "getspi [-46n] src dst protocol spi [-m mode] [-u reqid] ;" },
 	{ "get", KEYMSG_GET, parse_get, "get [-46n] src dst protocol spi ;" },
 	{ "delete", KEYMSG_DELETE, parse_delete, "delete [-46n] src dst protocol spi ;" },
 	{ "deleteall", KEYMSG_DELETE, parse_deleteall, "deleteall [-46n] src dst protocol ;" },

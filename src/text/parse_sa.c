@@ -69,6 +69,8 @@ bool parse_protocol(struct parser *p)
 
 static void check_spi(struct parser *p, struct span span, uint32_t spi)
 {
+	if (spi == 0 && p->row->type == KEYMSG_GETSPI)
+		return; /* one is chosen */
 	if ((p->proto->satype == SATYPE_AH || p->proto->satype == SATYPE_ESP) && spi < SPI_MIN)
 		parser_fail(p, span,
 			    "the SPIs 0 to 255 are reserved; an SA of %s takes 256 or more",
@@ -218,7 +220,10 @@ static bool parse_sa_option(struct parser *p, const struct sa_option *o)
 {
 	struct span option = p->tok.span;
 
-	if (!describes_sa(p))
+	if (p->row->type == KEYMSG_GETSPI && o->option != OPT_MODE && o->option != OPT_REQID)
+		diag_report(&p->env->diag, DIAG_WARNING, option,
+			    "getspi takes no notice of this option; update brings it to the SA");
+	else if (!describes_sa(p) && p->row->type != KEYMSG_GETSPI)
 		diag_report(&p->env->diag, DIAG_WARNING, option,
 			    "%s takes no notice of this option; the addresses, the protocol and "
 			    "the SPI say which SA is meant",
@@ -231,14 +236,15 @@ static bool parse_sa_option(struct parser *p, const struct sa_option *o)
 	return true;
 }
 
-/* What only names an SA carries nothing of these options. */
+/* What only names an SA carries nothing of these options; a larval SA has a mode and a reqid. */
 static void drop_sa_options(struct parser *p)
 {
 	struct keymsg *m = &p->cmd.msg;
 
 	m->present &= ~(1u << EXT_REPLAY | 1u << EXT_LIFETIME_HARD | 1u << EXT_LIFETIME_SOFT);
 	m->sa = (struct keymsg_sa){ .spi = m->sa.spi, .flags = SAF_CYCSEQ };
-	m->sa2 = (struct keymsg_sa2){ 0 };
+	if (p->row->type != KEYMSG_GETSPI)
+		m->sa2 = (struct keymsg_sa2){ 0 };
 }
 
 /* { -m MODE | -r BYTES | -u REQID | -lh SECONDS | -ls SECONDS | -f FLAG } */

@@ -127,3 +127,33 @@ def test_two_namespaces_never_meet(bare):
     assert "spi=15700" in bare.setkey("cardinal", "-D").stdout
     for daemon in daemons.values():
         daemon.stop()
+
+
+def test_an_spi_is_reserved_and_gets_its_keys(keyed):
+    """getspi, update with keys, update with lifetimes; a key for the mature SA is refused."""
+    before = keyed.setkey("phoenix", "-D").stdout
+    larval = keyed.setkey("phoenix", "-c", input="getspi 192.0.2.10 198.51.100.10 esp 0 -m transport;").stdout
+    spi = int(re.search(r"esp mode=transport spi=(\d+)\(", larval)[1])
+    assert 0x100 <= spi <= 0x0fffffff and "state=larval" in larval and "E:" not in larval
+
+    keys = f'update 192.0.2.10 198.51.100.10 esp {spi} -E aes-cbc "1234567890123456";'
+    keyed.setkey("phoenix", "-c", input=f"{keys} exit; nonsense")
+    one = f"get 192.0.2.10 198.51.100.10 esp {spi};"
+    assert "state=mature" in keyed.setkey("phoenix", "-c", input=one).stdout
+    result = keyed.setkey("phoenix", "-c", input=keys, check=False)
+    assert result.returncode == 1
+    place = keys.index('"') + 1
+    assert result.stderr.startswith(f"stdin:1:{place}: error: a key for a mature SA"), result.stderr
+    assert "1234567890123456" not in result.stderr
+
+    keyed.setkey("phoenix", "-c", input=f"update 192.0.2.10 198.51.100.10 esp {spi} -lh 3600 -ls 3000;")
+    assert re.search(r"hard: 3600\(s\)\s+soft: 3000\(s\)", keyed.setkey("phoenix", "-c", input=one).stdout)
+    keyed.setkey("phoenix", "-c", input=f"delete 192.0.2.10 198.51.100.10 esp {spi};")
+    assert keyed.setkey("phoenix", "-D").stdout.count("spi=") == before.count("spi=")
+
+
+def test_spdupdate_replaces(keyed):
+    keyed.setkey("phoenix", "-c", input="spdupdate 203.0.113.1 203.0.113.2 any -P out none;")
+    keyed.setkey("phoenix", "-c", input="spdupdate 203.0.113.1 203.0.113.2 any -P out discard;")
+    after = keyed.setkey("phoenix", "-DP").stdout
+    assert after.count("203.0.113.1[any]") == 1 and after.count("discard") == 1, after

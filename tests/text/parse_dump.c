@@ -103,6 +103,8 @@ static void put_sa(const struct keymsg *m)
 		       m->sa.encrypt, m->sa.flags);
 	if (keymsg_has(m, EXT_SA2))
 		printf(" mode=%u reqid=%u", m->sa2.mode, m->sa2.reqid);
+	if (keymsg_has(m, EXT_SPIRANGE))
+		printf(" spis=0x%x-0x%x", m->spi_range.min, m->spi_range.max);
 	if (keymsg_has(m, EXT_REPLAY))
 		printf(" replay=%u window=%u", m->sa.replay, m->replay_window);
 	if (keymsg_has(m, EXT_LIFETIME_HARD))

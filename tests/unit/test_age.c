@@ -65,9 +65,36 @@ static void limits(void **state)
 	}
 }
 
+/* An SPI that nobody gave keys is free again half a minute after it was asked for. */
+static void larval(void **state)
+{
+	static const struct {
+		uint64_t now_s;
+		bool gone;
+	} steps[] = { { 0, false }, { 1000, false }, { 1029, false }, { 1030, true } };
+	struct sad *sad = sad_new();
+	struct sa *sa = sa_new(), *grown = sa_new();
+
+	(void)state;
+	sa->src.family = sa->dst.family = grown->src.family = grown->dst.family = AF_INET;
+	sa->spi = 5000;
+	grown->spi = 5001;
+	sa->created_s = grown->created_s = 1000;
+	sa->state = grown->state = SA_LARVAL;
+	assert_int_equal(sad_insert(sad, sa), 0);
+	assert_int_equal(sad_insert(sad, grown), 0);
+	sad_mature(sad, grown);
+	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+		assert_int_equal(sad_age(sad, steps[i].now_s), steps[i].gone);
+		assert_int_equal(sad_count(sad), steps[i].gone ? 1 : 2);
+	}
+	assert_ptr_equal(sad_next(sad, NULL), grown);
+	sad_free(sad);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(limits) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(limits), cmocka_unit_test(larval) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

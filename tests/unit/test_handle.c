@@ -164,6 +164,19 @@ static struct keymsg one(uint8_t type, uint8_t satype, uint32_t spi)
 	return m;
 }
 
+/* getspi 10.0.0.1 10.0.0.2 esp, from 1000 to 1003 */
+static struct keymsg getspi(void)
+{
+	struct keymsg m = plain(KEYMSG_GETSPI, SATYPE_ESP);
+
+	m.present = BIT(SPIRANGE) | BIT(SA2) | BIT(ADDRESS_SRC) | BIT(ADDRESS_DST);
+	m.spi_range = (struct keymsg_spirange){ 1000, 1003 };
+	m.sa2 = (struct keymsg_sa2){ .mode = MODE_TRANSPORT, .reqid = 7 };
+	m.src = end("10.0.0.1");
+	m.dst = end("10.0.0.2");
+	return m;
+}
+
 /* spdadd 10.0.0.0/24[any] 10.0.1.0/24[80] tcp -P out ipsec esp/transport//require ah/transport//use; */
 static struct keymsg spdadd(void)
 {
@@ -568,7 +581,15 @@ static void dump_and_flush(void **state)
 	_(spdadd, 71, m->type = KEYMSG_SPDFLUSH, EINVAL, EXT_ADDRESS_SRC, "SPDFLUSH takes no source address")    \
 	_(spdadd, 72, m->type = KEYMSG_SPDGET, EINVAL, EXT_ADDRESS_SRC, "SPDGET takes no source address")        \
 	_(spdadd, 73, m->type = KEYMSG_HELLO, EINVAL, EXT_COUNT, "HELLO")                                        \
-	_(spdadd, 74, m->type = KEYMSG_GETSPI, EOPNOTSUPP, EXT_COUNT, "GETSPI is not provided")                  \
+	_(spdadd, 74, m->type = KEYMSG_GETSPI, EINVAL, EXT_POLICY, "GETSPI takes no policy")                     \
+	_(getspi, 87, m->satype = 0, EINVAL, EXT_COUNT, "SA type 0")                                             \
+	_(getspi, 88, m->satype = SATYPE_IPCOMP, EPROTONOSUPPORT, EXT_COUNT, "ipcomp is not provided")           \
+	_(getspi, 89, give(SA), EINVAL, EXT_SA, "GETSPI takes no SA")                                            \
+	_(getspi, 90, m->spi_range.max = 999, EINVAL, EXT_SPIRANGE, "from 1000 down to 999")                     \
+	_(getspi, 91, m->spi_range.min = 255, EINVAL, EXT_SPIRANGE, "SPI 255 is reserved; esp takes 256")        \
+	_(getspi, 92, m->sa2.mode = MODE_TUNNEL, EPROTONOSUPPORT, EXT_SA2, "tunnel mode is not provided")        \
+	_(getspi, 93, take(ADDRESS_DST), EINVAL, EXT_COUNT, "GETSPI without a destination address")              \
+	_(add_ah, 94, give(SPIRANGE), EINVAL, EXT_SPIRANGE, "ADD takes no range of SPIs")                        \
 	_(spdadd, 75, m->type = KEYMSG_UPDATE, EINVAL, EXT_COUNT, "UPDATE without an SA")                        \
 	_(add_ah, 84, m->type = KEYMSG_UPDATE, ESRCH, EXT_SA, "no ah SA with SPI 15700 to 10.0.0.2")             \
 	_(add_ah, 85, (m->type = KEYMSG_UPDATE, give(POLICY)), EINVAL, EXT_POLICY, "UPDATE takes no policy")     \
@@ -770,6 +791,104 @@ static void update_refused(void **state)
 		refused(steps[i].what, m, steps[i].err, steps[i].ext, steps[i].words);
 		assert_true(updated()->hard.add_s == 0 && updated()->soft.add_s == 0);
 	}
+}
+
+static void getspi_chooses(void **state)
+{
+	static const uint32_t spis[] = { 1002, 1003, 1000, 1001 };
+	struct keymsg m = getspi();
+	const struct answer *a = &answers[0];
+
+	(void)state;
+	env.random = (UINT64_C(1) << 40) * 4 + 2;
+	for (size_t i = 0; i < 4; i++) {
+		ok(m);
+		assert_int_equal(n_answers, 1);
+		assert_int_equal(a->to, HANDLE_ONE);
+		assert_header(a, KEYMSG_GETSPI, SATYPE_ESP, 77);
+		assert_int_equal(a->m.sa.spi, spis[i]);
+		assert_int_equal(a->m.sa.state, SA_LARVAL);
+		assert_true(a->m.sa2.mode == MODE_TRANSPORT && a->m.sa2.reqid == 7);
+		assert_false(keymsg_has(&a->m, EXT_KEY_ENCRYPT) || keymsg_has(&a->m, EXT_KEY_AUTH));
+	}
+	refused("all are taken", m, EEXIST, EXT_SPIRANGE, "no free SPI from 1000 to 1003 for esp to 10.0.0.2");
+	m.satype = SATYPE_AH; /* another protocol has SPIs of its own */
+	ok(m);
+	assert_int_equal(a->m.sa.spi, 1002);
+
+	m = getspi();
+	m.present &= ~BIT(SPIRANGE);
+	env.random = 0;
+	ok(m);
+	assert_int_equal(a->m.sa.spi, 0x100);
+	env.random = 0x0fffffff - 0x100;
+	ok(m);
+	assert_int_equal(a->m.sa.spi, 0x0fffffff);
+	ok(m);
+	assert_int_equal(a->m.sa.spi, 0x101); /* around the end, past the one that is taken */
+	m.present |= BIT(SPIRANGE);
+	m.spi_range = (struct keymsg_spirange){ 256, UINT32_MAX };
+	env.random = UINT64_MAX;
+	ok(m);
+	assert_int_equal(a->m.sa.spi, 256 + UINT64_MAX % (UINT64_C(0x100000000) - 256));
+}
+
+static void larval_becomes_mature(void **state)
+{
+	struct keymsg m = getspi(), all = one(KEYMSG_DELETE, SATYPE_ESP, 0);
+	struct addr src = addr("10.0.0.1"), dst = addr("10.0.0.2");
+	uint64_t generation, id;
+	struct sa *sa;
+
+	(void)state;
+	m.spi_range = (struct keymsg_spirange){ 15701, 15701 };
+	ok(m);
+	sa = updated();
+	id = sa->id;
+	assert_int_equal(sa->state, SA_LARVAL);
+	assert_null(sad_find_out(db.sad, SA_ESP, MODE_TRANSPORT, 7, &src, &dst));
+	refused("taken", add_esp(), EEXIST, EXT_SA, "already");
+	all.present &= ~BIT(SA);
+	ok(all);
+	assert_ptr_equal(updated(), sa);
+
+	m = add_esp();
+	m.type = KEYMSG_UPDATE;
+	m.present &= ~BIT(KEY_ENCRYPT);
+	refused("no key", m, EINVAL, EXT_KEY_ENCRYPT, "no key for rijndael-cbc");
+	refused("no algorithm", update(), EINVAL, EXT_SA, "esp without an encryption algorithm");
+	m = add_esp();
+	m.type = KEYMSG_UPDATE;
+	m.sa2.reqid = 8;
+	refused("reqid", m, ESRCH, EXT_SA2, "is 7, not 8");
+	assert_true(sa->state == SA_LARVAL && !sa->enc && sa->enc_key.len == 0);
+
+	m.sa2 = (struct keymsg_sa2){ .mode = MODE_ANY };
+	m.present |= BIT(REPLAY) | BIT(LIFETIME_HARD) | BIT(LIFETIME_SOFT);
+	m.replay_window = 64;
+	m.sa.flags |= SAF_PZERO;
+	m.hard.add_s = 5;
+	env.now_s += 9;
+	env.random = UINT64_MAX;
+	generation = sad_generation(db.sad);
+	ok(m);
+	assert_int_equal(answers[0].to, HANDLE_ALL);
+	assert_int_equal(answers[0].m.present, m.present & ~(BIT(KEY_AUTH) | BIT(KEY_ENCRYPT)));
+	assert_true(sad_generation(db.sad) > generation);
+	assert_ptr_equal(updated(), sa);
+	assert_true(sa->id == id && sa->state == SA_MATURE && sa->mode == MODE_TRANSPORT && sa->reqid == 7);
+	assert_string_equal(sa->enc->name, "rijndael-cbc");
+	assert_string_equal(sa->auth->name, "hmac-sha1");
+	assert_true(sa->enc_key.len == 24 && sa->auth_key.len == 20);
+	assert_memory_equal(sa->enc_key.bytes, key, 24);
+	assert_memory_equal(sa->auth_key.bytes, key, 20);
+	assert_true(sa->replay.window == 64 && replay_check(&sa->replay, 1));
+	assert_true(sa->flags == (SAF_CYCSEQ | SAF_PZERO) && sa->hard.add_s == 5);
+	assert_true(sa->created_s == env.now_s && sa->iv == UINT64_MAX >> 1);
+	assert_ptr_equal(sad_find_out(db.sad, SA_ESP, MODE_TRANSPORT, 7, &src, &dst), sa);
+	refused("again", m, EINVAL, EXT_KEY_AUTH, "key for a mature SA");
+	ok(all);
+	assert_null(updated());
 }
 
 static void spd_add(void **state)
@@ -1006,6 +1125,8 @@ int main(void)
 		T(existing),
 		T(update_lifetimes),
 		T(update_refused),
+		T(getspi_chooses),
+		T(larval_becomes_mature),
 		T(spd_add),
 		T(spd_add_plain),
 		T(spd_update_and_delete),

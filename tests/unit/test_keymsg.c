@@ -273,6 +273,22 @@ static void hello(void **state)
 	assert_encodes(&m, false, "02800000 02000000 00000000 05000000");
 }
 
+/* The SPIs of a range are in host order. */
+static void spi_range(void **state)
+{
+	struct keymsg m = {
+		.type = KEYMSG_GETSPI, .satype = SATYPE_ESP, .present = BIT(SPIRANGE),
+		.spi_range = { 0x100, 0x0fffffff },
+	};
+	struct bytes b = hex("02010003 04000000 00000000 00000000 02001000 00010000 ffffff0f 00000000");
+
+	(void)state;
+	assert_encodes(&m, false, "02010003 04000000 00000000 00000000 02001000 00010000 ffffff0f 00000000");
+	m = decoded(&b);
+	assert_int_equal(m.present, BIT(SPIRANGE));
+	assert_true(m.spi_range.min == 0x100 && m.spi_range.max == 0x0fffffff);
+}
+
 static void error_replies(void **state)
 {
 	struct keymsg m = {
@@ -421,7 +437,7 @@ static const struct {
 	{ "extension that Linux knows and we do not: proxy", ADD, 18, 7 },
 	{ "identity", ADD, 18, 10 },
 	{ "proposal", ADD, 18, 13 },
-	{ "spirange", ADD, 18, 16 },
+	{ "spirange of the wrong size", ADD, 18, 16 },
 	{ "nat-t type", ADD, 18, 20 },
 	{ "security context", ADD, 18, 24 },
 	{ "private extension of nobody", ADD, 19, 0x53 },
@@ -640,6 +656,7 @@ int main(void)
 		LE(transport_with_addresses),
 		LE(dump),
 		LE(hello),
+		LE(spi_range),
 		LE(error_replies),
 		LE(long_reason),
 		cmocka_unit_test(key_lengths),

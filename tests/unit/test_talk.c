@@ -268,11 +268,14 @@ static void refusals(void **state)
 		ask(&q, KEYMSG_DELETE, 100 + ESRCH);
 		ask(&q, KEYMSG_GET, ESRCH);
 		ask(&q, KEYMSG_FLUSH, 0);
+		ask(&q, KEYMSG_GETSPI, 301);
+		ask(&q, KEYMSG_UPDATE, 302);
 		assert_int_equal(have(p, &q, false), 0);
 		assert_string_equal(p->log, "refused 1 17\n"
 					    "entry 2 300\n"
 					    "refused 3 3 the reason\n"
-					    "refused 4 3\n");
+					    "refused 4 3\n"
+					    "entry 6 301\n");
 		free(p);
 	}
 }
