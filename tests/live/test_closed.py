@@ -128,6 +128,7 @@ def test_interface_flaps(lab):
             lab.run("phoenix", "ip", "link", "set", "eth0", "up")
             lab.run("phoenix", "ip", "route", "replace", "default", "via", ROUTER)
             wait_until(lambda: lab.pings("phoenix", CARDINAL, "-c", "1", "-W", "1"), 15, "the way back")
+            time.sleep(0.3)  # enough of the flood for a verdict
     packets = capture.packets()
     assert sum(p.protected for p in packets) > 50
     assert clear_between(packets) == []
