@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * States and flags of a security association, by PF_KEY's numbers.
+ * States, flags and reserved SPIs of a security association, by PF_KEY's numbers.
  */
 #ifndef SALLYPORT_BASE_SA_H
 #define SALLYPORT_BASE_SA_H
 
 /* sadb_sa_state: RFC 2367 section 3.2 */
 enum sa_state { SA_LARVAL = 0, SA_MATURE = 1, SA_DYING = 2, SA_DEAD = 3 };
+
+/* SPIs 0 to this one are no SA's of AH or ESP: RFC 4302 section 2.4, RFC 4303 section 2.1. */
+#define SPI_RESERVED_MAX 255
 
 /* sadb_sa_flags, KAME's bits */
 #define SAF_OLD	   0x0001 /* ah-old, esp-old: RFC 1826, RFC 1827 */

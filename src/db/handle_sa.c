@@ -88,9 +88,6 @@ static int take_flags(struct call *c, struct sa *sa)
 	return 0;
 }
 
-/* RFC 4303 section 2.1, RFC 4302 section 2.4 */
-#define SPI_RESERVED_MAX 255
-
 static int take_spi(struct call *c, struct sa *sa)
 {
 	sa->spi = c->req->sa.spi;

@@ -125,8 +125,7 @@ void worker_account(struct job *j, const struct now *now)
 		sa->used_s = now->wall_s;
 }
 
-/* Whether the selector fits a fragment, or a datagram cut off before its ports, whatever the hidden
- * part of it says. */
+/* Whether the selector fits a packet whose ports are hidden, whatever they are. */
 static bool surely_fits(const struct selector *sel, const struct flow *flow)
 {
 	return sel->src.port == 0 && sel->dst.port == 0 &&

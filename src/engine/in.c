@@ -10,9 +10,6 @@
 #include "engine/ip.h"
 #include "engine/worker.h"
 
-/* SPIs that no SA may have on the wire: RFC 4303 section 2.1. */
-#define SPI_RESERVED_MAX 255
-
 /* The SA of the security header on top. */
 static struct sa *arriving_sa(struct worker *w, struct job *j, enum sa_proto proto,
 			      enum drop_reason *reason)

@@ -19,7 +19,6 @@
 #include "io/io.h"
 #include "sallyportd/log.h"
 
-#define INTERFACES_MAX	   16
 /* Bursts of one direction before the other one and the control path get their turn. */
 #define BURSTS_A_TURN	   4
 /* Changes of the databases are gathered this long before MTUs and keys follow. */
@@ -54,7 +53,7 @@ struct data {
 	struct event_base *base;
 	struct db *db;
 	struct worker *worker;
-	struct port ports[INTERFACES_MAX];
+	struct port ports[DATA_INTERFACES_MAX];
 	size_t n_ports;
 	struct event *settle, *release;
 	struct drop_log drops[DROP_REASON_COUNT];
@@ -413,8 +412,8 @@ int data_add_interface(struct data *d, const char *driver, const char *interface
 	struct io_config cfg = { .interface = interface, .journal = journal, .log = io_log };
 	int err;
 
-	if (d->n_ports == INTERFACES_MAX) {
-		log_line("%s: at most %d interfaces", interface, INTERFACES_MAX);
+	if (d->n_ports == DATA_INTERFACES_MAX) {
+		log_line("%s: at most %d interfaces", interface, DATA_INTERFACES_MAX);
 		return -E2BIG;
 	}
 	if (strlen(interface) >= sizeof(port->name)) {

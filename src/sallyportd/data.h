@@ -11,6 +11,9 @@
 
 #include "db/db.h"
 
+/* Interfaces that one daemon protects, at most. */
+#define DATA_INTERFACES_MAX 16
+
 struct event_base;
 struct data;
 

@@ -27,13 +27,11 @@
 #include "sallyportd/data.h"
 #include "sallyportd/log.h"
 
-#define INTERFACES_MAX 16
-
 struct options {
 	bool foreground;
 	char socket[PATH_MAX];
 	const char *driver;
-	const char *interfaces[INTERFACES_MAX];
+	const char *interfaces[DATA_INTERFACES_MAX];
 	unsigned n_interfaces;
 };
 
@@ -92,8 +90,8 @@ static int parse_options(struct options *o, int argc, char **argv)
 			o->driver = optarg;
 			break;
 		case 'i':
-			if (o->n_interfaces == INTERFACES_MAX) {
-				log_line("at most %d interfaces", INTERFACES_MAX);
+			if (o->n_interfaces == DATA_INTERFACES_MAX) {
+				log_line("at most %d interfaces", DATA_INTERFACES_MAX);
 				return 1;
 			}
 			o->interfaces[o->n_interfaces++] = optarg;

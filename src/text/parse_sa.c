@@ -9,8 +9,6 @@
 
 #include "text/value.h"
 
-/* Reserved SPIs: RFC 4302 section 2.4, RFC 4303 section 2.1. */
-#define SPI_MIN 256
 #define CPI_MAX 0xffff /* RFC 3173 section 3.3 */
 
 /* -r counts bytes of the window's bitmap, one bit a packet. */
@@ -71,7 +69,7 @@ static void check_spi(struct parser *p, struct span span, uint32_t spi)
 {
 	if (spi == 0 && p->row->type == KEYMSG_GETSPI)
 		return; /* one is chosen */
-	if ((p->proto->satype == SATYPE_AH || p->proto->satype == SATYPE_ESP) && spi < SPI_MIN)
+	if ((p->proto->satype == SATYPE_AH || p->proto->satype == SATYPE_ESP) && spi <= SPI_RESERVED_MAX)
 		parser_fail(p, span,
 			    "the SPIs 0 to 255 are reserved; an SA of %s takes 256 or more",
 			    p->proto->word);
