@@ -53,6 +53,7 @@ struct request {
 	uint8_t level;	      /* enum policy_level */
 	uint32_t reqid;	      /* 0 = any SA will do */
 	struct addr src, dst; /* tunnel ends; AF_UNSPEC in both where none were given */
+	uint16_t src_port, dst_port; /* of UDP encapsulation at those ends; 0 = none */
 };
 
 struct policy {

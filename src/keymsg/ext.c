@@ -11,8 +11,7 @@
  * ports and addresses.
  *
  * Not in the table and so refused, though Linux knows them: ADDRESS_PROXY (7),
- * IDENTITY_SRC/DST (10, 11), SENSITIVITY (12), PROPOSAL (13), SUPPORTED_AUTH/ENCRYPT
- * (14, 15), KMPRIVATE (17), NAT_T_* (20 to 23), SEC_CTX (24),
+ * IDENTITY_SRC/DST (10, 11), SENSITIVITY (12), PROPOSAL (13), KMPRIVATE (17),
  * KMADDRESS (25), FILTER (26). What would have to be ignored is better refused.
  */
 #include "keymsg/ext.h"
@@ -152,16 +151,18 @@ static bool encode_key(const void *field, struct wr *w)
  */
 static bool decode_request_ends(struct request *q, struct rd *r)
 {
+	uint16_t src_port, dst_port;
 	struct addr src, dst;
-	uint16_t port;
 
-	if (!decode_sockaddr(&src, &port, r) || !decode_sockaddr(&dst, &port, r))
+	if (!decode_sockaddr(&src, &src_port, r) || !decode_sockaddr(&dst, &dst_port, r))
 		return false;
 	if (src.family != dst.family || rd_left(r) > 0)
 		return false;
 	if (q->mode == MODE_TUNNEL) {
 		q->src = src;
 		q->dst = dst;
+		q->src_port = src_port;
+		q->dst_port = dst_port;
 	}
 	return true;
 }
@@ -195,7 +196,8 @@ static bool encode_request(const struct request *q, struct wr *w)
 	    !wr_zero(w, 2) || !wr_u32(w, q->reqid) || !wr_zero(w, 4))
 		return false;
 	if (q->mode == MODE_TUNNEL &&
-	    (!encode_sockaddr(&q->src, 0, w) || !encode_sockaddr(&q->dst, 0, w)))
+	    (!encode_sockaddr(&q->src, q->src_port, w) ||
+	     !encode_sockaddr(&q->dst, q->dst_port, w)))
 		return false;
 	len = (uint16_t)(w->p - start);
 	memcpy(start, &len, sizeof(len));
@@ -267,6 +269,116 @@ static bool encode_spirange(const void *field, struct wr *w)
 	return wr_u32(w, s->min) && wr_u32(w, s->max) && wr_zero(w, 4);
 }
 
+/* 4:4 reserved | 8 algorithms: 0:1 id | 1:1 iv | 2:2 min | 4:2 max | 6:2 reserved */
+static bool decode_supported(void *field, struct rd *r)
+{
+	struct keymsg_supported *s = field;
+
+	if (!rd_skip(r, 4))
+		return false;
+	for (; rd_left(r) > 0; s->n++) {
+		struct keymsg_alg *a = &s->algs[s->n];
+
+		if (s->n == KEYMSG_ALGS_MAX || !rd_u8(r, &a->id) || !rd_u8(r, &a->iv) ||
+		    !rd_u16(r, &a->min_bits) || !rd_u16(r, &a->max_bits) || !rd_skip(r, 2))
+			return false;
+	}
+	return true;
+}
+
+static bool encode_supported(const void *field, struct wr *w)
+{
+	const struct keymsg_supported *s = field;
+
+	assert(s->n <= KEYMSG_ALGS_MAX);
+	if (!wr_zero(w, 4))
+		return false;
+	for (unsigned i = 0; i < s->n; i++) {
+		const struct keymsg_alg *a = &s->algs[i];
+
+		if (!wr_u8(w, a->id) || !wr_u8(w, a->iv) || !wr_u16(w, a->min_bits) ||
+		    !wr_u16(w, a->max_bits) || !wr_zero(w, 2))
+			return false;
+	}
+	return true;
+}
+
+/* 4:1 type | 5:3 reserved */
+static bool decode_natt_type(void *field, struct rd *r)
+{
+	return rd_u8(r, field) && rd_skip(r, 3);
+}
+
+static bool encode_natt_type(const void *field, struct wr *w)
+{
+	const uint8_t *type = field;
+
+	return wr_u8(w, *type) && wr_zero(w, 3);
+}
+
+/* 4:2 port in network order | 6:2 reserved */
+static bool decode_natt_port(void *field, struct rd *r)
+{
+	return rd_be16(r, field) && rd_skip(r, 2);
+}
+
+static bool encode_natt_port(const void *field, struct wr *w)
+{
+	const uint16_t *port = field;
+
+	return wr_be16(w, *port) && wr_zero(w, 2);
+}
+
+/* 4:2 bytes | 6:2 reserved */
+static bool decode_natt_frag(void *field, struct rd *r)
+{
+	return rd_u16(r, field) && rd_skip(r, 2);
+}
+
+static bool encode_natt_frag(const void *field, struct wr *w)
+{
+	const uint16_t *bytes = field;
+
+	return wr_u16(w, *bytes) && wr_zero(w, 2);
+}
+
+/* 4:1 alg | 5:1 doi | 6:2 len | 8 label */
+static bool decode_sec_ctx(void *field, struct rd *r)
+{
+	struct keymsg_sec_ctx *s = field;
+
+	if (!rd_u8(r, &s->alg) || !rd_u8(r, &s->doi) || !rd_u16(r, &s->len) ||
+	    s->len > KEYMSG_LABEL_MAX)
+		return false;
+	s->label = (const char *)rd_bytes(r, s->len);
+	return s->label;
+}
+
+static bool encode_sec_ctx(const void *field, struct wr *w)
+{
+	const struct keymsg_sec_ctx *s = field;
+
+	return wr_u8(w, s->alg) && wr_u8(w, s->doi) && wr_u16(w, s->len) &&
+	       wr_bytes(w, s->label, s->len);
+}
+
+/* 4:4 reserved | 8:16 the interface's name, filled up with NULs */
+static bool decode_hw_offl(void *field, struct rd *r)
+{
+	const uint8_t *name;
+
+	if (!rd_skip(r, 4) || !(name = rd_bytes(r, KEYMSG_IFNAME_MAX)) ||
+	    name[KEYMSG_IFNAME_MAX - 1])
+		return false;
+	memcpy(field, name, KEYMSG_IFNAME_MAX);
+	return true;
+}
+
+static bool encode_hw_offl(const void *field, struct wr *w)
+{
+	return wr_zero(w, 4) && wr_bytes(w, field, KEYMSG_IFNAME_MAX);
+}
+
 /* 4:4 packets */
 static bool decode_replay(void *field, struct rd *r)
 {
@@ -327,6 +439,8 @@ static bool encode_hello(const void *field, struct wr *w)
 
 #define FIELD(name)	offsetof(struct keymsg, name)
 #define KEY_MAX_SIZE	(8 + KEYMSG_KEY_MAX)
+#define ALGS_MAX_SIZE	(8 + 8 * KEYMSG_ALGS_MAX)
+#define LABEL_MAX_SIZE	(8 + KEYMSG_LABEL_MAX)
 #define POLICY_MAX_SIZE (16 + POLICY_REQUESTS_MAX * (REQUEST_HEADER + 2 * 28))
 
 /* In the order of a dump (RFC 2367 section 3.1.10 leaves it free). */
@@ -342,6 +456,18 @@ const struct ext_row ext_rows[EXT_COUNT] = {
 	{ EXT_KEY_ENCRYPT, 9, 8, KEY_MAX_SIZE, FIELD(key_encrypt), decode_key, encode_key },
 	{ EXT_POLICY, 18, 16, POLICY_MAX_SIZE, FIELD(policy), decode_policy, encode_policy },
 	{ EXT_SPIRANGE, 16, 16, 16, FIELD(spi_range), decode_spirange, encode_spirange },
+	{ EXT_SUPPORTED_AUTH, 14, 8, ALGS_MAX_SIZE, FIELD(supported_auth), decode_supported,
+	  encode_supported },
+	{ EXT_SUPPORTED_ENC, 15, 8, ALGS_MAX_SIZE, FIELD(supported_enc), decode_supported,
+	  encode_supported },
+	{ EXT_NAT_T_TYPE, 20, 8, 8, FIELD(natt_type), decode_natt_type, encode_natt_type },
+	{ EXT_NAT_T_SPORT, 21, 8, 8, FIELD(natt_sport), decode_natt_port, encode_natt_port },
+	{ EXT_NAT_T_DPORT, 22, 8, 8, FIELD(natt_dport), decode_natt_port, encode_natt_port },
+	{ EXT_NAT_T_OA, 23, 24, 40, FIELD(natt_oa), decode_address, encode_address },
+	{ EXT_NAT_T_OAR, 0x4b18, 24, 40, FIELD(natt_oar), decode_address, encode_address },
+	{ EXT_NAT_T_FRAG, 0x4b19, 8, 8, FIELD(natt_frag), decode_natt_frag, encode_natt_frag },
+	{ EXT_SEC_CTX, 24, 8, LABEL_MAX_SIZE, FIELD(sec_ctx), decode_sec_ctx, encode_sec_ctx },
+	{ EXT_HW_OFFL, 0x5304, 24, 24, FIELD(hw_offl), decode_hw_offl, encode_hw_offl },
 	{ EXT_REPLAY, 0x5301, 8, 8, FIELD(replay_window), decode_replay, encode_replay },
 	{ EXT_REASON, 0x5302, 16, REASON_MAX, FIELD(reason), decode_reason, encode_reason },
 	{ EXT_HELLO, 0x5303, 16, 16, FIELD(hello), decode_hello, encode_hello },

@@ -45,7 +45,10 @@
 	_(SPDDUMP, 18, "SPDDUMP")     \
 	_(SPDFLUSH, 19, "SPDFLUSH")   \
 	_(SPDDELETE2, 22, "SPDDELETE2") \
-	_(HELLO, 128, "HELLO")
+	_(HELLO, 128, "HELLO")          \
+	_(BEGIN, 129, "BEGIN")          \
+	_(COMMIT, 130, "COMMIT")        \
+	_(ROLLBACK, 131, "ROLLBACK")
 
 enum keymsg_type {
 #define _(name, number, text) KEYMSG_##name = number,
@@ -78,6 +81,16 @@ enum keymsg_ext {
 	EXT_POLICY,
 	EXT_SA2,
 	EXT_SPIRANGE,
+	EXT_SUPPORTED_AUTH, /* of REGISTER's answer */
+	EXT_SUPPORTED_ENC,
+	EXT_NAT_T_TYPE, /* UDP_ENCAP_ESPINUDP, 2 */
+	EXT_NAT_T_SPORT,
+	EXT_NAT_T_DPORT,
+	EXT_NAT_T_OA,	/* original address: of the source where there is an OAR, else of the peer */
+	EXT_NAT_T_OAR,	/* 0x4b18: FreeBSD's, of the destination */
+	EXT_NAT_T_FRAG, /* 0x4b19: FreeBSD's, the path MTU of UDP encapsulation */
+	EXT_SEC_CTX,	/* label of a security module */
+	EXT_HW_OFFL,	/* 0x5304: FreeBSD's, the interface that is to do the work */
 	EXT_REPLAY, /* 0x5301: the exact replay window in packets, 32 bit */
 	EXT_REASON, /* 0x5302: what was wrong with the request, and in words: only in error replies */
 	EXT_HELLO,  /* 0x5303: who speaks: protocol version and network namespace */
@@ -121,6 +134,31 @@ struct keymsg_spirange {
 	uint32_t min, max;
 };
 
+/* sadb_alg: one of sadb_supported. */
+struct keymsg_alg {
+	uint8_t id;
+	uint8_t iv; /* bytes */
+	uint16_t min_bits, max_bits;
+};
+
+#define KEYMSG_ALGS_MAX 32
+
+struct keymsg_supported {
+	uint8_t n;
+	struct keymsg_alg algs[KEYMSG_ALGS_MAX];
+};
+
+/* sadb_x_sec_ctx */
+struct keymsg_sec_ctx {
+	uint8_t doi, alg;
+	uint16_t len;
+	const char *label; /* len bytes, borrowed */
+};
+
+/* Longest label, and longest name of an interface with its NUL (IFNAMSIZ), in bytes. */
+#define KEYMSG_LABEL_MAX  1024
+#define KEYMSG_IFNAME_MAX 16
+
 struct keymsg_reason {
 	uint8_t ext;      /* enum keymsg_ext that was at fault, EXT_COUNT = the message as a whole */
 	const char *text; /* NUL-terminated, borrowed, without key material */
@@ -147,6 +185,13 @@ struct keymsg {
 	struct policy policy;
 	struct keymsg_sa2 sa2;
 	struct keymsg_spirange spi_range;
+	struct keymsg_supported supported_auth, supported_enc;
+	uint8_t natt_type;
+	uint16_t natt_sport, natt_dport;
+	struct keymsg_addr natt_oa, natt_oar;
+	uint16_t natt_frag; /* bytes */
+	struct keymsg_sec_ctx sec_ctx;
+	char hw_offl[KEYMSG_IFNAME_MAX];
 	uint32_t replay_window; /* packets */
 	struct keymsg_reason reason;
 	struct keymsg_hello hello;
