@@ -17,6 +17,7 @@ struct call {
 	const struct handle_env *env;
 	enum keymsg_ext at_fault;
 	char reason[CALL_REASON_MAX];
+	bool warned; /* it is done, and reason says what is wrong with it all the same */
 };
 
 /*
@@ -25,12 +26,18 @@ struct call {
  */
 __attribute__((format(printf, 4, 5))) int call_refuse(struct call *c, int err, enum keymsg_ext ext,
 						      const char *fmt, ...);
+/* Notes the first thing that is wrong with what is done all the same: the reply will say it. */
+__attribute__((format(printf, 3, 4))) void call_warn(struct call *c, enum keymsg_ext ext,
+						      const char *fmt, ...);
 /* Sends a reply: m with the type, seq and pid of the request. */
 void call_reply(struct call *c, enum handle_to to, struct keymsg *m);
+/* Security labels and offload, which there are none of here: warned of, and refused. */
+int call_check_extras(struct call *c);
 /* The reply that is nothing but the request's header. */
 int call_done(struct call *c);
 
 /* The work of one type of message: 0, or what call_refuse() answered with nothing changed. */
+int handle_sa_register(struct call *c);
 int handle_sa_getspi(struct call *c);
 int handle_sa_add(struct call *c);
 int handle_sa_update(struct call *c);

@@ -21,10 +21,13 @@ struct tunables {
 	uint8_t ah_cleartos; /* 1: the TOS octet does not count in AH's ICV */
 };
 
+struct undo;
+
 struct db {
 	struct sad *sad;
 	struct spd *spd;
 	struct tunables tun;
+	struct undo *undo; /* the open transaction, or NULL: db/undo.h */
 };
 
 /* False without memory. */

@@ -18,6 +18,10 @@
 #define ENDS	 (BIT(ADDRESS_SRC) | BIT(ADDRESS_DST))
 #define LIMITS	 (BIT(LIFETIME_HARD) | BIT(LIFETIME_SOFT))
 #define KEYS	 (BIT(KEY_AUTH) | BIT(KEY_ENCRYPT))
+#define NATT                                                                                       \
+	(BIT(NAT_T_TYPE) | BIT(NAT_T_SPORT) | BIT(NAT_T_DPORT) | BIT(NAT_T_OA) | BIT(NAT_T_OAR) |  \
+	 BIT(NAT_T_FRAG))
+#define MORE (BIT(SEC_CTX) | BIT(HW_OFFL))
 
 enum database { SAD, SPD };
 
@@ -29,17 +33,20 @@ struct command {
 };
 
 static const struct command commands[] = {
-	{ KEYMSG_GETSPI, SAD, ENDS, BIT(SPIRANGE) | BIT(SA2), handle_sa_getspi },
-	{ KEYMSG_ADD, SAD, BIT(SA) | ENDS, LIMITS | KEYS | BIT(SA2) | BIT(REPLAY), handle_sa_add },
-	{ KEYMSG_UPDATE, SAD, BIT(SA) | ENDS, LIMITS | KEYS | BIT(SA2) | BIT(REPLAY),
+	{ KEYMSG_REGISTER, SAD, 0, 0, handle_sa_register },
+	{ KEYMSG_GETSPI, SAD, ENDS, BIT(SPIRANGE) | BIT(SA2) | NATT, handle_sa_getspi },
+	{ KEYMSG_ADD, SAD, BIT(SA) | ENDS, LIMITS | KEYS | BIT(SA2) | BIT(REPLAY) | NATT | MORE,
+	  handle_sa_add },
+	{ KEYMSG_UPDATE, SAD, BIT(SA) | ENDS, LIMITS | KEYS | BIT(SA2) | BIT(REPLAY) | NATT | MORE,
 	  handle_sa_update },
-	{ KEYMSG_DELETE, SAD, ENDS, BIT(SA) | BIT(SA2), handle_sa_delete },
-	{ KEYMSG_GET, SAD, BIT(SA) | ENDS, BIT(SA2), handle_sa_get },
+	{ KEYMSG_DELETE, SAD, ENDS, BIT(SA) | BIT(SA2) | NATT, handle_sa_delete },
+	{ KEYMSG_GET, SAD, BIT(SA) | ENDS, BIT(SA2) | NATT, handle_sa_get },
 	{ KEYMSG_FLUSH, SAD, 0, 0, handle_sa_flush },
 	{ KEYMSG_DUMP, SAD, 0, 0, handle_sa_dump },
-	{ KEYMSG_SPDADD, SPD, BIT(POLICY) | ENDS, BIT(LIFETIME_HARD), handle_sp_add },
-	{ KEYMSG_SPDUPDATE, SPD, BIT(POLICY) | ENDS, BIT(LIFETIME_HARD), handle_sp_add },
-	{ KEYMSG_SPDDELETE, SPD, BIT(POLICY) | ENDS, BIT(LIFETIME_HARD), handle_sp_delete },
+	{ KEYMSG_SPDADD, SPD, BIT(POLICY) | ENDS, BIT(LIFETIME_HARD) | MORE, handle_sp_add },
+	{ KEYMSG_SPDUPDATE, SPD, BIT(POLICY) | ENDS, BIT(LIFETIME_HARD) | MORE, handle_sp_add },
+	{ KEYMSG_SPDDELETE, SPD, BIT(POLICY) | ENDS, BIT(LIFETIME_HARD) | BIT(SEC_CTX),
+	  handle_sp_delete },
 	{ KEYMSG_SPDDELETE2, SPD, BIT(POLICY), 0, handle_sp_delete_id },
 	{ KEYMSG_SPDGET, SPD, BIT(POLICY), 0, handle_sp_get },
 	{ KEYMSG_SPDFLUSH, SPD, 0, 0, handle_sp_flush },
@@ -84,8 +91,25 @@ int call_refuse(struct call *c, int err, enum keymsg_ext ext, const char *fmt, .
 	return -err;
 }
 
+void call_warn(struct call *c, enum keymsg_ext ext, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (c->warned)
+		return;
+	c->warned = true;
+	c->at_fault = ext;
+	va_start(ap, fmt);
+	vsnprintf(c->reason, sizeof(c->reason), fmt, ap);
+	va_end(ap);
+}
+
 void call_reply(struct call *c, enum handle_to to, struct keymsg *m)
 {
+	if (c->warned && m->errnum == 0) {
+		m->present |= BIT(REASON);
+		m->reason = (struct keymsg_reason){ .ext = (uint8_t)c->at_fault, .text = c->reason };
+	}
 	m->type = c->req->type;
 	m->pid = c->req->pid;
 	c->env->reply(c->env->arg, to, m);
@@ -96,6 +120,19 @@ int call_done(struct call *c)
 	struct keymsg m = { .satype = c->req->satype, .seq = c->req->seq };
 
 	call_reply(c, HANDLE_ALL, &m);
+	return 0;
+}
+
+int call_check_extras(struct call *c)
+{
+	if (keymsg_has(c->req, EXT_HW_OFFL))
+		return call_refuse(c, EOPNOTSUPP, EXT_HW_OFFL,
+				   "no work can be given to the interface %s; this is an IPsec in "
+				   "software, leave -hwif out",
+				   c->req->hw_offl);
+	if (keymsg_has(c->req, EXT_SEC_CTX))
+		call_warn(c, EXT_SEC_CTX,
+			  "the label has no effect: no security module looks at it here");
 	return 0;
 }
 
@@ -200,7 +237,8 @@ static int run(struct call *c)
 		return refuse_type(c);
 	if ((err = check_presence(c, cmd)) || (err = check_ends(c, cmd->database)))
 		return err;
-	if (cmd->database == SPD && c->req->satype != SATYPE_UNSPEC)
+	if (cmd->database == SPD && c->req->satype != SATYPE_UNSPEC &&
+	    cmd->type != KEYMSG_SPDDUMP) /* there it is a set of scopes */
 		return call_refuse(c, EINVAL, EXT_COUNT, "SA type %u in %s; it takes 0",
 				   c->req->satype, keymsg_type_name(cmd->type));
 	return cmd->run(c);

@@ -6,24 +6,34 @@
  */
 #include <assert.h>
 #include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "db/call.h"
+#include "db/undo.h"
 
 static_assert(KEYMSG_KEY_MAX <= SA_KEY_MAX, "an SA holds every key that a message can carry");
+
+#define CPI_MAX 0xffff /* RFC 3173 section 3.3 */
+
+static int no_memory(struct call *c)
+{
+	return call_refuse(c, ENOBUFS, EXT_COUNT, "no memory for an SA");
+}
 
 struct satype {
 	const char *name;
 	uint8_t satype; /* enum keymsg_satype */
-	uint8_t alg_for;
+	uint8_t alg_for, alg_for_old;
 	bool provided;
 };
 
 static const struct satype satypes[SA_PROTO_COUNT] = {
-	[SA_AH] = { "ah", SATYPE_AH, ALG_FOR_AH, true },
-	[SA_ESP] = { "esp", SATYPE_ESP, ALG_FOR_ESP, true },
-	[SA_IPCOMP] = { "ipcomp", SATYPE_IPCOMP, ALG_FOR_IPCOMP, false },
-	[SA_TCP] = { "tcp", SATYPE_TCP, ALG_FOR_TCP, false },
+	[SA_AH] = { "ah", SATYPE_AH, ALG_FOR_AH, ALG_FOR_AH_OLD, true },
+	[SA_ESP] = { "esp", SATYPE_ESP, ALG_FOR_ESP, ALG_FOR_ESP_OLD, true },
+	[SA_IPCOMP] = { "ipcomp", SATYPE_IPCOMP, ALG_FOR_IPCOMP, 0, false },
+	[SA_TCP] = { "tcp", SATYPE_TCP, ALG_FOR_TCP, 0, false },
 };
 
 /* The numbers of RFC 2367 that no IPsec has: RSVP, OSPFV2, RIPV2, MIP. */
@@ -43,8 +53,26 @@ static int take_satype(struct call *c, enum sa_proto *proto)
 		}
 	}
 	return call_refuse(c, is_foreign_satype(satype) ? EOPNOTSUPP : EINVAL, EXT_COUNT,
-			   "SA type %u; there are ah (%d) and esp (%d)", satype, SATYPE_AH,
-			   SATYPE_ESP);
+			   "SA type %u; there are ah (%d), esp (%d), ipcomp (%d) and tcp (%d)",
+			   satype, SATYPE_AH, SATYPE_ESP, SATYPE_IPCOMP, SATYPE_TCP);
+}
+
+/*
+ * The SAD holds what the engine cannot do yet. Its packets are dropped, which is safer
+ * than to pass them in clear because the SA was refused; whoever asked is warned.
+ */
+__attribute__((format(printf, 4, 5))) static void
+hold_only(struct call *c, struct sa *sa, enum keymsg_ext ext, const char *fmt, ...)
+{
+	char what[CALL_REASON_MAX / 2];
+	va_list ap;
+
+	sa->unprovided = true;
+	va_start(ap, fmt);
+	vsnprintf(what, sizeof(what), fmt, ap);
+	va_end(ap);
+	call_warn(c, ext, "%s not provided by this daemon's engine yet; it holds the SA and "
+			  "drops the packets that need it", what);
 }
 
 static int take_protocol(struct call *c, struct sa *sa)
@@ -52,9 +80,7 @@ static int take_protocol(struct call *c, struct sa *sa)
 	int err = take_satype(c, &sa->proto);
 
 	if (!err && !satypes[sa->proto].provided)
-		return call_refuse(c, EPROTONOSUPPORT, EXT_COUNT,
-				   "%s is not provided by this daemon yet",
-				   satypes[sa->proto].name);
+		hold_only(c, sa, EXT_COUNT, "%s is", satypes[sa->proto].name);
 	return err;
 }
 
@@ -80,9 +106,7 @@ static int take_flags(struct call *c, struct sa *sa)
 				   "padding is to be random and zero; one of them");
 	for (size_t i = 0; i < sizeof(flags_missing) / sizeof(*flags_missing); i++) {
 		if (flags & flags_missing[i].flag)
-			return call_refuse(c, EPROTONOSUPPORT, EXT_SA,
-					   "%s not provided by this daemon yet",
-					   flags_missing[i].what);
+			hold_only(c, sa, EXT_SA, "%s", flags_missing[i].what);
 	}
 	sa->flags = flags;
 	return 0;
@@ -91,7 +115,10 @@ static int take_flags(struct call *c, struct sa *sa)
 static int take_spi(struct call *c, struct sa *sa)
 {
 	sa->spi = c->req->sa.spi;
-	if (sa->spi <= SPI_RESERVED_MAX)
+	if (sa->proto == SA_IPCOMP && sa->spi > CPI_MAX)
+		return call_refuse(c, EINVAL, EXT_SA, "CPI %u; a CPI has 16 bits, at most %u",
+				   sa->spi, CPI_MAX);
+	if ((sa->proto == SA_AH || sa->proto == SA_ESP) && sa->spi <= SPI_RESERVED_MAX)
 		return call_refuse(c, EINVAL, EXT_SA,
 				   "SPI %u is reserved; %s takes 256 to 4294967295", sa->spi,
 				   satypes[sa->proto].name);
@@ -106,6 +133,36 @@ static int take_ends(struct call *c, struct sa *sa)
 	return 0;
 }
 
+/* Linux' dialect: 2 is UDP_ENCAP_ESPINUDP, RFC 3948; 1, of the drafts before it, nobody has. */
+#define ENCAP_ESPINUDP 2
+
+static int take_natt(struct call *c, struct sa *sa)
+{
+	const struct keymsg *m = c->req;
+
+	if (!keymsg_has(m, EXT_NAT_T_TYPE))
+		return 0;
+	if (m->natt_type != ENCAP_ESPINUDP)
+		return call_refuse(c, EINVAL, EXT_NAT_T_TYPE,
+				   "UDP encapsulation of type %u; there is ESP in UDP, %d",
+				   m->natt_type, ENCAP_ESPINUDP);
+	if (sa->proto != SA_ESP || sa->flags & SAF_OLD)
+		return call_refuse(c, EINVAL, EXT_NAT_T_TYPE,
+				   "UDP encapsulation of %s; only new ESP goes in UDP",
+				   satypes[sa->proto].name);
+	if (!keymsg_has(m, EXT_NAT_T_SPORT) || !keymsg_has(m, EXT_NAT_T_DPORT))
+		return call_refuse(c, EINVAL, EXT_NAT_T_TYPE,
+				   "UDP encapsulation without its two ports");
+	sa->natt = (struct sa_natt){ .type = m->natt_type,
+				     .sport = m->natt_sport,
+				     .dport = m->natt_dport,
+				     .frag = m->natt_frag,
+				     .oa = m->natt_oa.range.addr,
+				     .oar = m->natt_oar.range.addr };
+	hold_only(c, sa, EXT_NAT_T_TYPE, "UDP encapsulation is");
+	return 0;
+}
+
 static int take_mode(struct call *c, struct sa *sa)
 {
 	const struct keymsg_sa2 *sa2 = &c->req->sa2;
@@ -113,12 +170,11 @@ static int take_mode(struct call *c, struct sa *sa)
 	if (!keymsg_has(c->req, EXT_SA2))
 		return 0;
 	if (sa2->mode == MODE_TUNNEL)
-		return call_refuse(c, EPROTONOSUPPORT, EXT_SA2,
-				   "tunnel mode is not provided by this daemon yet");
-	if (sa2->mode != MODE_ANY && sa2->mode != MODE_TRANSPORT)
+		hold_only(c, sa, EXT_SA2, "tunnel mode is");
+	if (sa2->mode > MODE_TUNNEL)
 		return call_refuse(c, EINVAL, EXT_SA2,
-				   "mode %u; there are any (%d) and transport (%d)", sa2->mode,
-				   MODE_ANY, MODE_TRANSPORT);
+				   "mode %u; there are any (%d), transport (%d) and tunnel (%d)",
+				   sa2->mode, MODE_ANY, MODE_TRANSPORT, MODE_TUNNEL);
 	sa->mode = sa2->mode;
 	sa->reqid = sa2->reqid;
 	return 0;
@@ -146,24 +202,31 @@ static int take_lifetimes(struct call *c, struct sa *sa)
 }
 
 /* `ext` is the key of the algorithm asked for: what a caret can point to. */
-static int take_alg(struct call *c, const struct sa *sa, enum keymsg_ext ext, uint8_t id,
+static int take_alg(struct call *c, struct sa *sa, enum keymsg_ext ext, uint8_t id,
 		    const struct alg **alg)
 {
 	const struct satype *type = &satypes[sa->proto];
+	uint8_t alg_for = sa->flags & SAF_OLD ? type->alg_for_old : type->alg_for;
 	bool auth = ext == EXT_KEY_AUTH;
+	enum alg_class class = auth			? ALG_AUTH
+			       : sa->proto == SA_IPCOMP ? ALG_COMP
+							: ALG_ENC;
 
 	*alg = NULL;
 	if (id == 0)
 		return 0;
-	*alg = alg_by_pfkey(auth ? ALG_AUTH : ALG_ENC, id, c->req->sa.flags);
+	*alg = alg_by_pfkey(class, id, c->req->sa.flags);
 	if (!*alg)
 		return call_refuse(c, ENOSYS, ext, "there is no %s algorithm of number %u",
 				   auth ? "authentication" : "encryption", id);
-	if (!((*alg)->protocols & type->alg_for))
-		return call_refuse(c, EINVAL, ext, "%s is not for %s", (*alg)->name, type->name);
-	if (!c->env->provides((*alg)->prim))
-		return call_refuse(c, ENOSYS, ext, "%s is not provided by this daemon yet",
+	if (!((*alg)->protocols & alg_for))
+		return call_refuse(c, EINVAL, ext, "%s is not for %s%s", (*alg)->name, type->name,
+				   sa->flags & SAF_OLD ? "-old" : "");
+	if ((*alg)->prim == PRIM_OUI || (*alg)->prim == PRIM_LZS)
+		return call_refuse(c, ENOSYS, ext, "there is no %s; deflate is what there is",
 				   (*alg)->name);
+	if (class != ALG_COMP && !c->env->provides((*alg)->prim))
+		hold_only(c, sa, ext, "%s is", (*alg)->name);
 	return 0;
 }
 
@@ -198,8 +261,9 @@ static int take_auth(struct call *c, struct sa *sa)
 
 	if (err)
 		return err;
-	if (sa->proto == SA_AH && !sa->auth)
-		return call_refuse(c, EINVAL, EXT_SA, "ah without an authentication algorithm");
+	if ((sa->proto == SA_AH || sa->proto == SA_TCP) && !sa->auth)
+		return call_refuse(c, EINVAL, EXT_SA, "%s without an authentication algorithm",
+				   satypes[sa->proto].name);
 	return take_key(c, EXT_KEY_AUTH, sa->auth, &c->req->key_auth, &sa->auth_key);
 }
 
@@ -207,11 +271,14 @@ static int take_enc(struct call *c, struct sa *sa)
 {
 	int err;
 
-	if (sa->proto == SA_AH && c->req->sa.encrypt != 0)
-		return call_refuse(c, EINVAL, EXT_KEY_ENCRYPT, "ah takes no encryption algorithm");
+	if ((sa->proto == SA_AH || sa->proto == SA_TCP) && c->req->sa.encrypt != 0)
+		return call_refuse(c, EINVAL, EXT_KEY_ENCRYPT, "%s takes no encryption algorithm",
+				   satypes[sa->proto].name);
 	err = take_alg(c, sa, EXT_KEY_ENCRYPT, c->req->sa.encrypt, &sa->enc);
 	if (err)
 		return err;
+	if (sa->proto == SA_IPCOMP && !sa->enc)
+		return call_refuse(c, EINVAL, EXT_SA, "ipcomp without a compression algorithm");
 	if (sa->proto == SA_ESP && !sa->enc)
 		return call_refuse(c, EINVAL, EXT_SA,
 				   "esp without an encryption algorithm; null is one");
@@ -253,8 +320,8 @@ static uint64_t first_iv(const struct sa *sa, uint64_t random)
 
 /* The allocation comes last, after everything that is likelier to end it. */
 static int (*const takes[])(struct call *c, struct sa *sa) = {
-	take_protocol,	take_flags, take_spi, take_ends,   take_mode,
-	take_lifetimes, take_auth,  take_enc, take_replay,
+	take_protocol, take_flags,     take_spi,  take_ends, take_natt,
+	take_mode,     take_lifetimes, take_auth, take_enc,  take_replay,
 };
 
 static int take_request(struct call *c, struct sa *sa)
@@ -273,13 +340,13 @@ static int take_request(struct call *c, struct sa *sa)
 
 static int insert(struct call *c, struct sa *sa)
 {
-	int err = sad_insert(c->db->sad, sa);
+	int err = undo_add_sa(c->db, sa);
 	char dst[ADDR_TEXT_MAX];
 
 	if (err == -EEXIST)
 		return call_refuse(c, EEXIST, EXT_SA, "there is an %s SA with SPI %u to %s already",
 				   satypes[sa->proto].name, sa->spi, addr_text(&sa->dst, dst));
-	return err ? call_refuse(c, ENOBUFS, EXT_COUNT, "no memory for an SA") : 0;
+	return err ? no_memory(c) : 0;
 }
 
 /* To everyone: what was asked for, without its keys. */
@@ -300,8 +367,10 @@ int handle_sa_add(struct call *c)
 	int err;
 
 	if (!sa)
-		return call_refuse(c, ENOBUFS, EXT_COUNT, "no memory for an SA");
-	err = take_request(c, sa);
+		return no_memory(c);
+	err = call_check_extras(c);
+	if (!err)
+		err = take_request(c, sa);
 	if (!err)
 		err = insert(c, sa);
 	if (err) {
@@ -385,12 +454,18 @@ static int check_unchanged(struct call *c, const struct sa *sa)
 static int update_mature(struct call *c, struct sa *sa)
 {
 	const uint32_t limits = 1u << EXT_LIFETIME_HARD | 1u << EXT_LIFETIME_SOFT;
+	const struct sa_natt natt = sa->natt;
 	int err = check_unchanged(c, sa);
 
-	if (err || !(c->req->present & limits))
+	if (err)
 		return err;
-	err = take_lifetimes(c, sa);
-	if (!err)
+	if (undo_note_sa(c->db, sa))
+		return no_memory(c);
+	if ((err = take_natt(c, sa)) || !(c->req->present & limits))
+		return err;
+	if ((err = take_lifetimes(c, sa)))
+		sa->natt = natt;
+	else
 		sa->state = SA_MATURE;
 	return err;
 }
@@ -403,6 +478,8 @@ static void grow_up(struct sad *sad, struct sa *sa, struct sa *from)
 	sa->auth_key = from->auth_key;
 	sa->enc_key = from->enc_key;
 	sa->flags = from->flags;
+	sa->natt = from->natt;
+	sa->unprovided |= from->unprovided;
 	sa->iv = from->iv;
 	sa->hard = from->hard;
 	sa->soft = from->soft;
@@ -419,8 +496,10 @@ static int update_larval(struct call *c, struct sa *sa)
 	int err;
 
 	if (!whole)
-		return call_refuse(c, ENOBUFS, EXT_COUNT, "no memory for an SA");
+		return no_memory(c);
 	err = take_request(c, whole);
+	if (!err && undo_note_sa(c->db, sa))
+		err = no_memory(c);
 	if (!err)
 		grow_up(c->db->sad, sa, whole);
 	sa_free(whole);
@@ -432,7 +511,7 @@ int handle_sa_update(struct call *c)
 	struct sa *sa;
 	int err;
 
-	if ((err = find(c, &sa)) || (err = check_same_use(c, sa)))
+	if ((err = find(c, &sa)) || (err = check_same_use(c, sa)) || (err = call_check_extras(c)))
 		return err;
 	err = sa->state == SA_LARVAL ? update_larval(c, sa) : update_mature(c, sa);
 	return err ? err : reply_as_asked(c);
@@ -451,8 +530,8 @@ static int delete_all(struct call *c)
 		next = sad_next(c->db->sad, sa);
 		/* a larval one is about to become what took the others' place */
 		if (sa->state != SA_LARVAL && sa->proto == proto && addr_equal(&sa->src, src) &&
-		    addr_equal(&sa->dst, dst))
-			sad_remove(c->db->sad, sa);
+		    addr_equal(&sa->dst, dst) && undo_remove_sa(c->db, sa))
+			return no_memory(c);
 	}
 	return reply_as_asked(c);
 }
@@ -467,7 +546,8 @@ int handle_sa_delete(struct call *c)
 	err = find(c, &sa);
 	if (err)
 		return err;
-	sad_remove(c->db->sad, sa);
+	if (undo_remove_sa(c->db, sa))
+		return no_memory(c);
 	return reply_as_asked(c);
 }
 
@@ -491,6 +571,22 @@ static struct keymsg_key key_of(struct keymsg *m, enum keymsg_ext ext, const str
 	if (key->len)
 		m->present |= 1u << ext;
 	return (struct keymsg_key){ .bits = key->bits, .bytes = key->bytes };
+}
+
+static void show_natt(struct keymsg *m, const struct sa_natt *n)
+{
+	if (!n->type)
+		return;
+	m->present |= 1u << EXT_NAT_T_TYPE | 1u << EXT_NAT_T_SPORT | 1u << EXT_NAT_T_DPORT;
+	m->natt_type = n->type;
+	m->natt_sport = n->sport;
+	m->natt_dport = n->dport;
+	m->natt_frag = n->frag;
+	m->natt_oa = end_of(&n->oa);
+	m->natt_oar = end_of(&n->oar);
+	m->present |= (n->frag ? 1u << EXT_NAT_T_FRAG : 0) |
+		      (n->oa.family ? 1u << EXT_NAT_T_OA : 0) |
+		      (n->oar.family ? 1u << EXT_NAT_T_OAR : 0);
 }
 
 /* All that a dump shows. Keys are lent by the SA. */
@@ -521,6 +617,7 @@ static void show(struct call *c, const struct sa *sa, uint32_t seq)
 		.replay_window = window,
 	};
 
+	show_natt(&m, &sa->natt);
 	m.key_auth = key_of(&m, EXT_KEY_AUTH, &sa->auth_key);
 	m.key_encrypt = key_of(&m, EXT_KEY_ENCRYPT, &sa->enc_key);
 	call_reply(c, HANDLE_ONE, &m);
@@ -584,7 +681,7 @@ int handle_sa_getspi(struct call *c)
 	int err;
 
 	if (!sa)
-		return call_refuse(c, ENOBUFS, EXT_COUNT, "no memory for an SA");
+		return no_memory(c);
 	sa->state = SA_LARVAL;
 	sa->created_s = c->env->now_s;
 	if ((err = take_protocol(c, sa)) || (err = take_ends(c, sa)) || (err = take_mode(c, sa)) ||
@@ -618,29 +715,57 @@ int handle_sa_flush(struct call *c)
 		return err;
 	for (sa = sad_next(c->db->sad, NULL); sa; sa = next) {
 		next = sad_next(c->db->sad, sa);
-		if (passes(sa, proto))
-			sad_remove(c->db->sad, sa);
+		if (passes(sa, proto) && undo_remove_sa(c->db, sa))
+			return no_memory(c);
 	}
 	return call_done(c);
 }
 
-/* Each SA in a message of its own, numbered down: 0 is the last (RFC 2367 section 3.1.10). */
+/* Each SA in a message of its own, numbered 1, 2, ... and 0 for the last, as on Linux. */
 int handle_sa_dump(struct call *c)
 {
 	enum sa_proto proto;
-	uint32_t left = 0;
+	uint32_t n = 0, seq = 0;
 	struct sa *sa;
 	int err = take_filter(c, &proto);
 
 	if (err)
 		return err;
 	for (sa = sad_next(c->db->sad, NULL); sa; sa = sad_next(c->db->sad, sa))
-		left += passes(sa, proto);
-	if (left == 0)
+		n += passes(sa, proto);
+	if (n == 0)
 		return call_refuse(c, ENOENT, EXT_COUNT, "there are no SAs to show");
 	for (sa = sad_next(c->db->sad, NULL); sa; sa = sad_next(c->db->sad, sa)) {
 		if (passes(sa, proto))
-			show(c, sa, --left);
+			show(c, sa, ++seq == n ? 0 : seq);
 	}
+	return 0;
+}
+
+/* RFC 2367 section 3.1.7: the algorithms of a class that this daemon's engine can do. */
+static void list_algorithms(const struct call *c, enum alg_class class, struct keymsg_supported *s)
+{
+	for (const struct alg *a = alg_next(class, NULL); a; a = alg_next(class, a)) {
+		if (s->n == KEYMSG_ALGS_MAX || a->sa_flags || !c->env->provides(a->prim))
+			continue;
+		s->algs[s->n++] = (struct keymsg_alg){ .id = a->pfkey,
+						       .iv = a->iv,
+						       .min_bits = a->key.min_bits,
+						       .max_bits = a->key.max_bits };
+	}
+}
+
+/* As on Linux, the lists are those of AH and ESP whatever type is asked for. */
+int handle_sa_register(struct call *c)
+{
+	struct keymsg m = {
+		.satype = c->req->satype,
+		.seq = c->req->seq,
+		.present = 1u << EXT_SUPPORTED_AUTH | 1u << EXT_SUPPORTED_ENC,
+	};
+
+	list_algorithms(c, ALG_AUTH, &m.supported_auth);
+	list_algorithms(c, ALG_ENC, &m.supported_enc);
+	call_reply(c, HANDLE_ONE, &m);
 	return 0;
 }

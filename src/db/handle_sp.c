@@ -7,6 +7,10 @@
 #include <netinet/in.h>
 
 #include "db/call.h"
+#include "db/undo.h"
+
+/* SPDDUMP's SA type on FreeBSD is a set of scopes; 0 is all. */
+#define SCOPE_IFNET  2
 
 #define PRESENT (1u << EXT_POLICY | 1u << EXT_ADDRESS_SRC | 1u << EXT_ADDRESS_DST)
 
@@ -19,18 +23,22 @@ static int check_request(struct call *c, unsigned n, const struct request *q)
 {
 	if (q->proto != IPPROTO_AH && q->proto != IPPROTO_ESP && q->proto != IPPROTO_COMP)
 		return call_refuse(c, EPROTONOSUPPORT, EXT_POLICY,
-				   "request %u is for protocol %u; there are esp (50) and ah (51)",
+				   "request %u is for protocol %u; there are esp (50), ah (51) and ipcomp (108)",
 				   n, q->proto);
-	if (q->proto == IPPROTO_COMP)
-		return call_refuse(c, EPROTONOSUPPORT, EXT_POLICY,
-				   "request %u: ipcomp is not provided by this daemon yet", n);
-	if (q->mode == MODE_TUNNEL)
-		return call_refuse(c, EPROTONOSUPPORT, EXT_POLICY,
-				   "request %u: tunnel mode is not provided by this daemon yet", n);
-	if (q->mode != MODE_TRANSPORT)
+	if (q->mode != MODE_TRANSPORT && q->mode != MODE_TUNNEL)
 		return call_refuse(c, EINVAL, EXT_POLICY,
-				   "mode %u of request %u (%s); it takes transport", q->mode, n,
+				   "mode %u of request %u (%s); it takes transport (%d) and tunnel "
+				   "(%d)",
+				   q->mode, n, proto_name(q->proto), MODE_TRANSPORT, MODE_TUNNEL);
+	if (q->mode == MODE_TUNNEL && (!q->src.family || q->src.family != q->dst.family))
+		return call_refuse(c, EINVAL, EXT_POLICY,
+				   "request %u (%s) is a tunnel without two ends of one family", n,
 				   proto_name(q->proto));
+	if (q->mode == MODE_TUNNEL || q->proto == IPPROTO_COMP)
+		call_warn(c, EXT_POLICY,
+			  "%s is not provided by this daemon's engine yet; it holds the policy and "
+			  "drops the packets that need it",
+			  q->mode == MODE_TUNNEL ? "tunnel mode" : "ipcomp");
 	if (q->level > LEVEL_UNIQUE)
 		return call_refuse(
 			c, EINVAL, EXT_POLICY,
@@ -105,7 +113,7 @@ static struct selector selector_of(const struct keymsg *m)
 
 /*
  * The policy as the SPD keeps it: requests only where they count, reqids only
- * where the level binds to them, addresses nowhere: transport has the packet's.
+ * where the level binds to them, addresses only of tunnels: transport has the packet's.
  */
 static struct policy policy_of(const struct policy *asked)
 {
@@ -125,6 +133,12 @@ static struct policy policy_of(const struct policy *asked)
 			.level = q->level,
 			.reqid = q->level == LEVEL_UNIQUE ? q->reqid : 0,
 		};
+		if (q->mode == MODE_TUNNEL) {
+			pol.requests[i].src = q->src;
+			pol.requests[i].dst = q->dst;
+			pol.requests[i].src_port = q->src_port;
+			pol.requests[i].dst_port = q->dst_port;
+		}
 	}
 	return pol;
 }
@@ -149,54 +163,59 @@ static int reply_changed(struct call *c, const struct spd_entry *e)
 	return 0;
 }
 
-/*
- * What is not in force must not look as if it were. (A policy that was to be replaced
- * comes back behind its equals and with a new id, as one that is updated does.)
- */
-static int enforce(struct call *c, struct spd_entry *e, const struct policy *before)
+static int no_memory(struct call *c)
 {
-	int err = c->env->enforce ? c->env->enforce(c->env->arg) : 0;
-	const struct selector sel = e->sel;
-
-	if (err == 0)
-		return 0;
-	if (!before)
-		spd_remove(c->db->spd, e);
-	else
-		spd_update(c->db->spd, &sel, before, e->created_s, &e);
-	return call_refuse(c, -err, EXT_COUNT, "packets cannot be steered to the daemon; its log says why");
+	return call_refuse(c, ENOBUFS, EXT_COUNT, "no memory for a policy");
 }
 
-int handle_sp_add(struct call *c)
+static int put(struct call *c, struct spd_entry **e)
 {
 	const struct selector sel = selector_of(c->req);
 	const struct policy pol = policy_of(&c->req->policy);
 	bool update = c->req->type == KEYMSG_SPDUPDATE;
-	struct policy before;
-	struct spd_entry *e, *old;
-	int err;
+	int err = (update ? undo_update_sp : undo_add_sp)(c->db, &sel, &pol, c->env->now_s, e);
 
-	if ((err = check_dir(c)) || (err = check_action(c, &c->req->policy)) ||
-	    (err = check_lifetime(c)))
-		return err;
-	old = update ? spd_find_exact(c->db->spd, &sel, pol.dir) : NULL;
-	if (old)
-		before = old->pol;
-	err = (update ? spd_update : spd_insert)(c->db->spd, &sel, &pol, c->env->now_s, &e);
 	if (err == -EEXIST)
 		return call_refuse(c, EEXIST, EXT_POLICY,
 				   "there is a policy of this selector and direction already");
-	if (err)
-		return call_refuse(c, ENOBUFS, EXT_COUNT, "no memory for a policy");
-	err = enforce(c, e, old ? &before : NULL);
-	return err ? err : reply_changed(c, e);
+	return err ? no_memory(c) : 0;
+}
+
+/* What is not in force must not look as if it were: it is taken back. */
+static int put_into_force(struct call *c, struct spd_entry **e)
+{
+	int err;
+
+	if (!c->env->enforce)
+		return put(c, e);
+	if (undo_begin(c->db))
+		return no_memory(c);
+	err = put(c, e);
+	if (!err && (err = c->env->enforce(c->env->arg)))
+		err = call_refuse(c, -err, EXT_COUNT,
+				  "packets cannot be steered to the daemon; its log says why");
+	(err ? undo_rollback : undo_commit)(c->db);
+	return err;
+}
+
+int handle_sp_add(struct call *c)
+{
+	struct spd_entry *e;
+	int err;
+
+	if ((err = check_dir(c)) || (err = check_action(c, &c->req->policy)) ||
+	    (err = check_lifetime(c)) || (err = call_check_extras(c)) ||
+	    (err = put_into_force(c, &e)))
+		return err;
+	return reply_changed(c, e);
 }
 
 static int delete_entry(struct call *c, struct spd_entry *e)
 {
 	struct keymsg m = message_of(e, c->req->seq);
 
-	spd_remove(c->db->spd, e);
+	if (undo_remove_sp(c->db, e))
+		return no_memory(c);
 	call_reply(c, HANDLE_ALL, &m);
 	return 0;
 }
@@ -210,6 +229,8 @@ int handle_sp_delete(struct call *c)
 	if (err)
 		return err;
 	e = spd_find_exact(c->db->spd, &sel, c->req->policy.dir);
+	if (!e && c->req->refcnt == KEYMSG_IF_THERE)
+		return call_done(c);
 	if (!e)
 		return call_refuse(c, ENOENT, EXT_POLICY,
 				   "there is no policy of this selector and direction");
@@ -260,19 +281,21 @@ int handle_sp_flush(struct call *c)
 
 	for (e = spd_next(c->db->spd, NULL); e; e = next) {
 		next = spd_next(c->db->spd, e);
-		spd_remove(c->db->spd, e);
+		if (undo_remove_sp(c->db, e))
+			return no_memory(c);
 	}
 	return call_done(c);
 }
 
-/* Each policy in a message of its own, numbered down: 0 is the last. */
+/* Each policy in a message of its own, numbered 1, 2, ... and 0 for the last, newest first: Linux. */
 int handle_sp_dump(struct call *c)
 {
-	uint32_t left = (uint32_t)spd_count(c->db->spd);
+	uint32_t n = (uint32_t)spd_count(c->db->spd), seq = 0;
 
-	if (left == 0)
+	/* FreeBSD: which scopes are wanted. All policies here are of global scope. */
+	if (n == 0 || c->req->satype == SCOPE_IFNET)
 		return call_refuse(c, ENOENT, EXT_COUNT, "there are no policies to show");
-	for (struct spd_entry *e = spd_next(c->db->spd, NULL); e; e = spd_next(c->db->spd, e))
-		show(c, e, --left);
+	for (struct spd_entry *e = spd_older(c->db->spd, NULL); e; e = spd_older(c->db->spd, e))
+		show(c, e, ++seq == n ? 0 : seq);
 	return 0;
 }

@@ -165,16 +165,26 @@ static void flow_put(struct sad *sad, struct sad_flow *flow)
 	free(flow);
 }
 
-static void flow_append(struct sad_flow *flow, struct sa *sa, int which)
+/* Between the neighbours that it knows. */
+static void flow_insert(struct sad_flow *flow, struct sa *sa, int which)
 {
 	struct sa_link *l = &sa->out[which];
 
-	*l = (struct sa_link){ .flow = flow, .prev = flow->newest };
+	l->flow = flow;
 	if (l->prev)
 		l->prev->out[which].next = sa;
 	else
 		flow->oldest = sa;
-	flow->newest = sa;
+	if (l->next)
+		l->next->out[which].prev = sa;
+	else
+		flow->newest = sa;
+}
+
+static void flow_append(struct sad_flow *flow, struct sa *sa, int which)
+{
+	sa->out[which] = (struct sa_link){ .prev = flow->newest };
+	flow_insert(flow, sa, which);
 }
 
 static void flow_remove(struct sad *sad, struct sa *sa, int which)
@@ -212,14 +222,23 @@ static bool link_out(struct sad *sad, struct sa *sa)
 	return true;
 }
 
+/* Between the neighbours that it knows. */
+static void relink_all(struct sad *sad, struct sa *sa)
+{
+	if (sa->prev_all)
+		sa->prev_all->next_all = sa;
+	else
+		sad->newest = sa;
+	if (sa->next_all)
+		sa->next_all->prev_all = sa;
+	sad->n_sas++;
+}
+
 static void link_all(struct sad *sad, struct sa *sa)
 {
 	sa->prev_all = NULL;
 	sa->next_all = sad->newest;
-	if (sad->newest)
-		sad->newest->prev_all = sa;
-	sad->newest = sa;
-	sad->n_sas++;
+	relink_all(sad, sa);
 }
 
 static void unlink_all(struct sad *sad, struct sa *sa)
@@ -300,7 +319,7 @@ struct sa *sad_find_out(const struct sad *sad, enum sa_proto proto, uint8_t mode
 	return found;
 }
 
-void sad_remove(struct sad *sad, struct sa *sa)
+void sad_detach(struct sad *sad, struct sa *sa)
 {
 	struct sa **at = slot_in(sad, sa->proto, sa->spi, &sa->dst);
 
@@ -311,7 +330,35 @@ void sad_remove(struct sad *sad, struct sa *sa)
 	flow_remove(sad, sa, 1);
 	unlink_all(sad, sa);
 	sad->generation++;
+}
+
+void sad_remove(struct sad *sad, struct sa *sa)
+{
+	sad_detach(sad, sa);
 	sa_free(sa);
+}
+
+/* Its neighbours of then are its neighbours again, and it still knows them. */
+bool sad_attach(struct sad *sad, struct sa *sa)
+{
+	struct sad_flow *any = flow_get(sad, sa, 0), *own = NULL;
+	struct sa **slot;
+
+	if (any && sa->reqid && !(own = flow_get(sad, sa, sa->reqid))) {
+		flow_put(sad, any);
+		return false;
+	}
+	if (!any)
+		return false;
+	flow_insert(any, sa, 0);
+	if (own)
+		flow_insert(own, sa, 1);
+	slot = slot_in(sad, sa->proto, sa->spi, &sa->dst);
+	sa->next_in = *slot;
+	*slot = sa;
+	relink_all(sad, sa);
+	sad->generation++;
+	return true;
 }
 
 struct sa *sad_next(const struct sad *sad, const struct sa *after)
@@ -327,6 +374,11 @@ size_t sad_count(const struct sad *sad)
 void sad_mature(struct sad *sad, struct sa *sa)
 {
 	sa->state = SA_MATURE;
+	sad_changed(sad);
+}
+
+void sad_changed(struct sad *sad)
+{
 	sad->generation++;
 }
 

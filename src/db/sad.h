@@ -32,6 +32,14 @@ struct sa_key {
 	uint8_t bytes[SA_KEY_MAX];
 };
 
+/* UDP encapsulation of ESP: RFC 3948. */
+struct sa_natt {
+	uint8_t type; /* 2, UDP_ENCAP_ESPINUDP; 0 = none */
+	uint16_t sport, dport;
+	uint16_t frag;	     /* path MTU in bytes, 0 = not given */
+	struct addr oa, oar; /* original addresses; AF_UNSPEC = not given */
+};
+
 /* An SA's place in a list of those that could protect the same traffic, oldest first. */
 struct sa_link {
 	struct sad_flow *flow; /* NULL = in none */
@@ -50,6 +58,8 @@ struct sa {
 	const struct alg *auth, *enc; /* NULL = none; enc of an IPComp SA is its compression */
 	struct sa_key auth_key, enc_key;
 	uint32_t flags; /* SAF_* */
+	struct sa_natt natt;
+	bool unprovided; /* held, but the engine cannot do its work: its packets are dropped */
 	uint64_t id;    /* unique for the life of the process: workers know their expanded keys by it */
 
 	/* state */
@@ -92,8 +102,16 @@ struct sa *sad_find_out(const struct sad *sad, enum sa_proto proto, uint8_t mode
 			const struct addr *src, const struct addr *dst);
 /* A larval SA has got its keys: for packets that is another SAD. */
 void sad_mature(struct sad *sad, struct sa *sa);
+/* An SA was changed in place. */
+void sad_changed(struct sad *sad);
 /* Unlinks, wipes and frees. */
 void sad_remove(struct sad *sad, struct sa *sa);
+/*
+ * Unlinks and gives away; sad_attach() puts it back where it was, if all that changed
+ * since has been undone before, last first. False without memory.
+ */
+void sad_detach(struct sad *sad, struct sa *sa);
+bool sad_attach(struct sad *sad, struct sa *sa);
 /* Newest first: sad_next(sad, NULL) is the first; NULL ends. The next one may be taken before removing one. */
 struct sa *sad_next(const struct sad *sad, const struct sa *after);
 size_t sad_count(const struct sad *sad);

@@ -30,11 +30,12 @@ struct list {
 struct spd {
 	struct list lists[POLICY_FWD + 1]; /* that of POLICY_ANY stays empty */
 	struct node **index[N_INDEXES];
+	struct spd_entry *newest;
 	size_t mask; /* slots of each index - 1 */
 	size_t count;
 	uint64_t generation;
 	uint32_t last_id, last_reqid;
-	bool reqids_wrapped; /* last_reqid has started anew: the next may be taken */
+	bool reqids_mixed; /* the next may be taken: last_reqid has started anew, or one was chosen by hand */
 };
 
 static uint32_t hash_selector(const struct selector *sel, uint8_t dir)
@@ -133,6 +134,19 @@ static void grow(struct spd *spd)
 	}
 }
 
+/* Between the neighbours that it knows. */
+static void list_insert(struct list *l, struct spd_entry *e)
+{
+	if (e->next)
+		e->next->prev = e;
+	else
+		l->last = e;
+	if (e->prev)
+		e->prev->next = e;
+	else
+		l->first = e;
+}
+
 /* Behind the last one that is as urgent; nearly always that is the end. */
 static void list_add(struct list *l, struct spd_entry *e)
 {
@@ -142,14 +156,7 @@ static void list_add(struct list *l, struct spd_entry *e)
 		before = before->prev;
 	e->prev = before;
 	e->next = before ? before->next : l->first;
-	if (e->next)
-		e->next->prev = e;
-	else
-		l->last = e;
-	if (before)
-		before->next = e;
-	else
-		l->first = e;
+	list_insert(l, e);
 }
 
 static void list_remove(struct list *l, struct spd_entry *e)
@@ -162,6 +169,26 @@ static void list_remove(struct list *l, struct spd_entry *e)
 		e->next->prev = e->prev;
 	else
 		l->last = e->prev;
+}
+
+static void age_insert(struct spd *spd, struct spd_entry *e)
+{
+	if (e->older)
+		e->older->newer = e;
+	if (e->newer)
+		e->newer->older = e;
+	else
+		spd->newest = e;
+}
+
+static void age_remove(struct spd *spd, struct spd_entry *e)
+{
+	if (e->older)
+		e->older->newer = e->newer;
+	if (e->newer)
+		e->newer->older = e->older;
+	else
+		spd->newest = e->older;
 }
 
 static uint32_t next_id(struct spd *spd)
@@ -183,27 +210,44 @@ static bool is_reqid_used(const struct spd *spd, uint32_t reqid)
 	return false;
 }
 
-/* The walk over all policies begins only after four thousand million reqids. */
+/* The walk over all policies is only for those who choose such numbers themselves. */
 static uint32_t next_reqid(struct spd *spd)
 {
 	do {
 		if (++spd->last_reqid == 0) {
 			spd->last_reqid = REQID_MANUAL_MAX + 1;
-			spd->reqids_wrapped = true;
+			spd->reqids_mixed = true;
 		}
-	} while (spd->reqids_wrapped && is_reqid_used(spd, spd->last_reqid));
+	} while (spd->reqids_mixed && is_reqid_used(spd, spd->last_reqid));
 	return spd->last_reqid;
 }
 
-/* A `unique` that names no reqid, or one that is not to be chosen by hand, gets one of its own. */
+/*
+ * A `unique` that names no reqid gets one of its own. (Linux takes no others from above
+ * REQID_MANUAL_MAX and replaces them without a word; the field has room for them.)
+ */
 static void fill_reqids(struct spd *spd, struct policy *pol)
 {
 	for (unsigned i = 0; i < pol->n_requests; i++) {
 		struct request *q = &pol->requests[i];
 
-		if (q->level == LEVEL_UNIQUE && (q->reqid == 0 || q->reqid > REQID_MANUAL_MAX))
+		if (q->level != LEVEL_UNIQUE)
+			continue;
+		if (q->reqid == 0)
 			q->reqid = next_reqid(spd);
+		else if (q->reqid > REQID_MANUAL_MAX)
+			spd->reqids_mixed = true;
 	}
+}
+
+/* All but the list of its direction. */
+static void link_entry(struct spd *spd, struct node *n)
+{
+	index_add(spd, n, BY_SELECTOR);
+	index_add(spd, n, BY_ID);
+	age_insert(spd, &n->e);
+	spd->count++;
+	spd->generation++;
 }
 
 static int add(struct spd *spd, const struct selector *sel, const struct policy *pol,
@@ -221,11 +265,9 @@ static int add(struct spd *spd, const struct selector *sel, const struct policy 
 	n->hash[BY_SELECTOR] = hash_selector(sel, pol->dir);
 	n->hash[BY_ID] = hash_id(n->e.pol.id);
 	grow(spd);
-	index_add(spd, n, BY_SELECTOR);
-	index_add(spd, n, BY_ID);
 	list_add(&spd->lists[pol->dir], &n->e);
-	spd->count++;
-	spd->generation++;
+	n->e.older = spd->newest;
+	link_entry(spd, n);
 	*entry = &n->e;
 	return 0;
 }
@@ -237,17 +279,6 @@ int spd_insert(struct spd *spd, const struct selector *sel, const struct policy 
 	if (spd_find_exact(spd, sel, pol->dir))
 		return -EEXIST;
 	return add(spd, sel, pol, now_s, entry);
-}
-
-int spd_update(struct spd *spd, const struct selector *sel, const struct policy *pol,
-	       uint64_t now_s, struct spd_entry **entry)
-{
-	struct spd_entry *old = spd_find_exact(spd, sel, pol->dir);
-	int err = add(spd, sel, pol, now_s, entry);
-
-	if (!err && old)
-		spd_remove(spd, old);
-	return err;
 }
 
 static bool same_range(const struct range *a, const struct range *b)
@@ -309,16 +340,33 @@ struct spd_entry *spd_find(const struct spd *spd, uint8_t dir, const struct flow
 	return e;
 }
 
-void spd_remove(struct spd *spd, struct spd_entry *entry)
+void spd_detach(struct spd *spd, struct spd_entry *entry)
 {
 	struct node *n = (struct node *)entry;
 
 	index_remove(spd, n, BY_SELECTOR);
 	index_remove(spd, n, BY_ID);
+	age_remove(spd, entry);
 	list_remove(&spd->lists[entry->pol.dir], entry);
 	spd->count--;
 	spd->generation++;
-	free(n);
+}
+
+void spd_attach(struct spd *spd, struct spd_entry *entry)
+{
+	list_insert(&spd->lists[entry->pol.dir], entry);
+	link_entry(spd, (struct node *)entry);
+}
+
+void spd_entry_free(struct spd_entry *entry)
+{
+	free((struct node *)entry);
+}
+
+void spd_remove(struct spd *spd, struct spd_entry *entry)
+{
+	spd_detach(spd, entry);
+	spd_entry_free(entry);
 }
 
 struct spd_entry *spd_next(const struct spd *spd, const struct spd_entry *after)
@@ -330,6 +378,11 @@ struct spd_entry *spd_next(const struct spd *spd, const struct spd_entry *after)
 			return spd->lists[dir].first;
 	}
 	return NULL;
+}
+
+struct spd_entry *spd_older(const struct spd *spd, const struct spd_entry *than)
+{
+	return than ? than->older : spd->newest;
 }
 
 size_t spd_count(const struct spd *spd)

@@ -28,7 +28,8 @@ struct spd_entry {
 	struct policy pol;
 	uint64_t created_s, used_s; /* unix seconds, 0 = not yet used */
 	uint64_t packets;           /* that it decided on */
-	struct spd_entry *next, *prev; /* the table's own */
+	/* the table's own: by order of evaluation, and by age */
+	struct spd_entry *next, *prev, *older, *newer;
 };
 
 struct spd;
@@ -43,9 +44,6 @@ void spd_free(struct spd *spd);
  */
 int spd_insert(struct spd *spd, const struct selector *sel, const struct policy *pol,
 	       uint64_t now_s, struct spd_entry **entry);
-/* As spd_insert(), but one that stands there already is replaced: the new one stands behind its equals, with a new id. */
-int spd_update(struct spd *spd, const struct selector *sel, const struct policy *pol,
-	       uint64_t now_s, struct spd_entry **entry);
 /* The entry of exactly this selector and direction, or NULL. */
 struct spd_entry *spd_find_exact(const struct spd *spd, const struct selector *sel, uint8_t dir);
 /* The entry of this id, or NULL. */
@@ -53,8 +51,17 @@ struct spd_entry *spd_find_id(const struct spd *spd, uint32_t id);
 /* The first entry of the direction that fits, or NULL. */
 struct spd_entry *spd_find(const struct spd *spd, uint8_t dir, const struct flow *flow);
 void spd_remove(struct spd *spd, struct spd_entry *entry);
+/*
+ * Unlinks and gives away; spd_attach() puts it back where it was, if all that changed
+ * since has been undone before, last first.
+ */
+void spd_detach(struct spd *spd, struct spd_entry *entry);
+void spd_attach(struct spd *spd, struct spd_entry *entry);
+void spd_entry_free(struct spd_entry *entry);
 /* In-list, then out-list, then fwd-list, each in order: spd_next(spd, NULL) is the first; NULL ends. */
 struct spd_entry *spd_next(const struct spd *spd, const struct spd_entry *after);
+/* Newest first: spd_older(spd, NULL) is the first; NULL ends. */
+struct spd_entry *spd_older(const struct spd *spd, const struct spd_entry *than);
 size_t spd_count(const struct spd *spd);
 uint64_t spd_generation(const struct spd *spd);
 

@@ -17,7 +17,7 @@
 	_(NO_ROOM, "no-room", "no room in the packet buffer")                                          \
 	_(NO_RANDOM, "no-random", "no random bytes for an IV")                                         \
 	_(CRYPTO, "crypto", "the cryptographic library refused the packet")                            \
-	_(NOT_PROVIDED, "not-provided", "the SA asks for something that this engine does not provide") \
+	_(NOT_PROVIDED, "not-provided", "an SA or policy asks for what this engine does not provide") \
 	_(NO_SA_IN, "no-sa-in", "no SA for this SPI, protocol and destination")                        \
 	_(SPI_RESERVED, "spi-reserved", "reserved SPI")                                                \
 	_(TRUNCATED, "truncated", "AH or ESP header truncated")                                        \

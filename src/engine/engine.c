@@ -109,7 +109,7 @@ bool worker_take_sa(struct worker *w, struct job *j, struct sa *sa, enum drop_re
 	*reason = DROP_NOT_PROVIDED;
 	j->sa = sa;
 	j->outcome->spi = sa->spi;
-	if (!transform_of(sa->proto))
+	if (!transform_of(sa->proto) || sa->unprovided)
 		return false;
 	j->op = (struct crypto_op){ .key = keys_get(&w->keys, w->crypto, sa) };
 	return j->op.key;

@@ -44,9 +44,15 @@ static struct sa *request_sa(const struct db *db, const struct request *req,
 			    dst);
 }
 
+/* Tunnels, and headers of which there is no transform yet. */
+static bool is_provided(const struct request *req, const struct sa *sa)
+{
+	return req->mode == MODE_TRANSPORT && (!sa || (transform_of(sa->proto) && !sa->unprovided));
+}
+
 /* The SAs that a policy's requests come to; false where one is required and missing. */
 static bool resolve_bundle(struct worker *w, struct job *j, const struct spd_entry *entry,
-			   struct sink *out)
+			   struct sink *out, enum drop_reason *reason)
 {
 	const struct policy *pol = &entry->pol;
 
@@ -55,6 +61,10 @@ static bool resolve_bundle(struct worker *w, struct job *j, const struct spd_ent
 		enum policy_level level = db_level(w->db, entry->sel.src.addr.family, req);
 		struct sa *sa = request_sa(w->db, req, level, &j->view.src, &j->view.dst);
 
+		*reason = DROP_NOT_PROVIDED;
+		if (!is_provided(req, sa))
+			return false;
+		*reason = DROP_NO_SA_OUT;
 		if (sa) {
 			j->bundle[j->n_bundle++] = sa;
 			continue;
@@ -103,6 +113,7 @@ static bool classify_out(struct worker *w, struct job *j, uint32_t mtu, struct s
 			 const struct now *now)
 {
 	size_t limit = mtu && mtu < UINT16_MAX ? mtu : UINT16_MAX;
+	enum drop_reason reason;
 	struct spd_entry *entry;
 	struct flow flow;
 	uint8_t action;
@@ -114,8 +125,8 @@ static bool classify_out(struct worker *w, struct job *j, uint32_t mtu, struct s
 		worker_drop(w, j, DROP_POLICY_DISCARD);
 	if (action != POLICY_IPSEC)
 		return false;
-	if (!resolve_bundle(w, j, entry, out)) {
-		worker_drop(w, j, DROP_NO_SA_OUT);
+	if (!resolve_bundle(w, j, entry, out, &reason)) {
+		worker_drop(w, j, reason);
 		return false;
 	}
 	if (j->n_bundle == 0)

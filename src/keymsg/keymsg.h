@@ -56,6 +56,9 @@ enum keymsg_type {
 #undef _
 };
 
+/* In the reserved field of SPDDELETE: that there is no such policy is as good. Ours. */
+#define KEYMSG_IF_THERE 1
+
 /* sadb_msg_satype */
 enum keymsg_satype {
 	SATYPE_UNSPEC = 0,
@@ -174,7 +177,8 @@ struct keymsg {
 	uint8_t type;     /* enum keymsg_type */
 	uint8_t errnum;   /* positive errno in a reply */
 	uint8_t satype;   /* enum keymsg_satype */
-	uint16_t refcnt;  /* sadb_msg_reserved: what setkey -D prints as refcnt */
+	uint16_t refcnt;  /* sadb_msg_reserved: what setkey -D prints as refcnt; of a request 0 or
+			   * KEYMSG_IF_THERE */
 	uint32_t seq, pid;
 
 	uint32_t present; /* bit (1u << EXT_*) for every field below that is there */

@@ -24,6 +24,7 @@
 #include "backend/backend.h"
 #include "crypto/crypto.h"
 #include "db/handle.h"
+#include "db/undo.h"
 #include "keymsg/keymsg.h"
 #include "sallyportd/log.h"
 
@@ -48,10 +49,21 @@ struct client {
 	bool private_ok; /* it said HELLO */
 	bool broken;
 	bool policies; /* it changed some */
+	bool promisc;  /* it sees what others ask and are answered */
+	struct batch *batch; /* the transaction that it has begun, or NULL */
 	struct event *readable, *writable;
 	TAILQ_HEAD(datagrams, datagram) out;
 	size_t backlog; /* bytes in out */
 };
+
+/* Whole messages, one behind the other. */
+struct batch {
+	uint8_t *buf;
+	size_t len, cap;
+	bool given_up; /* it grew too big: what still comes of it is thrown away */
+};
+/* What a transaction may hold: some four hundred thousand SAs. */
+#define BATCH_BYTES_MAX (64u * 1024 * 1024)
 
 struct control {
 	struct event_base *base;
@@ -108,8 +120,51 @@ static void free_datagram(struct client *c, struct datagram *d)
 	free(d);
 }
 
+/* ---- batches ---- */
+
+static void batch_free(struct batch *b)
+{
+	if (!b)
+		return;
+	if (b->buf)
+		explicit_bzero(b->buf, b->len); /* there are keys in it */
+	free(b->buf);
+	free(b);
+}
+
+static bool batch_reserve(struct batch *b, size_t more)
+{
+	size_t cap = b->cap ? b->cap : 16 * KEYMSG_MAX;
+	uint8_t *buf;
+
+	if (b->cap - b->len >= more)
+		return true;
+	while (cap - b->len < more)
+		cap *= 2;
+	if (cap > BATCH_BYTES_MAX || !(buf = malloc(cap)))
+		return false;
+	if (b->len) {
+		memcpy(buf, b->buf, b->len);
+		explicit_bzero(b->buf, b->len);
+	}
+	free(b->buf);
+	b->buf = buf;
+	b->cap = cap;
+	return true;
+}
+
+static bool batch_add(struct batch *b, const uint8_t *msg, size_t len)
+{
+	if (!batch_reserve(b, len))
+		return false;
+	memcpy(b->buf + b->len, msg, len);
+	b->len += len;
+	return true;
+}
+
 static void client_free(struct client *c)
 {
+	batch_free(c->batch);
 	while (!TAILQ_EMPTY(&c->out))
 		free_datagram(c, TAILQ_FIRST(&c->out));
 	LIST_REMOVE(c, next);
@@ -170,19 +225,22 @@ static void flush_all(struct control *ctl)
 
 /* ---- requests ---- */
 
-static void on_reply(void *arg, enum handle_to to, const struct keymsg *m)
+/* To whoever listens; those who are behind lose it. */
+static void tell_others(struct client *asking, enum handle_to to, const struct keymsg *m)
 {
-	struct client *asking = arg, *c;
+	struct client *c;
 
-	if (to == HANDLE_ONE) {
-		queue_message(asking, m);
-		return;
-	}
 	LIST_FOREACH(c, &asking->control->clients, next)
 	{
-		if (c == asking || c->backlog < BACKLOG_MAX)
+		if (c != asking && (to == HANDLE_ALL || c->promisc) && c->backlog < BACKLOG_MAX)
 			queue_message(c, m);
 	}
+}
+
+static void on_reply(void *arg, enum handle_to to, const struct keymsg *m)
+{
+	queue_message(arg, m);
+	tell_others(arg, to, m);
 }
 
 static void answer_error(struct client *c, const struct keymsg *req, int errnum)
@@ -192,6 +250,19 @@ static void answer_error(struct client *c, const struct keymsg *req, int errnum)
 			    .seq = req->seq,
 			    .pid = req->pid,
 			    .errnum = (uint8_t)errnum };
+
+	queue_message(c, &m);
+}
+
+/* The same with words, for whoever understands them. */
+static void answer_reason(struct client *c, const struct keymsg *req, int errnum, const char *text)
+{
+	struct keymsg m = { .type = req->type,
+			    .seq = req->seq,
+			    .pid = req->pid,
+			    .errnum = (uint8_t)errnum,
+			    .present = 1u << EXT_REASON,
+			    .reason = { .ext = EXT_COUNT, .text = text } };
 
 	queue_message(c, &m);
 }
@@ -210,6 +281,18 @@ static void answer_hello(struct client *c, const struct keymsg *req)
 	queue_message(c, &m);
 }
 
+/* What one asks, the others see who asked for that. */
+static void show_request(struct client *asking, const struct keymsg *m)
+{
+	struct client *c;
+
+	LIST_FOREACH(c, &asking->control->clients, next)
+	{
+		if (c->promisc && c != asking && c->backlog < BACKLOG_MAX)
+			queue_message(c, m);
+	}
+}
+
 static int on_enforce(void *arg)
 {
 	const struct control_calls *calls = &((struct client *)arg)->control->calls;
@@ -221,6 +304,168 @@ static bool about_policies(uint8_t type)
 {
 	return type == KEYMSG_SPDADD || type == KEYMSG_SPDUPDATE || type == KEYMSG_SPDFLUSH ||
 	       type == KEYMSG_SPDDELETE || type == KEYMSG_SPDDELETE2;
+}
+
+/* RFC 2367 section 3.1.12: the SA type says on (1) or off (0). */
+static void answer_promisc(struct client *c, const struct keymsg *req)
+{
+	struct keymsg m = { .type = KEYMSG_PROMISC,
+			    .satype = req->satype,
+			    .seq = req->seq,
+			    .pid = req->pid };
+
+	if (req->satype > 1) {
+		answer_reason(c, req, EINVAL, "PROMISC takes SA type 1, to listen, and 0, to stop");
+		return;
+	}
+	c->promisc = req->satype == 1;
+	queue_message(c, &m);
+}
+
+/* ---- transactions: collected, then done at once, between two packets ---- */
+
+static void done(struct client *c, const struct keymsg *req)
+{
+	struct keymsg m = { .type = req->type, .seq = req->seq, .pid = req->pid };
+
+	queue_message(c, &m);
+}
+
+static void begin_batch(struct client *c, const struct keymsg *req)
+{
+	if (c->batch) {
+		answer_reason(c, req, EBUSY, "a transaction has begun already");
+	} else if (!(c->batch = calloc(1, sizeof(*c->batch)))) {
+		answer_error(c, req, ENOBUFS);
+	} else {
+		done(c, req);
+	}
+}
+
+static void end_batch(struct client *c)
+{
+	batch_free(c->batch);
+	c->batch = NULL;
+}
+
+/* A transaction while it is done: what is told to others waits until it stands. */
+struct commit {
+	struct client *client;
+	struct batch news;
+	unsigned refused;
+	bool policies, lost;
+};
+
+static void on_commit_reply(void *arg, enum handle_to to, const struct keymsg *m)
+{
+	struct commit *t = arg;
+	uint8_t buf[KEYMSG_MAX];
+	int len;
+
+	queue_message(t->client, m);
+	if (to != HANDLE_ALL || t->client->control->n_clients == 1)
+		return;
+	len = keymsg_encode(m, buf, sizeof(buf), true);
+	t->lost |= len < 0 || !batch_add(&t->news, buf, (size_t)len);
+}
+
+static void tell_news(struct commit *t)
+{
+	const uint8_t *p = t->news.buf;
+	size_t left = t->news.len, one;
+	struct keymsg m;
+
+	for (; left && (one = keymsg_first_len(p, left)); p += one, left -= one) {
+		if (keymsg_decode(&m, p, one) == 0)
+			tell_others(t->client, HANDLE_ALL, &m);
+	}
+	if (t->lost)
+		log_line("no memory to tell other clients all of a transaction");
+}
+
+static void run_batch(struct commit *t)
+{
+	struct control *ctl = t->client->control;
+	struct handle_env env = {
+		.now_s = (uint64_t)time(NULL),
+		.provides = crypto_provides,
+		.reply = on_commit_reply,
+		.arg = t,
+	};
+	const uint8_t *p = t->client->batch->buf;
+	size_t left = t->client->batch->len, one;
+	struct keymsg m;
+
+	for (; left && (one = keymsg_first_len(p, left)); p += one, left -= one) {
+		if (!crypto_random(&env.random, sizeof(env.random)) ||
+		    keymsg_decode(&m, p, one) < 0 || handle(ctl->db, &m, &env) < 0)
+			t->refused++;
+		t->policies |= about_policies(m.type);
+	}
+}
+
+/* Everything, or nothing and the reason for it: answers true where the policies changed. */
+static bool commit_batch(struct client *c, const struct keymsg *req)
+{
+	struct control *ctl = c->control;
+	struct commit t = { .client = c };
+	bool enforced = true;
+
+	if (!c->batch) {
+		answer_reason(c, req, EINVAL, "no transaction has begun");
+		return false;
+	}
+	if (c->batch->given_up || undo_begin(ctl->db)) {
+		answer_reason(c, req, ENOBUFS, "nothing was done: no memory for this transaction");
+		end_batch(c);
+		return false;
+	}
+	run_batch(&t);
+	if (t.refused == 0 && t.policies)
+		enforced = ctl->calls.enforce(ctl->calls.arg) == 0;
+	if (t.refused == 0 && enforced) {
+		undo_commit(ctl->db);
+		tell_news(&t);
+		done(c, req);
+	} else {
+		undo_rollback(ctl->db);
+		if (!enforced)
+			ctl->calls.enforce(ctl->calls.arg);
+		answer_reason(c, req, ECANCELED,
+			      enforced ? "nothing was done, because something was refused"
+				       : "nothing was done: packets cannot be steered to the daemon; "
+					 "its log says why");
+	}
+	if (t.news.buf)
+		explicit_bzero(t.news.buf, t.news.len);
+	free(t.news.buf);
+	end_batch(c);
+	return t.policies;
+}
+
+/* Answers true where the message was one about transactions or belongs to one. */
+static bool take_in_batch(struct client *c, const struct keymsg *m, const uint8_t *buf, size_t len,
+			  bool *policies)
+{
+	switch (m->type) {
+	case KEYMSG_BEGIN:
+		begin_batch(c, m);
+		return true;
+	case KEYMSG_COMMIT:
+		*policies = commit_batch(c, m);
+		return true;
+	case KEYMSG_ROLLBACK:
+		end_batch(c);
+		done(c, m);
+		return true;
+	}
+	if (!c->batch)
+		return false;
+	if (!c->batch->given_up && !batch_add(c->batch, buf, len)) {
+		answer_reason(c, m, ENOBUFS, "this transaction is too big; nothing of it is done");
+		c->batch->given_up = true;
+	}
+	return true;
 }
 
 /* Answers true where the message changed the policies. */
@@ -235,6 +480,7 @@ static bool take_message(struct client *c, const uint8_t *buf, size_t len)
 	};
 	struct keymsg m;
 	int err = keymsg_decode(&m, buf, len);
+	bool policies = false;
 
 	if (err < 0) {
 		answer_error(c, &m, -err);
@@ -244,6 +490,13 @@ static bool take_message(struct client *c, const uint8_t *buf, size_t len)
 		answer_hello(c, &m);
 		return false;
 	}
+	if (m.type == KEYMSG_PROMISC) {
+		answer_promisc(c, &m);
+		return false;
+	}
+	if (take_in_batch(c, &m, buf, len, &policies))
+		return policies;
+	show_request(c, &m);
 	/* A datagram has room for five hundred dumps; whoever wants more than one reads in between.
 	 */
 	if (c->backlog >= BACKLOG_MAX) {

@@ -1,36 +1,37 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Texts: read to their end before anything is made of them, so that a file that
- * is wrong anywhere does nothing, and so that every key in it is known before a
- * line of it is shown.
+ * Texts are checked to their end before anything is made of them, so that a file that
+ * is wrong anywhere does nothing, and so that every key in it is known before a line of
+ * it is shown. Their commands are not kept: a right text is read once more to send them.
  */
 #include "setkey/script.h"
 
-#include <arpa/inet.h>
-#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <netdb.h>
-#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-#include "text/value.h"
+#include "setkey/names.h"
 
 /* Spans have 32 bits; no text of commands comes near it. */
 #define SCRIPT_MAX   (1u << 30)
-#define SCRIPT_FIRST 65536
+#define SCRIPT_FIRST 4096
 
-/* Doubles the buffer; the old one, which may hold keys, is wiped. */
-static int grow(struct script *s, size_t *cap)
+/* Room for `more` bytes; an old buffer, which may hold keys, is wiped. */
+static int reserve_text(struct script *s, size_t more)
 {
-	size_t bigger = *cap ? 2 * *cap : SCRIPT_FIRST;
+	size_t cap = s->text_cap ? s->text_cap : SCRIPT_FIRST;
 	char *text;
 
-	if (bigger > SCRIPT_MAX)
+	if (s->text_cap - s->src.len >= more)
+		return 0;
+	if (more > SCRIPT_MAX - s->src.len)
 		return -EFBIG;
-	text = malloc(bigger);
+	while (cap - s->src.len < more)
+		cap *= 2;
+	text = malloc(cap);
 	if (!text)
 		return -ENOMEM;
 	if (s->text) {
@@ -39,26 +40,38 @@ static int grow(struct script *s, size_t *cap)
 		free(s->text);
 	}
 	s->text = text;
-	*cap = bigger;
+	s->src.text = text;
+	s->text_cap = cap;
 	return 0;
+}
+
+/* A regular file's size is known; one byte more, and its end is seen without a second buffer. */
+static int reserve_file(struct script *s, int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size >= SCRIPT_MAX)
+		return 0;
+	s->text_cap = (size_t)st.st_size + 1;
+	s->text = malloc(s->text_cap);
+	s->src.text = s->text;
+	return s->text ? 0 : -ENOMEM;
 }
 
 static int read_all(struct script *s, int fd)
 {
-	size_t cap = 0;
+	int err = reserve_file(s, fd);
 	ssize_t n;
-	int err;
 
 	do {
-		if (s->src.len == cap && (err = grow(s, &cap)))
+		if (err || (err = reserve_text(s, 1)))
 			return err;
-		n = read(fd, s->text + s->src.len, cap - s->src.len);
+		n = read(fd, s->text + s->src.len, s->text_cap - s->src.len);
 		if (n < 0 && errno != EINTR)
 			return -errno;
 		if (n > 0)
 			s->src.len += (size_t)n;
 	} while (n != 0);
-	s->src.text = s->text;
 	return 0;
 }
 
@@ -68,7 +81,7 @@ int script_read(struct script *s, const char *name)
 	int fd = is_stdin ? STDIN_FILENO : open(name, O_RDONLY | O_CLOEXEC);
 	int err;
 
-	*s = (struct script){ .src.name = name };
+	*s = (struct script){ .src.name = name, .src.text = "" };
 	if (fd < 0)
 		return -errno;
 	err = read_all(s, fd);
@@ -77,9 +90,35 @@ int script_read(struct script *s, const char *name)
 	return err;
 }
 
+void script_cut(struct script *s, size_t len)
+{
+	s->src.len = len;
+	free(s->lines);
+	s->lines = NULL;
+	s->src.lines = NULL;
+	s->lines_cap = s->src.n_lines = 0;
+}
+
+int script_append(struct script *s, const char *text, size_t len)
+{
+	int err = reserve_text(s, len);
+
+	if (err || len == 0)
+		return err;
+	memcpy(s->text + s->src.len, text, len);
+	script_cut(s, s->src.len + len);
+	return 0;
+}
+
+int script_take(struct script *s, const char *name, const char *text, size_t len)
+{
+	*s = (struct script){ .src.name = name, .src.text = "" };
+	return script_append(s, text, len);
+}
+
 static bool reserve(void **v, size_t n, size_t *cap, size_t size)
 {
-	size_t bigger = *cap ? 2 * *cap : 16;
+	size_t bigger = *cap ? *cap + *cap / 2 : 16;
 	void *p;
 
 	if (n < *cap)
@@ -92,11 +131,11 @@ static bool reserve(void **v, size_t n, size_t *cap, size_t size)
 	return true;
 }
 
-static void keep_diag(void *arg, const struct diag *d)
+static void keep_diag(struct script *s, const struct diag *d)
 {
-	struct script *s = arg;
 	void *v = s->diags;
 
+	s->errors += d->severity == DIAG_ERROR;
 	if (!reserve(&v, s->n_diags, &s->diags_cap, sizeof(*s->diags))) {
 		s->no_memory = true;
 		return;
@@ -105,9 +144,8 @@ static void keep_diag(void *arg, const struct diag *d)
 	s->diags[s->n_diags++] = *d;
 }
 
-static void keep_mask(void *arg, struct span key)
+static void keep_mask(struct script *s, struct span key)
 {
-	struct script *s = arg;
 	void *v = s->masks;
 
 	if (!reserve(&v, s->n_masks, &s->masks_cap, sizeof(*s->masks))) {
@@ -118,106 +156,77 @@ static void keep_mask(void *arg, struct span key)
 	s->masks[s->n_masks++] = key;
 }
 
-static void keep_command(void *arg, const struct command *c)
-{
-	struct script *s = arg;
-	int err = queue_add(s->queue, c, s->index);
+/* A reading of the text: what comes of it, and for whom. */
+struct reading {
+	struct script *script;
+	script_command *command;
+	void *arg;
+};
 
-	/* no statement makes too long a message: keys and requests are bounded by their headers */
-	assert(err == 0 || err == -ENOMEM);
-	s->no_memory |= err != 0;
+static void on_command(void *arg, const struct command *c)
+{
+	const struct reading *r = arg;
+
+	if (r->command)
+		r->command(r->arg, c);
 }
 
-static bool addr_from(const struct sockaddr *sa, struct addr *a)
+static void on_diag(void *arg, const struct diag *d)
 {
-	if (sa->sa_family == AF_INET) {
-		struct sockaddr_in in;
-
-		memcpy(&in, sa, sizeof(in));
-		*a = addr_of(AF_INET, (const uint8_t *)&in.sin_addr);
-		return true;
-	}
-	if (sa->sa_family == AF_INET6) {
-		struct sockaddr_in6 in6;
-
-		memcpy(&in6, sa, sizeof(in6));
-		*a = addr_of(AF_INET6, in6.sin6_addr.s6_addr);
-		if (addr_takes_scope(a))
-			a->scope = in6.sin6_scope_id;
-		return true;
-	}
-	return false;
+	keep_diag(((const struct reading *)arg)->script, d);
 }
 
-/* The addresses of a name: each once, whatever the order in which the resolver gives them. */
-static int resolve(void *arg, const char *name, size_t len, int family, struct addr *out,
-		   size_t max, const char **why)
+static void on_secret(void *arg, struct span key)
 {
-	const struct addrinfo hints = { .ai_family = family, .ai_socktype = SOCK_DGRAM };
-	char text[NI_MAXHOST];
-	struct addrinfo *list;
-	size_t n = 0;
-	int err;
+	keep_mask(((const struct reading *)arg)->script, key);
+}
 
+/* What was told the first time is not told again. */
+static void ignore_diag(void *arg, const struct diag *d)
+{
 	(void)arg;
-	if (len >= sizeof(text)) {
-		*why = "this name is too long";
-		return -1;
-	}
-	memcpy(text, name, len);
-	text[len] = '\0';
-	err = getaddrinfo(text, NULL, &hints, &list);
-	if (err) {
-		*why = gai_strerror(err);
-		return -1;
-	}
-	for (struct addrinfo *i = list; i && n < max; i = i->ai_next) {
-		bool known = false;
-
-		if (!addr_from(i->ai_addr, &out[n]))
-			continue;
-		for (size_t j = 0; j < n; j++)
-			known |= addr_equal(&out[j], &out[n]);
-		n += !known;
-	}
-	freeaddrinfo(list);
-	return (int)n;
+	(void)d;
 }
 
-/* As /etc/services has it, or whatever else the system asks. */
-static int service(void *arg, const char *name, size_t len, uint8_t proto)
+void script_fail(struct script *s, struct span span, const char *fmt, ...)
 {
-	const char *proto_name = value_proto_name(proto);
-	char text[64]; /* RFC 6335 section 5.1 has 15 characters */
-	const struct servent *e;
+	struct diag d = { .severity = DIAG_ERROR, .span = span };
+	va_list ap;
 
-	(void)arg;
-	if (!proto_name || len >= sizeof(text))
-		return -1;
-	memcpy(text, name, len);
-	text[len] = '\0';
-	e = getservbyname(text, proto_name);
-	return e ? ntohs((uint16_t)e->s_port) : -1;
+	va_start(ap, fmt);
+	vsnprintf(d.text, sizeof(d.text), fmt, ap);
+	va_end(ap);
+	keep_diag(s, &d);
 }
 
-unsigned script_check(struct script *s, struct queue *q, uint16_t index)
+void script_check(struct script *s, struct span at, script_command *command, void *arg)
 {
+	struct reading r = { s, command, arg };
 	const struct parse_env env = {
-		.command = keep_command,
-		.diag = { .report = keep_diag, .arg = s },
-		.secret = keep_mask,
-		.resolve = resolve,
-		.service = service,
-		.arg = s,
+		.command = on_command,
+		.diag = { .report = on_diag, .arg = &r },
+		.secret = on_secret,
+		.resolve = names_resolve,
+		.service = names_service,
+		.over = &s->over,
+		.arg = &r,
 	};
-	unsigned errors = 0;
 
-	s->queue = q;
-	s->index = index;
+	parse_span(&s->src, at, &env);
+}
+
+void script_run(struct script *s, script_command *command, void *arg)
+{
+	struct reading r = { s, command, arg };
+	const struct parse_env env = {
+		.command = on_command,
+		.diag = { .report = ignore_diag },
+		.resolve = names_resolve,
+		.service = names_service,
+		.arg = &r,
+	};
+
 	parse_text(&s->src, &env);
-	for (size_t i = 0; i < s->n_diags; i++)
-		errors += s->diags[i].severity == DIAG_ERROR;
-	return errors + s->no_memory;
 }
 
 /* Lines are counted once, when the first place is shown. Without memory, each time. */
@@ -248,19 +257,29 @@ void script_report(struct script *s, FILE *out)
 		fprintf(out, "setkey: %s: no memory\n", s->src.name);
 		return;
 	}
-	if (s->n_diags)
+	if (s->n_diags > 1)
 		index_lines(s);
 	for (size_t i = 0; i < s->n_diags; i++)
 		diag_print(out, &s->src, &s->diags[i], s->masks, s->n_masks);
+	s->n_diags = 0;
 }
 
-void script_error(struct script *s, FILE *out, struct span span, const char *text)
+void script_tell(struct script *s, FILE *out, enum diag_severity severity, struct span span,
+		 const char *text)
 {
-	struct diag d = { .severity = DIAG_ERROR, .span = span };
+	struct diag d = { .severity = severity, .span = span };
 
 	snprintf(d.text, sizeof(d.text), "%s", text);
 	index_lines(s);
 	diag_print(out, &s->src, &d, s->masks, s->n_masks);
+}
+
+unsigned script_line(const struct script *s, uint32_t off)
+{
+	unsigned line, column;
+
+	diag_locate(&s->src, off, &line, &column);
+	return line;
 }
 
 void script_free(struct script *s)

@@ -2,86 +2,178 @@
 /*
  * Sending and answers. The daemon blocks when we do not read and we block when it
  * does not, so no more than WINDOW bytes of requests wait for their answers at a
- * time: those fit into the sockets' buffers with the answers they bring.
+ * time: those fit into the sockets' buffers with the answers they bring. What waits
+ * is known by its sequence number's place in a ring.
  *
- *     requests   |---- answered ----|---- in flight ----|---- to be sent ----|
- *                                   (by their numbers)  next
+ *     requests   |---- answered ----|---- in flight: the ring ----|- in t->out -|
+ *                                   first                          sent          asked
+ *
+ * In a transaction nothing is answered before its end, and so nothing is kept.
  */
 #include "setkey/talk.h"
 
+#include <assert.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define WINDOW 32768
+/* The shortest message has 16 bytes; what waits in t->out is in the ring as well. */
+#define RING   4096
 
-struct flight {
-	struct backend *b;
-	struct queue *q;
-	const struct talk_events *events;
-	size_t next;	  /* the first request not sent */
-	size_t waiting;	  /* requests without an answer */
-	size_t in_flight; /* their bytes */
-	size_t dump;	  /* the dump that is being read, or NO_DUMP */
+static_assert(RING * 16 >= WINDOW + 2 * KEYMSG_MAX, "the ring holds all that may be in flight");
+
+struct waiting {
+	struct place place;
+	uint16_t len; /* bytes of its message */
+	uint8_t type;
+	bool answered;
 };
-#define NO_DUMP SIZE_MAX
+
+struct talk {
+	struct backend *b;
+	const struct talk_events *events;
+	uint32_t pid;
+	uint64_t asked, first, done; /* numbers of requests, from 1; all before `first` are answered */
+	size_t in_flight;	     /* bytes of what is sent and not answered */
+	bool dumping;		     /* the last one asked for is a dump */
+	bool collecting;	     /* between begin and commit */
+	uint64_t begin;		     /* the number of BEGIN */
+	int commit_errnum;
+	size_t out_len;
+	uint8_t out[KEYMSG_MAX];
+	struct waiting ring[RING];
+};
+
+struct talk *talk_new(struct backend *b, uint32_t pid, const struct talk_events *events)
+{
+	struct talk *t = malloc(sizeof(*t));
+
+	if (!t)
+		return NULL;
+	t->b = b;
+	t->events = events;
+	t->pid = pid;
+	t->asked = t->done = 0;
+	t->first = 1;
+	t->in_flight = t->out_len = 0;
+	t->dumping = t->collecting = false;
+	return t;
+}
+
+void talk_free(struct talk *t)
+{
+	if (t)
+		explicit_bzero(t->out, sizeof(t->out));
+	free(t);
+}
+
+size_t talk_asked(const struct talk *t)
+{
+	return (size_t)t->asked;
+}
+
+size_t talk_answered(const struct talk *t)
+{
+	return (size_t)t->done;
+}
 
 static bool is_dump(uint8_t type)
 {
 	return type == KEYMSG_DUMP || type == KEYMSG_SPDDUMP;
 }
 
-static void trace(const struct flight *f, const uint8_t *buf, size_t len)
+static struct waiting *waiting_of(struct talk *t, uint64_t number)
 {
-	if (f->events->trace)
-		f->events->trace(f->events->arg, buf, len);
+	return &t->ring[number % RING];
 }
 
-static void answered(struct flight *f, size_t i)
+static void answered(struct talk *t, struct waiting *w)
 {
-	size_t len;
+	w->answered = true;
+	t->done++;
+	t->in_flight -= w->len;
+	while (t->first <= t->asked && waiting_of(t, t->first)->answered)
+		t->first++;
+}
 
-	queue_message(f->q, i, &len);
-	f->q->items[i].answered = true;
-	f->waiting--;
-	f->in_flight -= len;
+static void tell(const struct talk *t, const struct place *place, const struct keymsg *m)
+{
+	if (m->errnum || keymsg_has(m, EXT_REASON))
+		t->events->told(t->events->arg, place, m);
 }
 
 /* An entry of the dump; the last one has number 0, an empty dump is an error. */
-static void take_dump(struct flight *f, const struct keymsg *m)
+static void take_dump(struct talk *t, struct waiting *w, const struct keymsg *m)
 {
-	size_t i = f->dump;
-
 	if (m->errnum)
-		f->events->refused(f->events->arg, i, m);
+		tell(t, &w->place, m);
 	else
-		f->events->entry(f->events->arg, i, m);
+		t->events->entry(t->events->arg, m);
 	if (m->errnum || m->seq == 0) {
-		f->dump = NO_DUMP;
-		answered(f, i);
+		t->dumping = false;
+		answered(t, w);
 	}
 }
 
-/* A message to us: of the dump, or the answer to what is in flight; else another's news. */
-static void take(struct flight *f, const struct keymsg *m)
+/* The request that the message answers, by its number's low bits; NULL: it is another's news. */
+static struct waiting *asked_for(struct talk *t, const struct keymsg *m)
 {
-	size_t i = (size_t)m->seq - 1;
+	uint64_t number = (t->first & ~(uint64_t)UINT32_MAX) | m->seq;
+	struct waiting *w;
 
-	if (f->dump != NO_DUMP && m->type == f->q->items[f->dump].type) {
-		take_dump(f, m);
+	if (number < t->first)
+		number += UINT64_C(1) << 32;
+	if (m->seq == 0 || number > t->asked)
+		return NULL;
+	w = waiting_of(t, number);
+	return w->answered || w->type != m->type ? NULL : w;
+}
+
+/* While a transaction is committed: answers to what was collected, in its order. */
+static void take_collected(struct talk *t, const struct keymsg *m)
+{
+	struct keymsg counted = *m;
+
+	if (m->type == KEYMSG_COMMIT) {
+		t->commit_errnum = m->errnum;
+		t->done = t->asked;
+		t->first = t->asked + 1;
+		t->collecting = false;
+		tell(t, NULL, m);
 		return;
 	}
-	if (m->seq == 0 || i >= f->next || f->q->items[i].answered ||
-	    f->q->items[i].type != m->type)
+	if (!m->errnum && (is_dump(m->type) || m->type == KEYMSG_GET || m->type == KEYMSG_GETSPI))
+		t->events->entry(t->events->arg, m);
+	counted.seq = m->seq - (uint32_t)t->begin;
+	tell(t, NULL, &counted);
+}
+
+/* A message to us: of the dump, or the answer to what is in flight. */
+static void take(struct talk *t, const struct keymsg *m)
+{
+	struct waiting *w;
+
+	if (t->collecting) {
+		take_collected(t, m);
 		return;
-	if (m->errnum)
-		f->events->refused(f->events->arg, i, m);
-	else if (m->type == KEYMSG_GET || m->type == KEYMSG_GETSPI)
-		f->events->entry(f->events->arg, i, m);
-	answered(f, i);
+	}
+	w = waiting_of(t, t->asked);
+	if (t->dumping && m->type == w->type) {
+		take_dump(t, w, m);
+		return;
+	}
+	w = asked_for(t, m);
+	if (!w)
+		return;
+	if (!m->errnum && (m->type == KEYMSG_GET || m->type == KEYMSG_GETSPI))
+		t->events->entry(t->events->arg, m);
+	tell(t, &w->place, m);
+	answered(t, w);
 }
 
 /* An answer to us that cannot be read would be waited for in vain, so it ends the conversation. */
-static int take_all(struct flight *f, const uint8_t *p, size_t len)
+static int take_all(struct talk *t, const uint8_t *p, size_t len)
 {
 	struct keymsg m;
 	size_t one;
@@ -89,97 +181,154 @@ static int take_all(struct flight *f, const uint8_t *p, size_t len)
 	for (; (one = keymsg_first_len(p, len)); p += one, len -= one) {
 		int err = keymsg_decode(&m, p, one);
 
-		if (m.pid != f->q->pid)
+		if (m.pid != t->pid)
 			continue;
-		trace(f, p, one);
+		if (t->events->trace)
+			t->events->trace(t->events->arg, false, p, one);
 		if (err)
 			return -EBADMSG;
-		take(f, &m);
+		take(t, &m);
 	}
 	return 0;
 }
 
 /* Reads one datagram of messages. */
-static int receive(struct flight *f)
+static int receive(struct talk *t)
 {
 	uint8_t buf[KEYMSG_MAX];
-	int n = f->b->ops->recv(f->b, buf, sizeof(buf)), err;
+	int n = t->b->ops->recv(t->b, buf, sizeof(buf)), err;
 
 	if (n <= 0)
 		return n < 0 ? n : -ECONNRESET;
-	err = take_all(f, buf, (size_t)n);
+	err = take_all(t, buf, (size_t)n);
 	explicit_bzero(buf, (size_t)n);
 	return err;
 }
 
-/* The message as the other side takes it: a peer that knows no private extensions gets none. */
-static int put_message(const struct flight *f, size_t i, uint8_t *out, size_t cap)
+static int flush(struct talk *t)
 {
-	size_t len;
-	const uint8_t *msg = queue_message(f->q, i, &len);
-	struct keymsg m;
-	int err;
+	int err = t->out_len ? t->b->ops->send(t->b, t->out, t->out_len) : 0;
 
-	if (!f->b->private_ok) {
-		err = keymsg_decode(&m, msg, len);
-		return err ? err : keymsg_encode(&m, out, cap, false);
-	}
-	if (len > cap)
-		return -ENOBUFS;
-	memcpy(out, msg, len);
-	return (int)len;
-}
-
-/*
- * Whether request `next` may join those that wait. None may behind a dump; and for
- * whoever follows the conversation, none before the one ahead of it is answered.
- */
-static bool may_join(const struct flight *f)
-{
-	return f->next < f->q->n && f->dump == NO_DUMP && !(f->events->trace && f->waiting);
-}
-
-/*
- * Sends as many requests as fit into a datagram. The window is not looked at between
- * them: it would let them out one by one, and a socket's buffer holds few datagrams.
- */
-static int send_some(struct flight *f)
-{
-	uint8_t buf[KEYMSG_MAX];
-	size_t used = 0;
-	int err;
-
-	while (may_join(f)) {
-		size_t i = f->next, len;
-		int n = put_message(f, i, buf + used, sizeof(buf) - used);
-
-		if (n == -ENOBUFS && used)
-			break;
-		if (n < 0)
-			return n;
-		trace(f, buf + used, (size_t)n);
-		queue_message(f->q, i, &len);
-		used += (size_t)n;
-		f->in_flight += len;
-		f->waiting++;
-		f->next++;
-		if (is_dump(f->q->items[i].type))
-			f->dump = i;
-	}
-	err = f->b->ops->send(f->b, buf, used);
-	explicit_bzero(buf, used);
+	explicit_bzero(t->out, t->out_len);
+	t->out_len = 0;
 	return err;
 }
 
-int talk(struct backend *b, struct queue *q, const struct talk_events *events)
+/*
+ * Whether another datagram may join those that wait. None may behind a dump; and for
+ * whoever follows the conversation, no request before the one ahead of it is answered.
+ */
+static bool has_room(const struct talk *t)
 {
-	struct flight f = { .b = b, .q = q, .events = events, .dump = NO_DUMP };
+	if (t->collecting)
+		return true;
+	if (t->dumping || (t->events->trace && t->first <= t->asked))
+		return false;
+	return t->in_flight + KEYMSG_MAX <= WINDOW;
+}
+
+static int make_room(struct talk *t)
+{
 	int err = 0;
 
-	while (!err && (f.next < q->n || f.waiting)) {
-		bool room = f.in_flight + KEYMSG_MAX <= WINDOW;
-
-		err = room && may_join(&f) ? send_some(&f) : receive(&f);
-	}
+	if (!has_room(t))
+		err = flush(t);
+	while (!err && !has_room(t))
+		err = receive(t);
 	return err;
+}
+
+/* The next request's message goes behind those in t->out; -ENOBUFS where it does not fit. */
+static int put(struct talk *t, const struct keymsg *m)
+{
+	struct keymsg numbered = *m;
+	int n;
+
+	numbered.seq = (uint32_t)(t->asked + 1);
+	numbered.pid = t->pid;
+	n = keymsg_encode(&numbered, t->out + t->out_len, sizeof(t->out) - t->out_len,
+			  t->b->private_ok);
+	if (n < 0)
+		return n;
+	if (t->events->trace)
+		t->events->trace(t->events->arg, true, t->out + t->out_len, (size_t)n);
+	t->out_len += (size_t)n;
+	return n;
+}
+
+/* Makes the request one of those that wait. */
+static void note(struct talk *t, uint8_t type, const struct place *place, int len)
+{
+	t->asked++;
+	if (t->collecting) {
+		t->first = t->asked + 1;
+		return;
+	}
+	*waiting_of(t, t->asked) = (struct waiting){ .place = *place,
+						      .len = (uint16_t)len,
+						      .type = type };
+	t->in_flight += (size_t)len;
+	t->dumping = is_dump(type);
+}
+
+/*
+ * The window is looked at between datagrams, not between requests: it would let
+ * them out one by one, and a socket's buffer holds few datagrams.
+ */
+int talk_ask(struct talk *t, const struct keymsg *m, const struct place *place)
+{
+	int n = 0, err = t->out_len ? 0 : make_room(t);
+
+	if (!err && (t->dumping || (t->events->trace && !t->collecting)))
+		err = make_room(t);
+	if (err)
+		return err;
+	n = put(t, m);
+	if (n == -ENOBUFS && t->out_len) {
+		if ((err = flush(t)) || (err = make_room(t)))
+			return err;
+		n = put(t, m);
+	}
+	if (n < 0)
+		return n;
+	note(t, m->type, place, n);
+	return 0;
+}
+
+int talk_finish(struct talk *t)
+{
+	int err = flush(t);
+
+	while (!err && !t->collecting && t->first <= t->asked)
+		err = receive(t);
+	return err;
+}
+
+static const struct place nowhere = { .script = NO_SCRIPT };
+
+int talk_begin(struct talk *t)
+{
+	const struct keymsg begin = { .type = KEYMSG_BEGIN };
+	int err;
+
+	if (!t->b->private_ok)
+		return -EOPNOTSUPP;
+	err = talk_ask(t, &begin, &nowhere);
+	if (!err)
+		err = talk_finish(t);
+	t->begin = t->asked;
+	t->collecting = true;
+	return err;
+}
+
+int talk_commit(struct talk *t)
+{
+	const struct keymsg commit = { .type = KEYMSG_COMMIT };
+	int err = talk_ask(t, &commit, &nowhere);
+
+	if (!err)
+		err = flush(t);
+	while (!err && t->collecting)
+		err = receive(t);
+	return err ? err : t->commit_errnum != 0;
 }

@@ -284,7 +284,7 @@ static void recover(struct parser *p)
 			parser_advance(p);
 	}
 	if (p->resync) {
-		p->scan.pos = p->resync;
+		p->scan.pos = p->resync < p->scan.end ? p->resync : p->scan.end;
 		p->resync = 0;
 		p->key_state = KEY_NONE;
 		p->quotes_end = 0;
@@ -294,10 +294,13 @@ static void recover(struct parser *p)
 		parser_advance(p);
 }
 
-unsigned parse_text(const struct source *src, const struct parse_env *env)
+unsigned parse_span(const struct source *src, struct span at, const struct parse_env *env)
 {
-	struct span all = { .len = (uint32_t)src->len };
-	struct parser p = { .src = src, .env = env, .scan = scan_of(src, all, false) };
+	struct parser p = { .src = src,
+			    .env = env,
+			    .scan = scan_of(src, at, false),
+			    .tok.span.off = at.off,
+			    .secret_end = at.off };
 
 	parser_advance(&p);
 	while (p.tok.kind != TOK_END) {
@@ -306,6 +309,13 @@ unsigned parse_text(const struct source *src, const struct parse_env *env)
 			break;
 		recover(&p);
 	}
+	if (env->over)
+		*env->over = p.over;
 	explicit_bzero(p.cmd.keys, sizeof(p.cmd.keys));
 	return p.errors;
+}
+
+unsigned parse_text(const struct source *src, const struct parse_env *env)
+{
+	return parse_span(src, (struct span){ .len = (uint32_t)src->len }, env);
 }

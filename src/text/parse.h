@@ -58,10 +58,13 @@ struct parse_env {
 	void (*secret)(void *arg, struct span key);
 	parse_resolve *resolve; /* NULL: numeric addresses only */
 	parse_service *service; /* NULL: numeric ports only */
+	bool *over;		/* set where the text says exit; may be NULL */
 	void *arg;
 };
 
 /* Reads a whole text. Answers the number of errors. */
 unsigned parse_text(const struct source *src, const struct parse_env *env);
+/* The same for a part of it. */
+unsigned parse_span(const struct source *src, struct span at, const struct parse_env *env);
 
 #endif

@@ -6,6 +6,7 @@
 #ifndef SALLYPORT_TEXT_PRINT_H
 #define SALLYPORT_TEXT_PRINT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -14,6 +15,7 @@
 
 struct print_opts {
 	uint64_t now_s; /* unix seconds, for ages */
+	bool ports;
 	/* The name of an IP protocol, or NULL: getprotobynumber() without its I/O. */
 	const char *(*proto_name)(uint8_t proto);
 };
@@ -31,3 +33,9 @@ void print_fields(FILE *out, const uint8_t *buf, size_t len);
 void print_bytes(FILE *out, const uint8_t *p, size_t len);
 
 #endif
+/* TMP */
+void print_sa_short(FILE *out, const struct keymsg *m, const struct print_opts *o);
+void print_short_head(FILE *out);
+void print_hex(FILE *out, const uint8_t *buf, size_t len);
+void print_sa_command(FILE *out, const struct keymsg *m);
+void print_policy_command(FILE *out, const struct keymsg *m, const struct print_opts *o);

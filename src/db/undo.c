@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The notes of a transaction, one a change, taken back last first:
+ *
+ *     SA_ADDED    remove it            SA_REMOVED   it waits here: attach it
+ *     SA_CHANGED  a copy waits here    SP_ADDED, SP_REMOVED as with SAs
+ */
+#include "db/undo.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+enum step_kind { SA_ADDED, SA_REMOVED, SA_CHANGED, SP_ADDED, SP_REMOVED };
+
+struct step {
+	enum step_kind kind;
+	union {
+		struct sa *sa;
+		struct spd_entry *sp;
+	};
+	struct sa *before; /* of SA_CHANGED; its replay window is lent from the SA */
+};
+
+struct undo {
+	struct step *steps;
+	size_t n, cap;
+};
+
+int undo_begin(struct db *db)
+{
+	if (db->undo)
+		return -EBUSY;
+	db->undo = calloc(1, sizeof(*db->undo));
+	return db->undo ? 0 : -ENOMEM;
+}
+
+/* Room for `more` notes, so that none fails once something has been changed. */
+static int reserve(struct db *db, size_t more)
+{
+	struct undo *u = db->undo;
+	size_t cap;
+	struct step *steps;
+
+	if (!u || u->cap - u->n >= more)
+		return 0;
+	cap = u->cap ? 2 * u->cap : 64;
+	steps = reallocarray(u->steps, cap, sizeof(*steps));
+	if (!steps)
+		return -ENOMEM;
+	u->steps = steps;
+	u->cap = cap;
+	return 0;
+}
+
+static void note(struct db *db, struct step step)
+{
+	if (db->undo)
+		db->undo->steps[db->undo->n++] = step;
+}
+
+static void end(struct db *db)
+{
+	free(db->undo->steps);
+	free(db->undo);
+	db->undo = NULL;
+}
+
+static void forget_copy(struct sa *before)
+{
+	before->replay = (struct replay){ 0 };
+	sa_free(before);
+}
+
+void undo_commit(struct db *db)
+{
+	for (size_t i = 0; i < db->undo->n; i++) {
+		struct step *s = &db->undo->steps[i];
+
+		if (s->kind == SA_REMOVED)
+			sa_free(s->sa);
+		else if (s->kind == SA_CHANGED)
+			forget_copy(s->before);
+		else if (s->kind == SP_REMOVED)
+			spd_entry_free(s->sp);
+	}
+	end(db);
+}
+
+/* All that UPDATE may change; links, identity and counters stay. */
+static void restore(struct sa *sa, struct sa *before)
+{
+	if (sa->replay.bits != before->replay.bits)
+		replay_fini(&sa->replay);
+	sa->replay = before->replay;
+	sa->auth = before->auth;
+	sa->enc = before->enc;
+	sa->auth_key = before->auth_key;
+	sa->enc_key = before->enc_key;
+	sa->flags = before->flags;
+	sa->natt = before->natt;
+	sa->unprovided = before->unprovided;
+	sa->iv = before->iv;
+	sa->state = before->state;
+	sa->created_s = before->created_s;
+	sa->hard = before->hard;
+	sa->soft = before->soft;
+	forget_copy(before);
+}
+
+static void take_back(struct db *db, struct step *s)
+{
+	switch (s->kind) {
+	case SA_ADDED:
+		sad_remove(db->sad, s->sa);
+		break;
+	case SA_REMOVED:
+		if (!sad_attach(db->sad, s->sa))
+			sa_free(s->sa); /* without memory for the one node it needs */
+		break;
+	case SA_CHANGED:
+		restore(s->sa, s->before);
+		sad_changed(db->sad);
+		break;
+	case SP_ADDED:
+		spd_remove(db->spd, s->sp);
+		break;
+	case SP_REMOVED:
+		spd_attach(db->spd, s->sp);
+		break;
+	}
+}
+
+void undo_rollback(struct db *db)
+{
+	for (size_t i = db->undo->n; i-- > 0;)
+		take_back(db, &db->undo->steps[i]);
+	end(db);
+}
+
+int undo_add_sa(struct db *db, struct sa *sa)
+{
+	int err = reserve(db, 1);
+
+	if (!err)
+		err = sad_insert(db->sad, sa);
+	if (!err)
+		note(db, (struct step){ .kind = SA_ADDED, .sa = sa });
+	return err;
+}
+
+int undo_remove_sa(struct db *db, struct sa *sa)
+{
+	int err = reserve(db, 1);
+
+	if (err)
+		return err;
+	sad_detach(db->sad, sa);
+	if (db->undo)
+		note(db, (struct step){ .kind = SA_REMOVED, .sa = sa });
+	else
+		sa_free(sa);
+	return 0;
+}
+
+int undo_note_sa(struct db *db, struct sa *sa)
+{
+	struct sa *before;
+
+	if (!db->undo)
+		return 0;
+	if (reserve(db, 1) || !(before = sa_new()))
+		return -ENOMEM;
+	*before = *sa;
+	note(db, (struct step){ .kind = SA_CHANGED, .sa = sa, .before = before });
+	return 0;
+}
+
+int undo_add_sp(struct db *db, const struct selector *sel, const struct policy *pol, uint64_t now_s,
+		struct spd_entry **entry)
+{
+	int err = reserve(db, 1);
+
+	if (!err)
+		err = spd_insert(db->spd, sel, pol, now_s, entry);
+	if (!err)
+		note(db, (struct step){ .kind = SP_ADDED, .sp = *entry });
+	return err;
+}
+
+int undo_remove_sp(struct db *db, struct spd_entry *entry)
+{
+	int err = reserve(db, 1);
+
+	if (err)
+		return err;
+	spd_detach(db->spd, entry);
+	if (db->undo)
+		note(db, (struct step){ .kind = SP_REMOVED, .sp = entry });
+	else
+		spd_entry_free(entry);
+	return 0;
+}
+
+int undo_update_sp(struct db *db, const struct selector *sel, const struct policy *pol,
+		   uint64_t now_s, struct spd_entry **entry)
+{
+	struct spd_entry *old = spd_find_exact(db->spd, sel, pol->dir);
+	int err = reserve(db, 2);
+
+	if (err)
+		return err;
+	if (!old)
+		return undo_add_sp(db, sel, pol, now_s, entry);
+	spd_detach(db->spd, old);
+	err = spd_insert(db->spd, sel, pol, now_s, entry);
+	if (err) {
+		spd_attach(db->spd, old);
+		return err;
+	}
+	note(db, (struct step){ .kind = SP_REMOVED, .sp = old });
+	note(db, (struct step){ .kind = SP_ADDED, .sp = *entry });
+	if (!db->undo)
+		spd_entry_free(old);
+	return 0;
+}
