@@ -589,37 +589,40 @@ static void show_natt(struct keymsg *m, const struct sa_natt *n)
 		      (n->oar.family ? 1u << EXT_NAT_T_OAR : 0);
 }
 
-/* All that a dump shows. Keys are lent by the SA. */
-static void show(struct call *c, const struct sa *sa, uint32_t seq)
+void call_show_sa(struct keymsg *m, const struct sa *sa)
 {
 	uint32_t window = sa->replay.window;
-	struct keymsg m = {
-		.satype = satypes[sa->proto].satype,
-		.seq = seq,
-		.present = 1u << EXT_SA | 1u << EXT_SA2 | 1u << EXT_LIFETIME_HARD |
-			   1u << EXT_LIFETIME_SOFT | 1u << EXT_LIFETIME_CURRENT |
-			   1u << EXT_ADDRESS_SRC | 1u << EXT_ADDRESS_DST | 1u << EXT_REPLAY,
-		.sa = { .spi = sa->spi,
-			.replay = (uint8_t)(window < UINT8_MAX ? window : UINT8_MAX),
-			.state = sa->state,
-			.auth = sa->auth ? sa->auth->pfkey : 0,
-			.encrypt = sa->enc ? sa->enc->pfkey : 0,
-			.flags = sa->flags },
-		.sa2 = { .mode = sa->mode, .sequence = sa->seq, .reqid = sa->reqid },
-		.hard = lifetime_of(&sa->hard),
-		.soft = lifetime_of(&sa->soft),
-		.current = { .allocations = sa->packets,
-			     .bytes = sa->bytes,
-			     .add_s = sa->created_s,
-			     .use_s = sa->used_s },
-		.src = end_of(&sa->src),
-		.dst = end_of(&sa->dst),
-		.replay_window = window,
-	};
 
-	show_natt(&m, &sa->natt);
-	m.key_auth = key_of(&m, EXT_KEY_AUTH, &sa->auth_key);
-	m.key_encrypt = key_of(&m, EXT_KEY_ENCRYPT, &sa->enc_key);
+	m->satype = satypes[sa->proto].satype;
+	m->present = 1u << EXT_SA | 1u << EXT_SA2 | 1u << EXT_LIFETIME_HARD |
+		     1u << EXT_LIFETIME_SOFT | 1u << EXT_LIFETIME_CURRENT | 1u << EXT_ADDRESS_SRC |
+		     1u << EXT_ADDRESS_DST | 1u << EXT_REPLAY;
+	m->sa = (struct keymsg_sa){ .spi = sa->spi,
+				    .replay = (uint8_t)(window < UINT8_MAX ? window : UINT8_MAX),
+				    .state = sa->state,
+				    .auth = sa->auth ? sa->auth->pfkey : 0,
+				    .encrypt = sa->enc ? sa->enc->pfkey : 0,
+				    .flags = sa->flags };
+	m->sa2 = (struct keymsg_sa2){ .mode = sa->mode, .sequence = sa->seq, .reqid = sa->reqid };
+	m->hard = lifetime_of(&sa->hard);
+	m->soft = lifetime_of(&sa->soft);
+	m->current = (struct keymsg_lifetime){ .allocations = sa->packets,
+					       .bytes = sa->bytes,
+					       .add_s = sa->created_s,
+					       .use_s = sa->used_s };
+	m->src = end_of(&sa->src);
+	m->dst = end_of(&sa->dst);
+	m->replay_window = window;
+	show_natt(m, &sa->natt);
+	m->key_auth = key_of(m, EXT_KEY_AUTH, &sa->auth_key);
+	m->key_encrypt = key_of(m, EXT_KEY_ENCRYPT, &sa->enc_key);
+}
+
+static void show(struct call *c, const struct sa *sa, uint32_t seq)
+{
+	struct keymsg m = { .seq = seq };
+
+	call_show_sa(&m, sa);
 	call_reply(c, HANDLE_ONE, &m);
 }
 

@@ -49,6 +49,7 @@ struct client {
 	bool private_ok; /* it said HELLO */
 	bool broken;
 	bool policies; /* it changed some */
+	bool registered; /* it wants to hear of SAs that are missing or past a limit */
 	bool promisc;  /* it sees what others ask and are answered */
 	struct batch *batch; /* the transaction that it has begun, or NULL */
 	struct event *readable, *writable;
@@ -507,7 +508,10 @@ static bool take_message(struct client *c, const uint8_t *buf, size_t len)
 		answer_error(c, &m, ENOBUFS);
 		return false;
 	}
-	return handle(c->control->db, &m, &env) == 0 && about_policies(m.type);
+	err = handle(c->control->db, &m, &env);
+	if (err == 0 && m.type == KEYMSG_REGISTER)
+		c->registered = true;
+	return err == 0 && about_policies(m.type);
 }
 
 /* All messages of one datagram; what remains after a wrong length is refused as a whole. */
@@ -702,6 +706,22 @@ struct control *control_new(struct event_base *base, struct db *db, const char *
 	}
 	control_free(ctl);
 	return NULL;
+}
+
+void control_announce(struct control *ctl, const struct keymsg *m)
+{
+	struct client *c;
+
+	LIST_FOREACH(c, &ctl->clients, next)
+	{
+		if ((c->registered || c->promisc) && c->backlog < BACKLOG_MAX)
+			queue_message(c, m);
+	}
+}
+
+void control_flush(struct control *ctl)
+{
+	flush_all(ctl);
 }
 
 void control_free(struct control *ctl)

@@ -11,6 +11,7 @@
 #include <stddef.h>
 
 #include "db/db.h"
+#include "keymsg/keymsg.h"
 
 struct event_base;
 struct control;
@@ -33,6 +34,12 @@ struct control_calls {
  */
 struct control *control_new(struct event_base *base, struct db *db, const char *path,
 			    const struct control_calls *calls);
+/*
+ * Tells those clients that registered, RFC 2367 section 3.1.7, and those who listen to all:
+ * the message waits for control_flush().
+ */
+void control_announce(struct control *c, const struct keymsg *m);
+void control_flush(struct control *c);
 /* Closes the socket and removes it. */
 void control_free(struct control *c);
 

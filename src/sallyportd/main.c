@@ -21,8 +21,11 @@
 #include <unistd.h>
 
 #include "backend/backend.h"
+#include "crypto/crypto.h"
 #include "db/age.h"
+#include "db/acquire.h"
 #include "db/db.h"
+#include "db/event.h"
 #include "sallyportd/control.h"
 #include "sallyportd/data.h"
 #include "sallyportd/log.h"
@@ -38,6 +41,7 @@ struct options {
 struct daemon {
 	struct event_base *base;
 	struct db db;
+	struct acquires acquires;
 	struct data *data;
 	struct control *control;
 	struct event *stop_int, *stop_term, *counters, *age;
@@ -160,14 +164,35 @@ static void on_counters(evutil_socket_t sig, short what, void *arg)
 	data_log_counters(((struct daemon *)arg)->data);
 }
 
+static void on_expired(void *arg, const struct sa *sa, bool hard)
+{
+	const struct keymsg m = event_expire(sa, hard);
+
+	control_announce(((struct daemon *)arg)->control, &m);
+}
+
+static void on_miss(void *arg, const struct acquire_key *key, uint32_t policy_id)
+{
+	struct daemon *d = arg;
+	struct keymsg m;
+	uint32_t seq;
+
+	if (!d->control || !acquire_miss(&d->acquires, key, (uint64_t)time(NULL), &seq))
+		return;
+	m = event_acquire(key, policy_id, seq, crypto_provides);
+	control_announce(d->control, &m);
+	control_flush(d->control);
+}
+
 static void on_second(evutil_socket_t fd, short what, void *arg)
 {
 	struct daemon *d = arg;
 
 	(void)fd;
 	(void)what;
-	if (sad_age(d->db.sad, (uint64_t)time(NULL)) > 0)
+	if (sad_age(d->db.sad, (uint64_t)time(NULL), on_expired, d) > 0)
 		data_refresh(d->data, false);
+	control_flush(d->control);
 }
 
 static bool watch_lifetimes(struct daemon *d)
@@ -209,7 +234,7 @@ static bool start(struct daemon *d, const struct options *o)
 		log_line("out of memory");
 		return false;
 	}
-	d->data = data_new(d->base, &d->db);
+	d->data = data_new(d->base, &d->db, on_miss, d);
 	if (!d->data)
 		return false;
 	d->control = control_new(d->base, &d->db, o->socket, &calls);
