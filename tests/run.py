@@ -227,6 +227,24 @@ def suite_purity(_):
     yield from run_tap("purity", [ROOT / "tests/purity.sh", PLAIN])
 
 
+def suite_golden(_):
+    """what another setkey made of its golden runs, ours makes of them too"""
+    if build_asan():
+        yield failed("golden", "there is no build to test; `tests/run.py build` says why")
+        return
+    status, output = run([IN_NAMESPACES, PYTHON, ROOT / "tests/golden/test_golden.py", ASAN], 120)
+    if status != NO_NAMESPACES:
+        yield from parse_tap("runner", status, output)
+        status, output = run([IN_NAMESPACES, PYTHON, ROOT / "tests/golden/golden.py", ASAN], 600)
+    if status == NO_NAMESPACES:
+        yield skipped("golden", output.strip())
+        return
+    for line in output.splitlines():
+        if line.startswith(f"# {FIGURE}"):
+            print(f"  golden: {line.removeprefix(f'# {FIGURE}')}", flush=True)
+    yield from parse_tap("golden", status, output)
+
+
 def fuzz_one(target, seconds):
     """One fuzz target for a while, from a copy of its corpus."""
     name = target.stem
