@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "db/age.h"
 #include "db/call.h"
 #include "db/undo.h"
 
@@ -606,6 +607,8 @@ void call_show_sa(struct keymsg *m, const struct sa *sa)
 	m->sa2 = (struct keymsg_sa2){ .mode = sa->mode, .sequence = sa->seq, .reqid = sa->reqid };
 	m->hard = lifetime_of(&sa->hard);
 	m->soft = lifetime_of(&sa->soft);
+	if (sa->state == SA_LARVAL)
+		m->hard.add_s = LARVAL_LIFETIME_S;
 	m->current = (struct keymsg_lifetime){ .allocations = sa->packets,
 					       .bytes = sa->bytes,
 					       .add_s = sa->created_s,

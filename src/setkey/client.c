@@ -14,6 +14,7 @@
 #include "setkey/refusal.h"
 #include "setkey/show.h"
 #include "setkey/late.h"
+#include "text/print.h"
 
 /* Whether the same has been said already; else it is remembered. */
 static bool is_old_warning(struct client *c, const char *text)
@@ -96,10 +97,13 @@ static void told(void *arg, const struct place *place, const struct keymsg *m)
 		c->told_last = m->errnum != 0;
 }
 
-static void entry(void *arg, const struct keymsg *m)
+static void entry(void *arg, const struct place *place, const struct keymsg *m)
 {
 	const struct client *c = arg;
 
+	/* who names the SPI knows what there is now */
+	if (place && place->spi_named)
+		return;
 	show_entry(c->cli, m);
 }
 
@@ -107,9 +111,11 @@ static void trace(void *arg, bool sent, const uint8_t *buf, size_t len)
 {
 	const struct client *c = arg;
 
-	/* -H alone shows what is sent, as in ipsec-tools */
-	if (c->cli->verbose || sent)
-		show_message(c->cli, buf, len);
+	/* -H alone shows what is sent, and only its bytes, as in ipsec-tools */
+	if (c->cli->hex && sent)
+		print_hex(stdout, buf, len);
+	if (c->cli->verbose)
+		print_fields(stdout, buf, len);
 }
 
 bool client_connect(struct client *c)

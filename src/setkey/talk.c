@@ -109,7 +109,7 @@ static void take_dump(struct talk *t, struct waiting *w, const struct keymsg *m)
 	if (m->errnum)
 		tell(t, &w->place, m);
 	else
-		t->events->entry(t->events->arg, m);
+		t->events->entry(t->events->arg, &w->place, m);
 	if (m->errnum || m->seq == 0) {
 		t->dumping = false;
 		answered(t, w);
@@ -144,7 +144,7 @@ static void take_collected(struct talk *t, const struct keymsg *m)
 		return;
 	}
 	if (!m->errnum && (is_dump(m->type) || m->type == KEYMSG_GET || m->type == KEYMSG_GETSPI))
-		t->events->entry(t->events->arg, m);
+		t->events->entry(t->events->arg, NULL, m);
 	counted.seq = m->seq - (uint32_t)t->begin;
 	tell(t, NULL, &counted);
 }
@@ -167,7 +167,7 @@ static void take(struct talk *t, const struct keymsg *m)
 	if (!w)
 		return;
 	if (!m->errnum && (m->type == KEYMSG_GET || m->type == KEYMSG_GETSPI))
-		t->events->entry(t->events->arg, m);
+		t->events->entry(t->events->arg, &w->place, m);
 	tell(t, &w->place, m);
 	answered(t, w);
 }
