@@ -152,6 +152,7 @@ static bool at_policy_end(const struct parser *p)
 /* -P policy: the text up to the `;` or to -hwif */
 static bool parse_policy(struct parser *p, enum policy_use use)
 {
+	const struct policy_names names = { .resolve = p->env->resolve, .arg = p->env->arg };
 	struct span text = { .off = span_end(p->tok.span) };
 
 	if (!parser_at_option(p, OPT_POLICY))
@@ -165,7 +166,7 @@ static bool parse_policy(struct parser *p, enum policy_use use)
 	}
 	parser_set_part(p, PART_POLICY, text, text);
 	parser_set_ext(p, EXT_POLICY);
-	if (!policy_parse(&p->cmd.msg.policy, p->src, text, use, &p->env->diag)) {
+	if (!policy_parse(&p->cmd.msg.policy, p->src, text, use, &names, &p->env->diag)) {
 		p->errors++;
 		p->bad = true;
 	}
