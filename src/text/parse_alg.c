@@ -106,6 +106,8 @@ static bool parse_alg_name(struct parser *p, enum alg_class class, const struct 
 	parser_set_part(p, class_words[class].part, s, s);
 	if (*a)
 		check_alg_protocol(p, *a, option);
+	if (class == ALG_ENC && parser_at(p, "simple"))
+		diag_report(&p->env->diag, DIAG_WARNING, s, "`simple` is obsolete; write null");
 	p->algs[class] = *a;
 	parser_advance(p);
 	return true;

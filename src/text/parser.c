@@ -109,6 +109,35 @@ static bool touches_quote(const struct parser *p)
 	return p->tok.kind == TOK_WORD && end < p->src->len && p->src->text[end] == '"';
 }
 
+/* Counts the tokens behind -ctx: two numbers, and then the label. */
+static void count_label(struct parser *p)
+{
+	if (parser_at_option(p, OPT_LABEL))
+		p->label_in = 3;
+	else if (p->label_in > 1 && (p->tok.kind != TOK_WORD || p->tok.span.len > 3))
+		p->label_in = 0;
+	else if (p->label_in)
+		p->label_in--;
+}
+
+/*
+ * Whether the token is a label, which may be shown. One with blanks or many digits may
+ * be what is left of a line that lacks quotes.
+ */
+static bool is_label(struct parser *p)
+{
+	struct span s = p->tok.span;
+	const char *t = parser_text(p, s);
+
+	if (p->label_in != 1 || p->tok.kind != TOK_QUOTED || odd_quotes(p, s.off))
+		return false;
+	for (uint32_t i = 1; i + 1 < s.len; i++) {
+		if ((uint8_t)t[i] <= ' ')
+			return false;
+	}
+	return !scan_has_long_digits(t, s.len);
+}
+
 /*
  * Reports key material as its tokens pass, before any grammar: what looks like a
  * key anywhere, and behind -A or -E everything between the algorithm's name and
@@ -117,7 +146,8 @@ static bool touches_quote(const struct parser *p)
 static void note_secrets(struct parser *p)
 {
 	bool may_be_key =
-		token_may_be_key(&p->scan, &p->tok) || nameless_key(p) || touches_quote(p);
+		(token_may_be_key(&p->scan, &p->tok) && !is_label(p)) || nameless_key(p) ||
+		touches_quote(p);
 	bool option = p->tok.kind == TOK_OPTION && p->tok.option != OPT_UNKNOWN;
 	bool end = p->tok.kind == TOK_SEMI || p->tok.kind == TOK_END;
 
@@ -133,6 +163,7 @@ static void note_secrets(struct parser *p)
 	else if (p->key_state == KEY_NAME)
 		p->key_state = KEY_NEXT;
 	p->tok_secret = p->tok.span.off < p->secret_end;
+	count_label(p);
 }
 
 void parser_advance(struct parser *p)

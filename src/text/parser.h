@@ -12,6 +12,10 @@
 #include "text/policy.h"
 #include "text/scan.h"
 
+/* sadb_x_nat_t_type: UDP_ENCAP_ESPINUDP; and the port of RFC 3948 section 2.1. */
+#define NATT_ESPINUDP 2
+#define NATT_PORT     4500
+
 /* Addresses of one name that are looked at. */
 #define HOST_ADDRS_MAX 32
 
@@ -26,6 +30,7 @@ struct host {
 	bool has_prefix, has_port;
 	uint8_t prefix_len;
 	uint16_t port;
+	struct span port_at; /* the port in its brackets, len 0: none */
 	struct span service; /* the port's name, len 0: none; its number follows the protocol's */
 };
 
@@ -37,6 +42,7 @@ struct protocol {
 	uint8_t alg_bit;
 	uint8_t takes, needs; /* sets of 1 << enum alg_class */
 	const char *algorithms;
+	bool udp; /* in UDP: the addresses have ports */
 };
 
 struct parser {
@@ -51,6 +57,7 @@ struct parser {
 	uint32_t secret_end; /* all key material up to here has been reported */
 	uint32_t quotes_end; /* up to here quotes have been counted */
 	bool quotes_odd;     /* and on that line they do not pair */
+	unsigned label_in;   /* behind -ctx: tokens up to its label, which is no key */
 	uint32_t resync;     /* where to go on after an error, when not behind the next `;` */
 
 	unsigned errors;
@@ -63,6 +70,7 @@ struct parser {
 	int family;		   /* -4, -6 */
 	bool numeric;		   /* -n */
 	struct host src_host, dst_host;
+	struct host original; /* of -natt, and of esp-udp */
 	struct command cmd;
 };
 
@@ -117,13 +125,20 @@ bool parser_starts_hex(const struct parser *p, struct span s);
 /* parse_host.c: addresses */
 parse_part parse_resolve_options, parse_hosts;
 bool parse_range(struct parser *p, struct host *h, enum part part, const char *what);
-/* The ports that were named, now that the protocol is known. */
-void parse_look_up_services(struct parser *p, uint8_t proto);
+/* One address of an SA's: a name that has several is refused. */
+bool parse_one_address(struct parser *p, struct host *h, const char *what);
+parse_part parse_natt;
+/* The ports that were named, now that the protocol is known, which is called `word`. */
+void parse_look_up_services(struct parser *p, uint8_t proto, const char *word, size_t len);
 /* One command for each source and destination of one family. */
 void parse_emit_pairs(struct parser *p, uint8_t proto);
 
 /* parse_sa.c */
-parse_part parse_protocol, parse_spi, parse_sa_options;
+parse_part parse_protocol, parse_sa_protocol, parse_spi, parse_sa_options;
+/* Whether the command says what an SA is like. Others name one. */
+bool parse_describes_sa(const struct parser *p);
+/* Options that policies have too. */
+parse_part parse_label, parse_hwif;
 const struct protocol *parse_protocol_at(const struct parser *p);
 const struct sa_option *parse_sa_option_at(const struct parser *p);
 

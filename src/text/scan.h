@@ -35,10 +35,17 @@ enum token_kind {
 	_(ENC, "-E")       \
 	_(POLICY, "-P")    \
 	_(RAWCPI, "-R")    \
+	_(HARD_BYTES, "-bh") \
+	_(SOFT_BYTES, "-bs") \
+	_(LABEL, "-ctx")   \
+	_(ESN, "-esn")     \
 	_(FLAG, "-f")      \
+	_(HWIF, "-hwif")   \
 	_(HARD, "-lh")     \
 	_(SOFT, "-ls")     \
 	_(MODE, "-m")      \
+	_(NATT, "-natt")   \
+	_(NATT_MTU, "-natt_mtu") \
 	_(REPLAY, "-r")    \
 	_(REQID, "-u")
 

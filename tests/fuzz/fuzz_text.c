@@ -104,9 +104,9 @@ static void check_policy(const struct source *src, FILE *out)
 	char text[8192];
 	int len;
 
-	policy_parse(&pol, src, all, POLICY_FOR_DELETE, &sink);
+	policy_parse(&pol, src, all, POLICY_FOR_DELETE, NULL, &sink);
 	r.errors = 0;
-	if (!policy_parse(&pol, src, all, POLICY_FOR_ADD, &sink)) {
+	if (!policy_parse(&pol, src, all, POLICY_FOR_ADD, NULL, &sink)) {
 		CHECK(r.errors == 1);
 		return;
 	}
@@ -117,7 +117,7 @@ static void check_policy(const struct source *src, FILE *out)
 		return;
 	src = &(struct source){ .name = "printed", .text = text, .len = (size_t)len };
 	r = (struct run){ .src = src, .out = out };
-	CHECK(policy_parse(&again, src, (struct span){ .len = (uint32_t)len }, POLICY_FOR_ADD, &sink));
+	CHECK(policy_parse(&again, src, (struct span){ .len = (uint32_t)len }, POLICY_FOR_ADD, NULL, &sink));
 	CHECK(memcmp(&pol, &again, sizeof(pol)) == 0);
 }
 
