@@ -173,31 +173,6 @@ static void matching(void **state)
 	spd_free(spd);
 }
 
-static void update(void **state)
-{
-	struct spd *spd = spd_new();
-	struct selector a = selector("10.0.0.1", 32, "10.0.0.2", 32, 6);
-	struct selector b = selector("10.0.0.1", 32, "10.0.0.2", 32, 17);
-	struct policy pol = { .dir = POLICY_IN, .action = POLICY_DISCARD };
-	struct spd_entry *e;
-
-	(void)state;
-	put(spd, a, POLICY_IN, 0);
-	put(spd, b, POLICY_IN, 0);
-	assert_int_equal(spd_update(spd, &a, &pol, 2000, &e), 0);
-	assert_int_equal(spd_count(spd), 2);
-	assert_int_equal(e->pol.id, 3);
-	assert_int_equal(e->pol.action, POLICY_DISCARD);
-	assert_true(e->created_s == 2000);
-	assert_ptr_equal(spd_find_exact(spd, &a, POLICY_IN), e);
-	assert_int_equal(spd_next(spd, NULL)->pol.id, 2); /* the new one stands behind its equals */
-	assert_null(spd_find_id(spd, 1));
-	pol.dir = POLICY_OUT; /* none there: made */
-	assert_int_equal(spd_update(spd, &a, &pol, 2000, &e), 0);
-	assert_int_equal(spd_count(spd), 3);
-	spd_free(spd);
-}
-
 static void reqids(void **state)
 {
 	static const struct {
@@ -455,8 +430,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(order),	    cmocka_unit_test(identity),
-		cmocka_unit_test(matching),	    cmocka_unit_test(update),
-		cmocka_unit_test(reqids),	    cmocka_unit_test(numbers_wrap),
+		cmocka_unit_test(matching),	    cmocka_unit_test(reqids),
+		cmocka_unit_test(numbers_wrap),
 		cmocka_unit_test(against_an_array), cmocka_unit_test(many_equal),
 		cmocka_unit_test(levels),
 	};
