@@ -456,18 +456,22 @@ static int update_mature(struct call *c, struct sa *sa)
 {
 	const uint32_t limits = 1u << EXT_LIFETIME_HARD | 1u << EXT_LIFETIME_SOFT;
 	const struct sa_natt natt = sa->natt;
+	const bool unprovided = sa->unprovided;
 	int err = check_unchanged(c, sa);
 
 	if (err)
 		return err;
 	if (undo_note_sa(c->db, sa))
 		return no_memory(c);
-	if ((err = take_natt(c, sa)) || !(c->req->present & limits))
-		return err;
-	if ((err = take_lifetimes(c, sa)))
-		sa->natt = natt;
-	else
+	err = take_natt(c, sa);
+	if (!err && c->req->present & limits && !(err = take_lifetimes(c, sa)))
 		sa->state = SA_MATURE;
+	if (err) {
+		sa->natt = natt;
+		sa->unprovided = unprovided;
+	} else if (sa->unprovided != unprovided) {
+		sad_changed(c->db->sad);
+	}
 	return err;
 }
 
@@ -642,11 +646,17 @@ int handle_sa_get(struct call *c)
 /* What is chosen from where the request names no range: Linux's and racoon's. */
 #define SPI_CHOICE_MIN 0x100
 #define SPI_CHOICE_MAX 0x0fffffff
+/* RFC 3173 section 3.3: CPIs from 256 are to be agreed on, those from 61440 on are private. */
+#define CPI_CHOICE_MAX 61439
 #define SPI_TRIES      1000 /* as KAME's net.key.spi_trycnt */
 
 static int take_spi_range(struct call *c, const struct sa *sa, struct keymsg_spirange *range)
 {
-	*range = (struct keymsg_spirange){ SPI_CHOICE_MIN, SPI_CHOICE_MAX };
+	uint32_t max = sa->proto == SA_IPCOMP ? CPI_MAX : UINT32_MAX;
+
+	*range = (struct keymsg_spirange){
+		SPI_CHOICE_MIN, sa->proto == SA_IPCOMP ? CPI_CHOICE_MAX : SPI_CHOICE_MAX
+	};
 	if (!keymsg_has(c->req, EXT_SPIRANGE))
 		return 0;
 	*range = c->req->spi_range;
@@ -656,8 +666,11 @@ static int take_spi_range(struct call *c, const struct sa *sa, struct keymsg_spi
 				   range->min, range->max);
 	if (range->min <= SPI_RESERVED_MAX)
 		return call_refuse(c, EINVAL, EXT_SPIRANGE,
-				   "SPI %u is reserved; %s takes 256 to 4294967295", range->min,
-				   satypes[sa->proto].name);
+				   "SPI %u is reserved; %s takes 256 to %u", range->min,
+				   satypes[sa->proto].name, max);
+	if (range->max > max)
+		return call_refuse(c, EINVAL, EXT_SPIRANGE, "CPI %u; a CPI has 16 bits, at most %u",
+				   range->max, max);
 	return 0;
 }
 

@@ -128,17 +128,19 @@ static void send_texts(struct client *c)
 
 static void send_atomically(struct client *c)
 {
-	c->error = talk_begin(c->talk);
-	if (c->error == -EOPNOTSUPP) {
+	int err = talk_begin(c->talk);
+
+	if (err == -EOPNOTSUPP) {
 		fprintf(stderr, "setkey: %s has no transactions; leave --atomic out\n",
 			c->backend->ops->name);
-		c->error = 0;
 		c->failed = true;
 		return;
 	}
-	send_texts(c);
-	if (!c->error && talk_commit(c->talk) < 0)
-		c->error = -ECONNRESET;
+	if (err == 0) {
+		send_texts(c);
+		err = c->error ? c->error : talk_commit(c->talk);
+	}
+	c->error = err < 0 ? err : 0;
 	late_show(c);
 }
 

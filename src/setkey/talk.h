@@ -40,8 +40,8 @@ int talk_finish(struct talk *t);
 
 /*
  * All or nothing: requests between the two are collected by the peer and done by
- * talk_commit(), where it answers all of them. 0; 1 when nothing was done; or -errno,
- * -EOPNOTSUPP where the peer has no transactions.
+ * talk_commit(), where it answers all of them. 0; 1 where the peer refused, which has been
+ * told, and nothing was done; or -errno, -EOPNOTSUPP where the peer has no transactions.
  */
 int talk_begin(struct talk *t);
 int talk_commit(struct talk *t);
