@@ -688,8 +688,9 @@ static void *echo(void *arg)
 	return NULL;
 }
 
-static void count(void *arg, const struct keymsg *m)
+static void count(void *arg, const struct place *place, const struct keymsg *m)
 {
+	(void)place;
 	size_t *n = arg;
 
 	(void)m;
