@@ -350,6 +350,34 @@ def suite_demo(_):
         yield passed("demo") if status == 0 else failed("demo", f"{ended(status)}\n{output}")
 
 
+BENCH_ROW = re.compile(r"^ *(\d+) (add|spdadd) +([\d.]+) s +([\d.]+) s +([\d.]+) s +[\d.]+ s +([\d.]+) x",
+                       re.MULTILINE)
+
+
+def bench_trouble(output, sizes):
+    """What cannot be right about the figures of bench/load, fast or slow."""
+    rows = BENCH_ROW.findall(output)
+    if [(int(size), kind) for size, kind, *_ in rows] != [(n, kind) for n in sizes for kind in ("add", "spdadd")]:
+        return "not the rows that were asked for"
+    for _, _, *figures in rows:
+        peer, load, daemon, ratio = map(float, figures)
+        if not (peer > 0 and 0 < daemon < load and abs(peer / load - ratio) < 0.1 * ratio):
+            return f"ip -batch {peer} s, setkey -f {load} s, of which the daemon {daemon} s, ratio {ratio}"
+    return None
+
+
+def suite_bench(_):
+    """the benchmarks run, whatever they find"""
+    status, output = run([IN_NAMESPACES, ROOT / "bench/load", "-n", "1", "-s", "60,200", PLAIN], 120)
+    if status == NO_NAMESPACES:
+        yield skipped("load", output.strip())
+    elif status != 0:
+        yield failed("load", f"{ended(status)}\n{output}")
+    else:
+        trouble = bench_trouble(output, (60, 200))
+        yield failed("load", f"{trouble}\n{output}") if trouble else passed("load")
+
+
 SUITES = {name.removeprefix("suite_"): suite for name, suite in list(globals().items())
           if name.startswith("suite_")}
 
