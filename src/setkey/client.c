@@ -48,11 +48,13 @@ static void warn(struct client *c, const struct place *place, const struct keyms
 }
 
 /* A twin's refusal is news only where the policy itself was not refused. */
-static bool is_no_news(struct client *c, const struct place *place, const struct keymsg *m)
+static bool is_no_news(const struct client *c, const struct place *place, const struct keymsg *m)
 {
-	if (place && place->twin)
-		return c->told_last || (m->type == KEYMSG_SPDDELETE && m->errnum == ENOENT);
-	return false;
+	if (!place || !place->twin)
+		return false;
+	return (c->any_refused && c->refused.script == place->script &&
+		c->refused.statement == place->statement) ||
+	       (m->type == KEYMSG_SPDDELETE && m->errnum == ENOENT);
 }
 
 static void refuse(struct client *c, const struct place *place, const struct keymsg *m)
@@ -93,8 +95,10 @@ static void told(void *arg, const struct place *place, const struct keymsg *m)
 	} else {
 		refuse(c, place, m);
 	}
-	if (place && !place->twin)
-		c->told_last = m->errnum != 0;
+	if (place && !place->twin && m->errnum) {
+		c->any_refused = true;
+		c->refused = *place;
+	}
 }
 
 static void entry(void *arg, const struct place *place, const struct keymsg *m)

@@ -22,7 +22,8 @@ struct client {
 	struct talk_events events;
 	bool failed;	/* something was wrong or refused */
 	int error;	/* the conversation broke off: -errno */
-	bool told_last; /* the request before a twin was refused */
+	bool any_refused;
+	struct place refused; /* the last request that was, other than a twin */
 
 	/* refusals within a transaction, to be shown at their places when it has ended */
 	struct late *late;
