@@ -15,7 +15,6 @@
 
 struct print_opts {
 	uint64_t now_s; /* unix seconds, for ages */
-	bool ports;
 	/* The name of an IP protocol, or NULL: getprotobynumber() without its I/O. */
 	const char *(*proto_name)(uint8_t proto);
 	bool ports; /* -p: every address has its port, 0 too */
@@ -38,10 +37,8 @@ void print_hex(FILE *out, const uint8_t *p, size_t len);
 /* Bytes as keys are shown: a blank before every four, a new line after every 32. */
 void print_bytes(FILE *out, const uint8_t *p, size_t len);
 
-#endif
 /* TMP */
-void print_sa_short(FILE *out, const struct keymsg *m, const struct print_opts *o);
-void print_short_head(FILE *out);
-void print_hex(FILE *out, const uint8_t *buf, size_t len);
 void print_sa_command(FILE *out, const struct keymsg *m);
 void print_policy_command(FILE *out, const struct keymsg *m, const struct print_opts *o);
+
+#endif
