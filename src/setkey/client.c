@@ -103,12 +103,15 @@ static void told(void *arg, const struct place *place, const struct keymsg *m)
 
 static void entry(void *arg, const struct place *place, const struct keymsg *m)
 {
-	const struct client *c = arg;
+	struct client *c = arg;
 
 	/* who names the SPI knows what there is now */
 	if (place && place->spi_named)
 		return;
-	show_entry(c->cli, m);
+	if (c->cli->script)
+		dump_keep(c, m);
+	else
+		show_entry(c->cli, m);
 }
 
 static void trace(void *arg, bool sent, const uint8_t *buf, size_t len)

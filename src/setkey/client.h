@@ -32,6 +32,10 @@ struct client {
 	char *warnings[WARNINGS_MAX];
 	unsigned more_warnings;
 
+	/* --script: commands that wait until the dump is over */
+	char **kept;
+	size_t n_kept, kept_cap;
+
 	/* progress, on a terminal */
 	size_t total; /* requests, 0 = unknown */
 	bool progress_shown;
@@ -56,6 +60,8 @@ int apply_texts(struct client *c);
 int stream_texts(struct client *c);
 /* -D and -F (dump.c), -x (listen.c). */
 int dump_or_flush(struct client *c);
+/* An entry of a dump, as a command, for later. */
+void dump_keep(struct client *c, const struct keymsg *m);
 int listen_to_all(struct client *c);
 
 #endif

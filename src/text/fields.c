@@ -223,12 +223,59 @@ static bool put_ext_sec_ctx(FILE *out, struct rd *r)
 	return true;
 }
 
+/* sadb_comb: see keymsg/ext.c */
+#define COMB 72
+
+static bool put_comb(FILE *out, struct rd *r)
+{
+	uint8_t auth, encrypt;
+	uint16_t flags, bits[4];
+	uint32_t packets[2];
+	uint64_t limits[6];
+
+	if (!rd_u8(r, &auth) || !rd_u8(r, &encrypt) || !rd_u16(r, &flags))
+		return false;
+	for (size_t i = 0; i < COUNT(bits); i++) {
+		if (!rd_u16(r, &bits[i]))
+			return false;
+	}
+	if (!rd_skip(r, 4) || !rd_u32(r, &packets[0]) || !rd_u32(r, &packets[1]))
+		return false;
+	for (size_t i = 0; i < COUNT(limits); i++) {
+		if (!rd_u64(r, &limits[i]))
+			return false;
+	}
+	fprintf(out,
+		"sadb_comb{ auth=%u encrypt=%u flags=0x%04x\n"
+		"  auth_bits=%u-%u encrypt_bits=%u-%u\n"
+		"  soft: alloc=%u bytes=%" PRIu64 " addtime=%" PRIu64 " usetime=%" PRIu64 "\n"
+		"  hard: alloc=%u bytes=%" PRIu64 " addtime=%" PRIu64 " usetime=%" PRIu64 " }\n",
+		auth, encrypt, flags, bits[0], bits[1], bits[2], bits[3], packets[0], limits[0],
+		limits[2], limits[4], packets[1], limits[1], limits[3], limits[5]);
+	return true;
+}
+
+/* sadb_prop: replay8 reserved24 combs */
+static bool put_ext_proposal(FILE *out, struct rd *r)
+{
+	uint8_t replay;
+
+	if (!rd_u8(r, &replay) || !rd_skip(r, 3))
+		return false;
+	fprintf(out, "sadb_prop{ replay=%u\n", replay);
+	while (rd_left(r) >= COMB && put_comb(out, r))
+		;
+	fputs("}\n", out);
+	return true;
+}
+
 /* By number, as RFC 2367 section 3 and linux/pfkeyv2.h have them. */
 static bool (*const ext_printers[])(FILE *out, struct rd *r) = {
 	[1] = put_ext_sa,
 	[2 ... 4] = put_ext_lifetime,
 	[5 ... 7] = put_ext_address,
 	[8 ... 9] = put_ext_key,
+	[13] = put_ext_proposal,
 	[14 ... 15] = put_ext_supported,
 	[16] = put_ext_spirange,
 	[18] = put_ext_policy,
