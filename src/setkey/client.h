@@ -21,6 +21,7 @@ struct client {
 	struct talk *talk;
 	struct talk_events events;
 	bool failed;	/* something was wrong or refused */
+	bool no_memory;	/* for something that was to be printed */
 	int error;	/* the conversation broke off: -errno */
 	bool any_refused;
 	struct place refused; /* the last request that was, other than a twin */

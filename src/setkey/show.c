@@ -43,11 +43,7 @@ static bool is_of_a_socket(const struct keymsg *m)
 
 static void show_policy(const struct cli *cli, const struct keymsg *m, const struct print_opts *o)
 {
-	if (cli->no_sockets && is_of_a_socket(m))
-		return;
-	if (cli->script)
-		print_policy_command(stdout, m, o);
-	else
+	if (!cli->no_sockets || !is_of_a_socket(m))
 		print_policy(stdout, m, o);
 }
 
@@ -55,9 +51,7 @@ static void show_sa(const struct cli *cli, const struct keymsg *m, const struct 
 {
 	if (m->sa.state == SA_DEAD && !cli->all)
 		return;
-	if (cli->script)
-		print_sa_command(stdout, m);
-	else if (cli->repeat)
+	if (cli->repeat)
 		print_sa_short(stdout, m, o);
 	else
 		print_sa(stdout, m, o);
@@ -73,6 +67,16 @@ void show_entry(const struct cli *cli, const struct keymsg *m)
 		show_policy(cli, m, &o);
 	else
 		show_sa(cli, m, &o);
+}
+
+void show_command(const struct keymsg *m, FILE *out)
+{
+	const struct print_opts o = { .proto_name = value_proto_name };
+
+	if (m->type == KEYMSG_SPDDUMP)
+		print_policy_command(out, m, &o);
+	else
+		print_sa_command(out, m);
 }
 
 void show_message(const struct cli *cli, const uint8_t *buf, size_t len)
