@@ -8,7 +8,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "text/print.h"
+#include "text/print_script.h"
 #include "text/value.h"
 
 /* As /etc/protocols has it; where there is no such file, by the names of the language. */

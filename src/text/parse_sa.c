@@ -16,9 +16,6 @@
 #define CPI_RESERVED_MIN 64
 #define CPI_RESERVED_MAX 255
 
-/* -r counts bytes of the window's bitmap, one bit a packet. */
-#define REPLAY_BYTES_MAX 131072
-
 /* sadb_sa_replay holds so many packets and means "or more". */
 #define SA_REPLAY_MAX 255
 
@@ -349,13 +346,6 @@ bool parse_label(struct parser *p)
 	return true;
 }
 
-/* What the kernel takes for the name of an interface, of the characters that make a word here. */
-static bool is_interface(const char *t, size_t len)
-{
-	return len > 0 && len < KEYMSG_IFNAME_MAX && !memchr(t, ':', len) &&
-	       !(t[0] == '.' && (len == 1 || (len == 2 && t[1] == '.')));
-}
-
 /* -hwif interface */
 bool parse_hwif(struct parser *p)
 {
@@ -363,7 +353,7 @@ bool parse_hwif(struct parser *p)
 
 	if (p->tok.kind != TOK_WORD || parser_at_statement(p))
 		return parser_expected(p, "the name of a network interface");
-	if (is_interface(parser_text(p, s), s.len)) {
+	if (value_is_interface(parser_text(p, s), s.len)) {
 		memset(p->cmd.msg.hw_offl, 0, sizeof(p->cmd.msg.hw_offl));
 		memcpy(p->cmd.msg.hw_offl, parser_text(p, s), s.len);
 	} else {

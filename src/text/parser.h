@@ -16,6 +16,9 @@
 #define NATT_ESPINUDP 2
 #define NATT_PORT     4500
 
+/* -r counts bytes of the window's bitmap, one bit a packet. */
+#define REPLAY_BYTES_MAX 131072
+
 /* Addresses of one name that are looked at. */
 #define HOST_ADDRS_MAX 32
 

@@ -37,8 +37,4 @@ void print_hex(FILE *out, const uint8_t *p, size_t len);
 /* Bytes as keys are shown: a blank before every four, a new line after every 32. */
 void print_bytes(FILE *out, const uint8_t *p, size_t len);
 
-/* TMP */
-void print_sa_command(FILE *out, const struct keymsg *m);
-void print_policy_command(FILE *out, const struct keymsg *m, const struct print_opts *o);
-
 #endif

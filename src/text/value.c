@@ -180,6 +180,15 @@ enum value value_addr(const char *p, size_t len, struct addr *a, char why[static
 	return VALUE_NONE;
 }
 
+/* IFNAMSIZ with its NUL */
+#define INTERFACE_MAX 16
+
+bool value_is_interface(const char *p, size_t len)
+{
+	return len > 0 && len < INTERFACE_MAX && !memchr(p, ':', len) &&
+	       !(p[0] == '.' && (len == 1 || (len == 2 && p[1] == '.')));
+}
+
 /*
  * What /etc/protocols of Debian has, so that a dump, which asks that file, shows no name
  * that is not read; 0, `ip`, is the parser's. The first row of a number has the name that
