@@ -484,7 +484,7 @@ static void test_message(void **state)
 static void test_unknown_extension(void **state)
 {
 	static const uint8_t buf[] = { 2, 9, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-				       1, 0, 27, 0, 1, 2, 3, 4, 1, 0, 13, 0, 1, 2, 3, 4,
+				       1, 0, 27, 0, 1, 2, 3, 4, 1, 0, 12, 0, 1, 2, 3, 4,
 				       1, 0, 20, 0, 2, 0, 0, 0 };
 	char *text = shown_message(buf, sizeof(buf));
 
@@ -493,7 +493,7 @@ static void test_unknown_extension(void **state)
 				  "  len=5 reserved=0 seq=0 pid=0\n"
 				  "sadb_ext{ len=1 type=27 }\n"
 				  "kdebug_sadb: invalid ext_type 27 was passed.\n"
-				  "sadb_ext{ len=1 type=13 }\n 01020304\n"
+				  "sadb_ext{ len=1 type=12 }\n 01020304\n"
 				  "sadb_ext{ len=1 type=20 }\nsadb_x_nat_t_type{ type=2 }\n\n");
 	free(text);
 }
