@@ -322,3 +322,19 @@ def test_a_large_transaction_and_much_news(keys):
         s.send(message(COMMIT, 3))
         assert answers(s, COMMIT)[-1] == (COMMIT, 0, 3)
     assert spis(lab, path) == []
+
+
+def test_a_transaction_that_is_too_big(keys):
+    """It is said once, nothing of it is done, and its memory is given back."""
+    lab, path, process = keys
+    load(lab, path, 3)
+    with client(path) as s:
+        s.send(message(BEGIN, 1))
+        assert answers(s, BEGIN) == [(BEGIN, 0, 1)]
+        for _ in range(8200):
+            s.send(message(FLUSH, 2) * 512)  # 8 KiB
+        s.send(message(COMMIT, 3))
+        assert answers(s, COMMIT) == [(FLUSH, errno.ENOBUFS, 2), (COMMIT, errno.ENOBUFS, 3)]
+        s.send(message(BEGIN, 4) + add(300, 5) + message(COMMIT, 6))
+        assert answers(s, COMMIT) == [(BEGIN, 0, 4), (ADD, 0, 5), (COMMIT, 0, 6)]
+    assert len(spis(lab, path)) == 4
