@@ -52,8 +52,7 @@ static void resolve_name(struct parser *p, struct host *h)
 	char found[TOKEN_SHOW_MAX];
 	int n = -1;
 
-	/* behind a numeric address `%` and an interface may stand, which is no look-up */
-	if (p->numeric && !memchr(parser_text(p, h->span), '%', h->span.len)) {
+	if (p->numeric && !value_has_interface(parser_text(p, h->span), h->span.len)) {
 		parser_fail(p, h->span, "%s is no numeric address, and -n forbids to look up names",
 			    parser_show(p, found));
 		return;

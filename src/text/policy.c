@@ -214,7 +214,7 @@ static bool parse_scoped(struct reader *r, struct addr *a)
 	const char *t = r->scan.text + r->tok.span.off, *why = "no such interface is known";
 	const struct policy_names *n = r->names;
 
-	if (!memchr(t, '%', r->tok.span.len))
+	if (!value_has_interface(t, r->tok.span.len))
 		return expected(r, "a numeric address: a policy resolves no names", NULL);
 	if (!n || !n->resolve)
 		return fail(r, here(r), "interfaces are not looked up here; "
@@ -444,6 +444,7 @@ static bool parse_requests(struct reader *r)
 		diag_report(r->diag, DIAG_WARNING, at,
 			    "requests have no effect behind `%s`; only ipsec has them",
 			    policy_actions[r->pol->action].word);
+		memset(r->pol->requests, 0, sizeof(r->pol->requests));
 		r->pol->n_requests = 0;
 	}
 	return true;

@@ -180,6 +180,11 @@ enum value value_addr(const char *p, size_t len, struct addr *a, char why[static
 	return VALUE_NONE;
 }
 
+bool value_has_interface(const char *p, size_t len)
+{
+	return memchr(p, ':', len) && memchr(p, '%', len);
+}
+
 /* IFNAMSIZ with its NUL */
 #define INTERFACE_MAX 16
 
