@@ -524,6 +524,8 @@ static bool take_message(struct client *c, const uint8_t *buf, size_t len)
 		answer_error(c, &m, ENOBUFS);
 		return false;
 	}
+	if (m.type == KEYMSG_DUMP || m.type == KEYMSG_GET)
+		c->control->calls.age(c->control->calls.arg);
 	err = handle(c->control->db, &m, &env);
 	if (err == 0 && m.type == KEYMSG_REGISTER)
 		c->registered = true;

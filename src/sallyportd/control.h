@@ -23,6 +23,8 @@ struct control_calls {
 	int (*enforce)(void *arg);
 	/* After every batch of requests, before their replies go out. */
 	void (*changed)(void *arg, bool policies);
+	/* SAs are to be shown: those that are past a limit by now are to be seen as such. */
+	void (*age)(void *arg);
 	/* A client that had changed policies is gone: it will change no more. */
 	void (*settled)(void *arg);
 	void *arg;

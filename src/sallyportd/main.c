@@ -45,6 +45,7 @@ struct daemon {
 	struct data *data;
 	struct control *control;
 	struct event *stop_int, *stop_term, *counters, *age;
+	time_t aged_s; /* when lifetimes were looked at last */
 };
 
 static void usage(FILE *out)
@@ -171,6 +172,23 @@ static void on_expired(void *arg, const struct sa *sa, bool hard)
 	control_announce(((struct daemon *)arg)->control, &m);
 }
 
+/* Limits are whole seconds, so once in one is often enough. */
+static void age(struct daemon *d)
+{
+	time_t now = time(NULL);
+
+	if (now == d->aged_s)
+		return;
+	d->aged_s = now;
+	if (sad_age(d->db.sad, (uint64_t)now, on_expired, d) > 0)
+		data_refresh(d->data, false);
+}
+
+static void on_look(void *arg)
+{
+	age(arg);
+}
+
 static void on_miss(void *arg, const struct acquire_key *key, uint32_t policy_id)
 {
 	struct daemon *d = arg;
@@ -190,8 +208,7 @@ static void on_second(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	if (sad_age(d->db.sad, (uint64_t)time(NULL), on_expired, d) > 0)
-		data_refresh(d->data, false);
+	age(d);
 	control_flush(d->control);
 }
 
@@ -227,7 +244,7 @@ static bool open_interfaces(struct daemon *d, const struct options *o)
 /* The socket first: it is what keeps a second daemon away from the journals. */
 static bool start(struct daemon *d, const struct options *o)
 {
-	const struct control_calls calls = { on_enforce, on_change, on_settled, d };
+	const struct control_calls calls = { on_enforce, on_change, on_look, on_settled, d };
 
 	d->base = event_base_new();
 	if (!d->base || !db_init(&d->db)) {
