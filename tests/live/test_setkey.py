@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """setkey against a daemon: what is refused, and that nothing of it was done."""
 
+import fcntl
 import os
 import pty
 import re
@@ -8,6 +9,7 @@ import select
 import socket
 import struct
 import subprocess
+import termios
 import time
 
 import pytest
@@ -354,9 +356,11 @@ def test_listening_shows_what_others_do(keyed):
 class Terminal:
     """setkey -c with a pseudoterminal for its standard input and outputs."""
 
-    def __init__(self, host, *arguments):
+    def __init__(self, host, *arguments, editing=True):
         self.fd, slave = pty.openpty()
-        self.said = ""
+        self.said, self.editing = "", editing
+        # No line is broken, so no prompt is drawn twice.
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 1000, 0, 0))
         self.process = subprocess.Popen(
             ["ip", "netns", "exec", host, BUILD / "setkey", *arguments, "-c"], stdin=slave, stdout=slave,
             stderr=slave, start_new_session=True, env=dict(os.environ, TERM="dumb"))
@@ -375,14 +379,22 @@ class Terminal:
         before, _, self.said = self.said.partition(text)
         return before
 
+    def reads_keys(self):
+        """The editor takes keys as they are a moment after its prompt; until then ^D is none."""
+        return not termios.tcgetattr(self.fd)[3] & termios.ICANON
+
     def type(self, line):
+        if self.editing:
+            wait_until(self.reads_keys, 10, "the line editor")
         os.write(self.fd, line.encode())
 
     def end(self):
+        """Its exit status."""
+        deadline = time.monotonic() + 10
         try:
-            while os.read(self.fd, 65536):
+            while select.select([self.fd], [], [], max(0, deadline - time.monotonic()))[0] and os.read(self.fd, 65536):
                 pass
-        except OSError:
+        except OSError:  # nobody has the other end any more
             pass
         return self.process.wait(10)
 
@@ -450,7 +462,7 @@ def test_session_ends_with_its_input(keyed):
 
 def test_atomic_at_a_terminal_waits_for_the_end(keyed):
     """All or nothing is not for a session: the whole text comes first."""
-    with Terminal("phoenix", "--atomic") as terminal:
+    with Terminal("phoenix", "--atomic", editing=False) as terminal:
         terminal.type(f"flush;\n{SA} esp 0x1001 -E null;\n")
         assert "spi=15700" in keyed.setkey("phoenix", "-D").stdout
         terminal.type("\x04")
