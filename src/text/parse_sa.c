@@ -366,29 +366,28 @@ bool parse_hwif(struct parser *p)
 	return true;
 }
 
-static const struct sa_option sa_options[] = {
-	{ OPT_MODE, PART_MODE, parse_mode },
-	{ OPT_REPLAY, PART_REPLAY, parse_replay },
-	{ OPT_REQID, PART_COUNT, parse_reqid },
-	{ OPT_FLAG, PART_COUNT, parse_flag },
-	{ OPT_HARD, PART_LIFETIME, parse_hard },
-	{ OPT_SOFT, PART_LIFETIME, parse_soft },
-	{ OPT_HARD_BYTES, PART_LIFETIME, parse_hard_bytes },
-	{ OPT_SOFT_BYTES, PART_LIFETIME, parse_soft_bytes },
-	{ OPT_ESN, PART_COUNT, parse_esn },
-	{ OPT_NATT, PART_NATT, parse_natt },
-	{ OPT_NATT_MTU, PART_NATT_MTU, parse_natt_mtu },
-	{ OPT_LABEL, PART_LABEL, parse_label },
-	{ OPT_HWIF, PART_HWIF, parse_hwif },
+/* By enum option. */
+static const struct sa_option sa_options[OPT_UNKNOWN + 1] = {
+	[OPT_MODE] = { PART_MODE, parse_mode },
+	[OPT_REPLAY] = { PART_REPLAY, parse_replay },
+	[OPT_REQID] = { PART_COUNT, parse_reqid },
+	[OPT_FLAG] = { PART_COUNT, parse_flag },
+	[OPT_HARD] = { PART_LIFETIME, parse_hard },
+	[OPT_SOFT] = { PART_LIFETIME, parse_soft },
+	[OPT_HARD_BYTES] = { PART_LIFETIME, parse_hard_bytes },
+	[OPT_SOFT_BYTES] = { PART_LIFETIME, parse_soft_bytes },
+	[OPT_ESN] = { PART_COUNT, parse_esn },
+	[OPT_NATT] = { PART_NATT, parse_natt },
+	[OPT_NATT_MTU] = { PART_NATT_MTU, parse_natt_mtu },
+	[OPT_LABEL] = { PART_LABEL, parse_label },
+	[OPT_HWIF] = { PART_HWIF, parse_hwif },
 };
 
 const struct sa_option *parse_sa_option_at(const struct parser *p)
 {
-	for (size_t i = 0; i < sizeof(sa_options) / sizeof(*sa_options); i++) {
-		if (parser_at_option(p, sa_options[i].option))
-			return &sa_options[i];
-	}
-	return NULL;
+	const struct sa_option *o = &sa_options[p->tok.option];
+
+	return p->tok.kind == TOK_OPTION && o->parse ? o : NULL;
 }
 
 /* -X argument */
@@ -397,7 +396,8 @@ static bool parse_sa_option(struct parser *p, const struct sa_option *o)
 	struct span option = p->tok.span;
 
 	if (!parse_describes_sa(p) &&
-	    (p->row->type != KEYMSG_GETSPI || (o->option != OPT_MODE && o->option != OPT_REQID)))
+	    (p->row->type != KEYMSG_GETSPI ||
+	     (!parser_at_option(p, OPT_MODE) && !parser_at_option(p, OPT_REQID))))
 		warn_unused(p, option);
 	parser_advance(p);
 	if (!o->parse(p))

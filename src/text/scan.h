@@ -67,6 +67,7 @@ struct scan {
 	const char *text;
 	uint32_t pos, end;
 	bool policy;          /* scan as policy text */
+	bool newline;         /* a line ended before the token */
 	struct span comments; /* from the first to the last comment before the token, or len 0 */
 };
 
@@ -82,8 +83,11 @@ struct token scan_next(struct scan *s);
 /* Whether the token is a word that reads so. */
 static inline bool token_is(const struct scan *s, const struct token *t, const char *word)
 {
-	return t->kind == TOK_WORD && strlen(word) == t->span.len &&
-	       memcmp(s->text + t->span.off, word, t->span.len) == 0;
+	const char *p = s->text + t->span.off;
+
+	/* nearly all words differ in their first letter */
+	return t->kind == TOK_WORD && p[0] == word[0] && strlen(word) == t->span.len &&
+	       memcmp(p, word, t->span.len) == 0;
 }
 
 /* Whether there are more hexadecimal digits in a row than any number or address has. */
