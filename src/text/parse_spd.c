@@ -109,8 +109,9 @@ static bool parse_gre_key(struct parser *p)
 
 	if (value_number(t, s.len, UINT32_MAX, &key) != VALUE_OK) {
 		if (value_addr(t, s.len, &a, why) != VALUE_OK || a.family != AF_INET)
-			return parser_fail(p, s, "this is no key of GRE; it is a number from 0 to "
-						 "4294967295, or four octets as in 192.0.2.1");
+			return parser_fail(p, s,
+					   "this is no key of GRE; it is a number from 0 to "
+					   "4294967295, or four octets as in 192.0.2.1");
 		key = (uint32_t)a.bytes[0] << 24 | a.bytes[1] << 16 | a.bytes[2] << 8 | a.bytes[3];
 	}
 	if (key == 0)
@@ -145,9 +146,8 @@ static bool parse_detail(struct parser *p, uint8_t proto)
 
 static bool at_policy_end(const struct parser *p)
 {
-	return p->tok.kind == TOK_SEMI || p->tok.kind == TOK_END ||
-	       parser_at_option(p, OPT_HWIF) || parser_at_option(p, OPT_LABEL) ||
-	       parser_at_statement(p);
+	return p->tok.kind == TOK_SEMI || p->tok.kind == TOK_END || parser_at_option(p, OPT_HWIF) ||
+	       parser_at_option(p, OPT_LABEL) || parser_at_statement(p);
 }
 
 /* -P policy: the text up to the `;` or to -hwif */

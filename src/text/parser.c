@@ -138,9 +138,8 @@ static bool is_label(struct parser *p)
  */
 static void note_secrets(struct parser *p)
 {
-	bool may_be_key =
-		(token_may_be_key(&p->scan, &p->tok) && !is_label(p)) || nameless_key(p) ||
-		touches_quote(p);
+	bool may_be_key = (token_may_be_key(&p->scan, &p->tok) && !is_label(p)) ||
+			  nameless_key(p) || touches_quote(p);
 	bool option = p->tok.kind == TOK_OPTION && p->tok.option != OPT_UNKNOWN;
 	bool end = p->tok.kind == TOK_SEMI || p->tok.kind == TOK_END;
 

@@ -64,7 +64,7 @@ struct parser {
 	uint32_t resync;     /* where to go on after an error, when not behind the next `;` */
 
 	unsigned errors;
-	bool bad; /* this statement has an error */
+	bool bad;  /* this statement has an error */
 	bool over; /* exit: the rest is not read */
 
 	const struct command_row *row;
