@@ -169,7 +169,8 @@ static bool put_ext_supported(FILE *out, struct rd *r)
 	if (!rd_skip(r, 4))
 		return false;
 	fputs("sadb_sup{\n", out);
-	while (rd_u8(r, &id) && rd_u8(r, &iv) && rd_u16(r, &min) && rd_u16(r, &max) && rd_skip(r, 2))
+	while (rd_u8(r, &id) && rd_u8(r, &iv) && rd_u16(r, &min) && rd_u16(r, &max) &&
+	       rd_skip(r, 2))
 		fprintf(out, "  { id=%u ivlen=%u min=%u max=%u }\n", id, iv, min, max);
 	fputs("}\n", out);
 	return true;

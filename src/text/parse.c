@@ -47,8 +47,8 @@ void parse_emit(struct parser *p)
 /* add [-46n] src dst protocol spi [options] algorithms ; */
 static bool parse_add(struct parser *p)
 {
-	if (!parse_resolve_options(p) || !parse_hosts(p) || !parse_sa_protocol(p) || !parse_spi(p) ||
-	    !parse_sa_options(p) || !parse_algorithms(p) || !parse_end(p))
+	if (!parse_resolve_options(p) || !parse_hosts(p) || !parse_sa_protocol(p) ||
+	    !parse_spi(p) || !parse_sa_options(p) || !parse_algorithms(p) || !parse_end(p))
 		return false;
 	parse_check_algorithms(p);
 	parse_set_algorithms(p);
@@ -62,8 +62,8 @@ static bool parse_add(struct parser *p)
  */
 static bool parse_update(struct parser *p)
 {
-	if (!parse_resolve_options(p) || !parse_hosts(p) || !parse_sa_protocol(p) || !parse_spi(p) ||
-	    !parse_sa_options(p))
+	if (!parse_resolve_options(p) || !parse_hosts(p) || !parse_sa_protocol(p) ||
+	    !parse_spi(p) || !parse_sa_options(p))
 		return false;
 	if (p->tok.kind == TOK_OPTION) {
 		if (!parse_algorithms(p))
@@ -82,8 +82,8 @@ static bool parse_getspi(struct parser *p)
 {
 	uint32_t spi;
 
-	if (!parse_resolve_options(p) || !parse_hosts(p) || !parse_sa_protocol(p) || !parse_spi(p) ||
-	    !parse_sa_options(p) || !parse_end(p))
+	if (!parse_resolve_options(p) || !parse_hosts(p) || !parse_sa_protocol(p) ||
+	    !parse_spi(p) || !parse_sa_options(p) || !parse_end(p))
 		return false;
 	/* the message has no SA yet: an SPI is a range of one, and 0 is no range */
 	spi = p->cmd.msg.sa.spi;
@@ -100,8 +100,8 @@ static bool parse_getspi(struct parser *p)
 /* get [-46n] src dst protocol spi [options] ; */
 static bool parse_get(struct parser *p)
 {
-	if (!parse_resolve_options(p) || !parse_hosts(p) || !parse_sa_protocol(p) || !parse_spi(p) ||
-	    !parse_sa_options(p) || !parse_end(p))
+	if (!parse_resolve_options(p) || !parse_hosts(p) || !parse_sa_protocol(p) ||
+	    !parse_spi(p) || !parse_sa_options(p) || !parse_end(p))
 		return false;
 	p->cmd.msg.sa.flags |= p->proto->flags;
 	parse_emit_pairs(p, PROTO_ANY);

@@ -41,7 +41,7 @@ enum part {
 
 /* A statement that is right as far as text can tell. */
 struct command {
-	struct keymsg msg;	       /* seq and pid 0; borrows keys from `keys`, a label from the text */
+	struct keymsg msg; /* seq and pid 0; borrows keys from `keys`, a label from the text */
 	struct span parts[PART_COUNT]; /* len 0: not there */
 	uint8_t keys[2][KEYMSG_KEY_MAX];
 };

@@ -294,15 +294,17 @@ bool parse_natt(struct parser *p)
 			    "the original address of the destination"))
 		return false;
 	if (p->proto->udp)
-		parser_fail(p, option, "esp-udp has its ports behind the addresses of the SA; "
-				       "-natt belongs to esp");
+		parser_fail(p, option,
+			    "esp-udp has its ports behind the addresses of the SA; "
+			    "-natt belongs to esp");
 	else if (p->proto->satype != SATYPE_ESP || p->proto->flags & SAF_OLD)
 		parser_fail(p, option, "-natt puts esp into UDP; it has no meaning for %s",
 			    p->proto->word);
 	at.len = span_end(p->last) - at.off;
 	if (!p->bad && m->natt_oa.range.addr.family != m->natt_oar.range.addr.family)
-		parser_fail(p, at, "one original address is IPv4 and the other IPv6; "
-				   "both must be of one family");
+		parser_fail(p, at,
+			    "one original address is IPv4 and the other IPv6; "
+			    "both must be of one family");
 	p->original.span = at;
 	m->natt_type = NATT_ESPINUDP;
 	parser_set_ext(p, EXT_NAT_T_TYPE);

@@ -93,7 +93,8 @@ static bool parse_original(struct parser *p)
 	const char *t = parser_text(p, p->tok.span);
 	uint64_t number;
 
-	if (p->tok.kind != TOK_WORD || parser_starts_hex(p, p->tok.span) || parser_at_statement(p) ||
+	if (p->tok.kind != TOK_WORD || parser_starts_hex(p, p->tok.span) ||
+	    parser_at_statement(p) ||
 	    value_number(t, p->tok.span.len, UINT64_MAX, &number) != VALUE_NONE)
 		return true;
 	if (!parse_one_address(p, &p->original, "the original address"))
@@ -155,7 +156,8 @@ static void check_spi(struct parser *p, struct span span, uint32_t spi)
 {
 	if (spi == 0 && p->row->type == KEYMSG_GETSPI)
 		return; /* one is chosen */
-	if ((p->proto->satype == SATYPE_AH || p->proto->satype == SATYPE_ESP) && spi <= SPI_RESERVED_MAX)
+	if ((p->proto->satype == SATYPE_AH || p->proto->satype == SATYPE_ESP) &&
+	    spi <= SPI_RESERVED_MAX)
 		parser_fail(p, span,
 			    "the SPIs 0 to 255 are reserved; an SA of %s takes 256 or more",
 			    p->proto->word);
@@ -333,7 +335,8 @@ bool parse_label(struct parser *p)
 	if (p->tok.kind != TOK_QUOTED)
 		return parser_expected(p, "the label, a string in \"quotes\"");
 	len = p->tok.span.len - 2;
-	*c = (struct keymsg_sec_ctx){ .doi = (uint8_t)doi, .alg = (uint8_t)alg,
+	*c = (struct keymsg_sec_ctx){ .doi = (uint8_t)doi,
+				      .alg = (uint8_t)alg,
 				      .len = (uint16_t)len,
 				      .label = parser_text(p, p->tok.span) + 1 };
 	if (len == 0 || len > KEYMSG_LABEL_MAX)
@@ -357,8 +360,9 @@ bool parse_hwif(struct parser *p)
 		memset(p->cmd.msg.hw_offl, 0, sizeof(p->cmd.msg.hw_offl));
 		memcpy(p->cmd.msg.hw_offl, parser_text(p, s), s.len);
 	} else {
-		parser_fail(p, s, "this is no name of an interface; one has 1 to %d characters "
-				  "and no `:`",
+		parser_fail(p, s,
+			    "this is no name of an interface; one has 1 to %d characters "
+			    "and no `:`",
 			    KEYMSG_IFNAME_MAX - 1);
 	}
 	parser_set_ext(p, EXT_HW_OFFL);
@@ -366,29 +370,28 @@ bool parse_hwif(struct parser *p)
 	return true;
 }
 
-static const struct sa_option sa_options[] = {
-	{ OPT_MODE, PART_MODE, parse_mode },
-	{ OPT_REPLAY, PART_REPLAY, parse_replay },
-	{ OPT_REQID, PART_COUNT, parse_reqid },
-	{ OPT_FLAG, PART_COUNT, parse_flag },
-	{ OPT_HARD, PART_LIFETIME, parse_hard },
-	{ OPT_SOFT, PART_LIFETIME, parse_soft },
-	{ OPT_HARD_BYTES, PART_LIFETIME, parse_hard_bytes },
-	{ OPT_SOFT_BYTES, PART_LIFETIME, parse_soft_bytes },
-	{ OPT_ESN, PART_COUNT, parse_esn },
-	{ OPT_NATT, PART_NATT, parse_natt },
-	{ OPT_NATT_MTU, PART_NATT_MTU, parse_natt_mtu },
-	{ OPT_LABEL, PART_LABEL, parse_label },
-	{ OPT_HWIF, PART_HWIF, parse_hwif },
+/* By enum option. */
+static const struct sa_option sa_options[OPT_UNKNOWN + 1] = {
+	[OPT_MODE] = { PART_MODE, parse_mode },
+	[OPT_REPLAY] = { PART_REPLAY, parse_replay },
+	[OPT_REQID] = { PART_COUNT, parse_reqid },
+	[OPT_FLAG] = { PART_COUNT, parse_flag },
+	[OPT_HARD] = { PART_LIFETIME, parse_hard },
+	[OPT_SOFT] = { PART_LIFETIME, parse_soft },
+	[OPT_HARD_BYTES] = { PART_LIFETIME, parse_hard_bytes },
+	[OPT_SOFT_BYTES] = { PART_LIFETIME, parse_soft_bytes },
+	[OPT_ESN] = { PART_COUNT, parse_esn },
+	[OPT_NATT] = { PART_NATT, parse_natt },
+	[OPT_NATT_MTU] = { PART_NATT_MTU, parse_natt_mtu },
+	[OPT_LABEL] = { PART_LABEL, parse_label },
+	[OPT_HWIF] = { PART_HWIF, parse_hwif },
 };
 
 const struct sa_option *parse_sa_option_at(const struct parser *p)
 {
-	for (size_t i = 0; i < sizeof(sa_options) / sizeof(*sa_options); i++) {
-		if (parser_at_option(p, sa_options[i].option))
-			return &sa_options[i];
-	}
-	return NULL;
+	const struct sa_option *o = &sa_options[p->tok.option];
+
+	return p->tok.kind == TOK_OPTION && o->parse ? o : NULL;
 }
 
 /* -X argument */
@@ -397,7 +400,8 @@ static bool parse_sa_option(struct parser *p, const struct sa_option *o)
 	struct span option = p->tok.span;
 
 	if (!parse_describes_sa(p) &&
-	    (p->row->type != KEYMSG_GETSPI || (o->option != OPT_MODE && o->option != OPT_REQID)))
+	    (p->row->type != KEYMSG_GETSPI ||
+	     (!parser_at_option(p, OPT_MODE) && !parser_at_option(p, OPT_REQID))))
 		warn_unused(p, option);
 	parser_advance(p);
 	if (!o->parse(p))
@@ -416,7 +420,8 @@ static void drop_sa_options(struct parser *p)
 			1u << EXT_NAT_T_OA | 1u << EXT_NAT_T_OAR | 1u << EXT_NAT_T_FRAG |
 			1u << EXT_SEC_CTX | 1u << EXT_HW_OFFL);
 	if (!p->proto->udp)
-		m->present &= ~(1u << EXT_NAT_T_TYPE | 1u << EXT_NAT_T_SPORT | 1u << EXT_NAT_T_DPORT);
+		m->present &=
+			~(1u << EXT_NAT_T_TYPE | 1u << EXT_NAT_T_SPORT | 1u << EXT_NAT_T_DPORT);
 	m->sa = (struct keymsg_sa){ .spi = m->sa.spi, .flags = SAF_CYCSEQ };
 	if (p->row->type != KEYMSG_GETSPI)
 		m->sa2 = (struct keymsg_sa2){ 0 };

@@ -109,8 +109,9 @@ static bool parse_gre_key(struct parser *p)
 
 	if (value_number(t, s.len, UINT32_MAX, &key) != VALUE_OK) {
 		if (value_addr(t, s.len, &a, why) != VALUE_OK || a.family != AF_INET)
-			return parser_fail(p, s, "this is no key of GRE; it is a number from 0 to "
-						 "4294967295, or four octets as in 192.0.2.1");
+			return parser_fail(p, s,
+					   "this is no key of GRE; it is a number from 0 to "
+					   "4294967295, or four octets as in 192.0.2.1");
 		key = (uint32_t)a.bytes[0] << 24 | a.bytes[1] << 16 | a.bytes[2] << 8 | a.bytes[3];
 	}
 	if (key == 0)
@@ -145,8 +146,8 @@ static bool parse_detail(struct parser *p, uint8_t proto)
 
 static bool at_policy_end(const struct parser *p)
 {
-	return p->tok.kind == TOK_SEMI || p->tok.kind == TOK_END ||
-	       parser_at_option(p, OPT_HWIF) || parser_at_statement(p);
+	return p->tok.kind == TOK_SEMI || p->tok.kind == TOK_END || parser_at_option(p, OPT_HWIF) ||
+	       parser_at_option(p, OPT_LABEL) || parser_at_statement(p);
 }
 
 /* -P policy: the text up to the `;` or to -hwif */
@@ -155,6 +156,8 @@ static bool parse_policy(struct parser *p, enum policy_use use)
 	const struct policy_names names = { .resolve = p->env->resolve, .arg = p->env->arg };
 	struct span text = { .off = span_end(p->tok.span) };
 
+	if (parser_at_option(p, OPT_HWIF))
+		return parser_fail(p, p->tok.span, "-hwif stands behind the policy");
 	if (!parser_at_option(p, OPT_POLICY))
 		return parser_expected_operand(p, "-P and a policy");
 	parser_advance(p);
@@ -191,6 +194,8 @@ static bool parse_spd_option(struct parser *p, enum option option, enum part par
 /* [ -hwif interface ] */
 static bool parse_spd_hwif(struct parser *p, enum policy_use use)
 {
+	if (parser_at_option(p, OPT_LABEL))
+		return parser_fail(p, p->tok.span, "-ctx stands in front of -P");
 	if (use == POLICY_FOR_DELETE && parser_at_option(p, OPT_HWIF))
 		return parser_fail(p, p->tok.span,
 				   "-hwif belongs to spdadd and spdupdate; "

@@ -64,7 +64,7 @@ struct parser {
 	uint32_t resync;     /* where to go on after an error, when not behind the next `;` */
 
 	unsigned errors;
-	bool bad; /* this statement has an error */
+	bool bad;  /* this statement has an error */
 	bool over; /* exit: the rest is not read */
 
 	const struct command_row *row;
@@ -88,16 +88,28 @@ struct command_row {
 
 /* An option of an SA and the reader of its argument. */
 struct sa_option {
-	enum option option;
 	enum part part; /* PART_COUNT: no refusal is about it */
 	parse_part *parse;
 };
 
 /* parser.c: tokens, messages, secrets */
 void parser_advance(struct parser *p);
-const char *parser_text(const struct parser *p, struct span s);
-bool parser_at(const struct parser *p, const char *word);
-bool parser_at_option(const struct parser *p, enum option option);
+
+static inline const char *parser_text(const struct parser *p, struct span s)
+{
+	return p->src->text + s.off;
+}
+
+static inline bool parser_at(const struct parser *p, const char *word)
+{
+	return token_is(&p->scan, &p->tok, word);
+}
+
+static inline bool parser_at_option(const struct parser *p, enum option option)
+{
+	return p->tok.kind == TOK_OPTION && p->tok.option == option;
+}
+
 /* Whether a command's word stands first on a line: a statement begins, whatever came before. */
 bool parser_at_statement(const struct parser *p);
 /* Reports an error and answers false, so that a parse function can end with it. */
@@ -111,8 +123,18 @@ const char *parser_show(const struct parser *p, char buf[static TOKEN_SHOW_MAX])
 /* " (did you mean `add`?)", or nothing. */
 const char *parser_suggest(const struct parser *p, const char *const *words,
 			   char buf[static TOKEN_SHOW_MAX]);
-void parser_set_part(struct parser *p, enum part part, struct span from, struct span to);
-void parser_set_ext(struct parser *p, enum keymsg_ext ext);
+
+static inline void parser_set_part(struct parser *p, enum part part, struct span from,
+				   struct span to)
+{
+	p->cmd.parts[part] = (struct span){ .off = from.off, .len = span_end(to) - from.off };
+}
+
+static inline void parser_set_ext(struct parser *p, enum keymsg_ext ext)
+{
+	p->cmd.msg.present |= 1u << ext;
+}
+
 /* Hides the rest of the line: it is not read, so it is not known what in it is a key. */
 void parser_hide_line(struct parser *p);
 /*
@@ -122,8 +144,14 @@ void parser_hide_line(struct parser *p);
 bool parser_number(struct parser *p, const char *what, const char *noun, uint64_t max, uint64_t *v);
 bool parser_has_newline(const struct parser *p, struct span s);
 uint32_t parser_end_of_line(const struct parser *p, uint32_t off);
+
 /* Whether it starts with 0x. */
-bool parser_starts_hex(const struct parser *p, struct span s);
+static inline bool parser_starts_hex(const struct parser *p, struct span s)
+{
+	const char *t = parser_text(p, s);
+
+	return s.len > 1 && t[0] == '0' && (t[1] | 0x20) == 'x';
+}
 
 /* parse_host.c: addresses */
 parse_part parse_resolve_options, parse_hosts;

@@ -217,8 +217,9 @@ static bool parse_scoped(struct reader *r, struct addr *a)
 	if (!value_has_interface(t, r->tok.span.len))
 		return expected(r, "a numeric address: a policy resolves no names", NULL);
 	if (!n || !n->resolve)
-		return fail(r, here(r), "interfaces are not looked up here; "
-					"write the interface's index behind %%");
+		return fail(r, here(r),
+			    "interfaces are not looked up here; "
+			    "write the interface's index behind %%");
 	if (n->resolve(n->arg, t, r->tok.span.len, AF_INET6, a, 1, &why) < 1 ||
 	    a->family != AF_INET6)
 		return fail(r, here(r), "the interface behind %%: %s", why);

@@ -41,8 +41,9 @@ int policy_print(char *buf, size_t cap, const struct policy *pol, const char *de
 
 /* Other forms, bits of them. A port of a tunnel's end is shown where there is one, in any form. */
 enum policy_form {
-	POLICY_FORM_PORTS = 1,	/* every end has a port, 0 too: setkey -DPp */
-	POLICY_FORM_SCRIPT = 2, /* as people write it: no `prio def`, but `prio N` for 0; unique:N */
+	POLICY_FORM_PORTS = 1, /* every end has a port, 0 too: setkey -DPp */
+	POLICY_FORM_SCRIPT =
+		2, /* as people write it: no `prio def`, but `prio N` for 0; unique:N */
 };
 int policy_print_form(char *buf, size_t cap, const struct policy *pol, const char *delim,
 		      unsigned form);

@@ -257,7 +257,8 @@ static void put_age(FILE *out, const struct keymsg *m, uint64_t now_s)
 		fprintf(out, "%3s/???", "??");
 		return;
 	}
-	fprintf(out, "%3s/%-3s", seconds_text(created && now_s > created ? now_s - created : 0, age),
+	fprintf(out, "%3s/%-3s",
+		seconds_text(created && now_s > created ? now_s - created : 0, age),
 		seconds_text(keymsg_has(m, EXT_LIFETIME_HARD) ? m->hard.add_s : 0, limit));
 }
 
@@ -285,7 +286,9 @@ void print_sa_short(FILE *out, const struct keymsg *m, const struct print_opts *
 	put_clock(out, o->now_s);
 	snprintf(proto, sizeof(proto), "#%u", m->satype);
 	fprintf(out, " %-3s %c %08x ",
-		m->satype == SATYPE_AH ? "ah" : m->satype == SATYPE_ESP ? "esp" : proto,
+		m->satype == SATYPE_AH	  ? "ah"
+		: m->satype == SATYPE_ESP ? "esp"
+					  : proto,
 		m->sa.state < sizeof(letters) - 1 ? letters[m->sa.state] : '?', m->sa.spi);
 	put_age(out, m, o->now_s);
 	fputc(' ', out);
@@ -362,8 +365,7 @@ void print_policy(FILE *out, const struct keymsg *m, const struct print_opts *o)
 	put_selector(out, m, o);
 	if (!need(out, m, EXT_POLICY, "POLICY"))
 		return;
-	policy_print_form(text, sizeof(text), &m->policy, "\n\t",
-			  o->ports ? POLICY_FORM_PORTS : 0);
+	policy_print_form(text, sizeof(text), &m->policy, "\n\t", o->ports ? POLICY_FORM_PORTS : 0);
 	fprintf(out, "\t%s\n", text);
 	fprintf(out, "\tcreated: %s  lastused: %s\n", time_text(created, t1), time_text(used, t2));
 	fprintf(out, "\tlifetime: %" PRIu64 "(s) validtime: %" PRIu64 "(s)\n",

@@ -53,16 +53,14 @@ static void put_label(FILE *out, const struct keymsg *m)
 /* A name that is one word of a command. */
 static bool hwif_has_words(const struct keymsg *m)
 {
-	struct source src = { .text = m->hw_offl,
-			      .len = strnlen(m->hw_offl, sizeof(m->hw_offl)) };
+	struct source src = { .text = m->hw_offl, .len = strnlen(m->hw_offl, sizeof(m->hw_offl)) };
 	struct scan s = scan_of(&src, (struct span){ .len = (uint32_t)src.len }, false);
 	struct token t;
 
 	if (!keymsg_has(m, EXT_HW_OFFL))
 		return true;
 	t = scan_next(&s);
-	return t.kind == TOK_WORD && t.span.len == src.len &&
-	       value_is_interface(src.text, src.len);
+	return t.kind == TOK_WORD && t.span.len == src.len && value_is_interface(src.text, src.len);
 }
 
 static void put_hwif(FILE *out, const struct keymsg *m)
@@ -218,7 +216,8 @@ static void put_window_comment(FILE *out, const struct keymsg *m)
 	uint32_t bytes = window_bytes(m);
 
 	if (bytes && (uint64_t)bytes * 8 != window_of(m))
-		fprintf(out, "# the next SA has a replay window of %u packets, which -r cannot say\n",
+		fprintf(out,
+			"# the next SA has a replay window of %u packets, which -r cannot say\n",
 			window_of(m));
 }
 
@@ -321,10 +320,7 @@ void print_sa_command(FILE *out, const struct keymsg *m)
 		return;
 	if (!is_getspi(m))
 		put_window_comment(out, m);
-	fputs(is_getspi(m)		 ? "getspi"
-	      : m->type == KEYMSG_UPDATE ? "update"
-					 : "add",
-	      out);
+	fputs(is_getspi(m) ? "getspi" : m->type == KEYMSG_UPDATE ? "update" : "add", out);
 	put_sa_name(out, m);
 	put_sa_rest(out, m);
 	fputs(" ;\n", out);
@@ -337,7 +333,8 @@ static bool requests_have_words(const struct policy *pol)
 	for (size_t i = 0; i < pol->n_requests; i++) {
 		const struct request *q = &pol->requests[i];
 
-		if ((q->proto != IPPROTO_ESP && q->proto != IPPROTO_AH && q->proto != IPPROTO_COMP) ||
+		if ((q->proto != IPPROTO_ESP && q->proto != IPPROTO_AH &&
+		     q->proto != IPPROTO_COMP) ||
 		    (q->mode != MODE_TRANSPORT && q->mode != MODE_TUNNEL) ||
 		    q->level > LEVEL_UNIQUE || (q->mode == MODE_TUNNEL && !q->src.family))
 			return false;

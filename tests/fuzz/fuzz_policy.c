@@ -10,10 +10,10 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#define CHECK(x)           \
-	do {               \
-		if (!(x))  \
-			abort(); \
+#define CHECK(x)                                                                                   \
+	do {                                                                                       \
+		if (!(x))                                                                          \
+			abort();                                                                   \
 	} while (0)
 
 struct run {
@@ -52,7 +52,8 @@ static bool parse(struct policy *pol, const char *text, size_t len, enum policy_
 	struct source src = { .name = "policy", .text = text, .len = len };
 	struct run r = { .src = &src };
 	const struct diag_sink sink = { .report = on_diag, .arg = &r };
-	bool ok = policy_parse(pol, &src, (struct span){ .len = (uint32_t)len }, use, &names, &sink);
+	bool ok =
+		policy_parse(pol, &src, (struct span){ .len = (uint32_t)len }, use, &names, &sink);
 
 	CHECK(r.errors == !ok);
 	return ok;
