@@ -7,13 +7,10 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "setkey/progress.h"
 #include "setkey/refusal.h"
 #include "setkey/show.h"
-#include "setkey/late.h"
 #include "text/print.h"
 
 /* Whether the same has been said already; else it is remembered. */
@@ -38,7 +35,7 @@ static void warn(struct client *c, const struct place *place, const struct keyms
 		c->more_warnings++;
 		return;
 	}
-	progress_clear(c);
+	progress_clear(&c->progress);
 	fflush(stdout);
 	if (!place || place->script == NO_SCRIPT)
 		fprintf(stderr, "setkey: warning: %s\n", text);
@@ -65,7 +62,7 @@ static void refuse(struct client *c, const struct place *place, const struct key
 	if (is_no_news(c, place, m))
 		return;
 	c->failed = true;
-	progress_clear(c);
+	progress_clear(&c->progress);
 	fflush(stdout);
 	snprintf(text, sizeof(text), "%s%s (%s)", twin, refusal_text(m), strerror(m->errnum));
 	if (!place || place->script == NO_SCRIPT)
@@ -89,7 +86,8 @@ static void told(void *arg, const struct place *place, const struct keymsg *m)
 		if (!c->cli->script)
 			puts(m->type == KEYMSG_DUMP ? "No SAD entries." : "No SPD entries.");
 	} else if (!place && m->type != KEYMSG_COMMIT) {
-		late_keep(c, m);
+		c->failed |= m->errnum != 0;
+		late_keep(&c->late, m);
 	} else if (m->errnum == 0) {
 		warn(c, place, m);
 	} else {
@@ -109,7 +107,7 @@ static void entry(void *arg, const struct place *place, const struct keymsg *m)
 	if (place && place->spi_named)
 		return;
 	if (c->cli->script)
-		dump_keep(c, m);
+		kept_add(&c->kept, m);
 	else
 		show_entry(c->cli, m);
 }
@@ -182,14 +180,14 @@ void client_ask(struct client *c, const struct command *cmd, uint16_t script)
 	c->error = talk_ask(c->talk, &cmd->msg, &place);
 	if (!c->error && client_has_twin(c, cmd))
 		ask_twin(c, &cmd->msg, &place);
-	progress_show(c);
+	progress_show(&c->progress, talk_asked(c->talk), talk_answered(c->talk));
 }
 
 bool client_finish(struct client *c)
 {
 	if (!c->error)
 		c->error = talk_finish(c->talk);
-	progress_clear(c);
+	progress_clear(&c->progress);
 	if (!c->error)
 		return true;
 	fflush(stdout);
@@ -204,6 +202,9 @@ void client_say_rest(struct client *c)
 {
 	if (c->more_warnings)
 		fprintf(stderr, "setkey: warnings of the same words: %u more\n", c->more_warnings);
+	if (c->late.more)
+		fprintf(stderr, "setkey: refusals and warnings that are not shown: %u more\n",
+			c->late.more);
 }
 
 void client_close(struct client *c)
@@ -213,5 +214,5 @@ void client_close(struct client *c)
 		c->backend->ops->close(c->backend);
 	for (size_t i = 0; i < WARNINGS_MAX; i++)
 		free(c->warnings[i]);
-	late_free(c);
+	late_free(&c->late);
 }

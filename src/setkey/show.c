@@ -8,7 +8,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "text/print_script.h"
+#include "text/print.h"
 #include "text/value.h"
 
 /* As /etc/protocols has it; where there is no such file, by the names of the language. */
@@ -67,16 +67,6 @@ void show_entry(const struct cli *cli, const struct keymsg *m)
 		show_policy(cli, m, &o);
 	else
 		show_sa(cli, m, &o);
-}
-
-void show_command(const struct keymsg *m, FILE *out)
-{
-	const struct print_opts o = { .proto_name = value_proto_name };
-
-	if (m->type == KEYMSG_SPDDUMP)
-		print_policy_command(out, m, &o);
-	else
-		print_sa_command(out, m);
 }
 
 void show_message(const struct cli *cli, const uint8_t *buf, size_t len)

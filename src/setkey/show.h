@@ -5,15 +5,11 @@
 #ifndef SALLYPORT_SETKEY_SHOW_H
 #define SALLYPORT_SETKEY_SHOW_H
 
-#include <stdio.h>
-
 #include "keymsg/keymsg.h"
 #include "setkey/options.h"
 
 /* An entry of a dump, or the answer to a get or getspi. */
 void show_entry(const struct cli *cli, const struct keymsg *m);
-/* The same as a command of the language. */
-void show_command(const struct keymsg *m, FILE *out);
 /* The bytes of a message: its fields, and with -h in hexadecimal. */
 void show_message(const struct cli *cli, const uint8_t *buf, size_t len);
 /* Files of messages. Answers the exit status. */

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "setkey/client.h"
+#include "setkey/modes.h"
 #include "text/scan.h"
 
 #define HISTORY_LINES 200
