@@ -22,7 +22,7 @@ import termios
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-SECONDS = 20  # for a shell to answer
+SECONDS = 5  # for a shell to answer
 KILL_LINE, LIST = "\x15", {"bash": "\x1b?", "zsh": "\x04"}
 INIT = {
     "bash": "source {folder}/setkey; bind 'set completion-query-items 0'; bind 'set page-completions off'",
@@ -177,6 +177,9 @@ def main():
     if len(sys.argv) != 2:
         sys.exit(__doc__)
     build = pathlib.Path(sys.argv[1]).resolve()
+    for script in ("setkey", "_setkey"):
+        if not (build / "contrib/completion" / script).exists():
+            sys.exit(f"there is no {build}/contrib/completion/{script}; build it first")
     number, failures = 0, 0
     with tempfile.TemporaryDirectory() as folder:
         (pathlib.Path(folder) / "file-name").touch()
