@@ -216,6 +216,11 @@ def suite_text(_):
     yield from run_tap("setkey", [ROOT / "tests/text/setkey", ASAN])
 
 
+def suite_completion(_):
+    """bash and zsh offer what the tables have"""
+    yield from run_tap("completion", [PYTHON, ROOT / "tests/completion.py", ASAN])
+
+
 def suite_layers(_):
     """includes point the way that docs/architecture.md says"""
     yield from run_tap("layers", [PYTHON, ROOT / "tests/layers.py"])

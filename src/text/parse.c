@@ -213,6 +213,11 @@ static const struct command_row commands[] = {
 };
 #define COMMANDS (sizeof(commands) / sizeof(*commands))
 
+const char *parse_command_word(size_t i)
+{
+	return i < COMMANDS ? commands[i].word : NULL;
+}
+
 const struct command_row *parse_row_of(const struct scan *s, const struct token *t)
 {
 	for (size_t i = 0; i < COMMANDS; i++) {

@@ -43,6 +43,11 @@ static const char *const protocol_words[] = { "esp",	"ah",	  "esp-udp", "esp-old
 					      "ah-old", "ipcomp", "tcp",     NULL };
 #define PROTOCOL_WORDS "esp, ah, esp-udp, esp-old, ah-old, ipcomp or tcp"
 
+const char *parse_protocol_word(size_t i)
+{
+	return i < sizeof(protocols) / sizeof(*protocols) ? protocols[i].word : NULL;
+}
+
 const struct protocol *parse_protocol_at(const struct parser *p)
 {
 	for (size_t i = 0; i < sizeof(protocols) / sizeof(*protocols); i++) {
@@ -275,11 +280,18 @@ static bool parse_soft_bytes(struct parser *p)
 	return parse_lifetime(p, "a lifetime in bytes", &p->cmd.msg.soft.bytes);
 }
 
+static const char *const flag_words[] = { "zero-pad", "random-pad", "seq-pad", "nocyclic-seq",
+					  NULL };
+
+const char *parse_flag_word(size_t i)
+{
+	return i < sizeof(flag_words) / sizeof(*flag_words) ? flag_words[i] : NULL;
+}
+
 /* -f zero-pad | random-pad | seq-pad | nocyclic-seq: of two paddings the last one counts */
 static bool parse_flag(struct parser *p)
 {
-	static const char *const words[] = { "zero-pad", "random-pad", "seq-pad", "nocyclic-seq",
-					     NULL };
+	const char *const *words = flag_words;
 	static const uint32_t clear[] = { SAF_PMASK, SAF_PMASK, SAF_PMASK, SAF_CYCSEQ };
 	static const uint32_t set[] = { SAF_PZERO, SAF_PRAND, 0, 0 };
 	char what[DIAG_TEXT_MAX], near[TOKEN_SHOW_MAX];

@@ -187,4 +187,9 @@ parse_part parse_end;
 void parse_emit(struct parser *p);
 const struct command_row *parse_row_of(const struct scan *s, const struct token *t);
 
+/* The words of words.h that lie in parse.c and parse_sa.c. */
+const char *parse_command_word(size_t i);
+const char *parse_protocol_word(size_t i);
+const char *parse_flag_word(size_t i);
+
 #endif
