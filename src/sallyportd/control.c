@@ -71,8 +71,13 @@ struct batch {
 /* What a transaction may hold: some four hundred thousand SAs. */
 #define BATCH_BYTES_MAX (64u * 1024 * 1024)
 
+/* Random bytes are drawn so many at a time: a call of the library costs more than an SA does. */
+#define RANDOM_POOL 4096
+
 struct control {
 	struct event_base *base;
+	uint8_t random[RANDOM_POOL];
+	size_t random_left; /* at its end; what is before has been used */
 	struct db *db;
 	struct control_calls calls;
 	int fd, lock_fd;
@@ -308,6 +313,23 @@ static bool about_policies(uint8_t type)
 	       type == KEYMSG_SPDDELETE || type == KEYMSG_SPDDELETE2;
 }
 
+/* Each byte is handed out once. */
+static bool draw_random(struct control *ctl, uint64_t *out)
+{
+	uint8_t *at;
+
+	if (ctl->random_left < sizeof(*out)) {
+		if (!crypto_random(ctl->random, sizeof(ctl->random)))
+			return false;
+		ctl->random_left = sizeof(ctl->random);
+	}
+	at = ctl->random + sizeof(ctl->random) - ctl->random_left;
+	memcpy(out, at, sizeof(*out));
+	explicit_bzero(at, sizeof(*out));
+	ctl->random_left -= sizeof(*out);
+	return true;
+}
+
 /* RFC 2367 section 3.1.12: the SA type says on (1) or off (0). */
 static void answer_promisc(struct client *c, const struct keymsg *req)
 {
@@ -410,7 +432,7 @@ static void run_batch(struct commit *t)
 	struct keymsg m;
 
 	for (; left && (one = keymsg_first_len(p, left)); p += one, left -= one) {
-		if (!crypto_random(&env.random, sizeof(env.random)) ||
+		if (!draw_random(ctl, &env.random) ||
 		    keymsg_decode(&m, p, one) < 0 || is_refusal(&m, handle(ctl->db, &m, &env)))
 			t->refused++;
 		t->policies |= about_policies(m.type);
@@ -520,7 +542,7 @@ static bool take_message(struct client *c, const uint8_t *buf, size_t len)
 		answer_error(c, &m, ENOBUFS);
 		return false;
 	}
-	if (!crypto_random(&env.random, sizeof(env.random))) {
+	if (!draw_random(c->control, &env.random)) {
 		answer_error(c, &m, ENOBUFS);
 		return false;
 	}
