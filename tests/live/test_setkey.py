@@ -501,7 +501,7 @@ def test_atomic_at_a_terminal_waits_for_the_end(keyed):
 def test_progress_on_a_terminal(keyed):
     """A line that is written over and taken away; none where standard error is no terminal."""
     path = keyed.dir / "long.conf"
-    path.write_text("flush;\n" + "".join(f'{SA} ah {1000 + n} -A hmac-md5 "1234567890123456";\n' for n in range(20000)))
+    path.write_text("flush;\n" + "".join(f'{SA} ah {1000 + n} -A hmac-md5 "1234567890123456";\n' for n in range(150000)))
     fd, slave = pty.openpty()
     with subprocess.Popen(["ip", "netns", "exec", "phoenix", BUILD / "setkey", "-f", path], stderr=slave) as process:
         os.close(slave)
@@ -513,6 +513,6 @@ def test_progress_on_a_terminal(keyed):
             pass
         assert process.wait(60) == 0, said
     os.close(fd)
-    steps = [int(step) for step in re.findall(r"\rsetkey: (\d+) of 20001 commands", said)]
+    steps = [int(step) for step in re.findall(r"\rsetkey: (\d+) of 150001 commands", said)]
     assert steps and steps == sorted(steps) and said.endswith("\r\033[K"), said
     assert keyed.setkey("phoenix", "-f", path).stderr == ""
