@@ -206,7 +206,7 @@ def test_all_or_nothing(lab):
     capture = lab.router_capture()
     assert lab.pings("phoenix", CARDINAL[4])
     before = lab.dumps("phoenix")
-    refused = "flush; spdflush; delete 192.0.2.10 198.51.100.10 ah 1;"
+    refused = "flush; spdflush; delete 192.0.2.10 198.51.100.10 ah 1000;"
     result = lab.setkey("phoenix", "--atomic", "-c", input=refused, check=False)
     assert result.returncode == 1 and "nothing was done" in result.stderr, result.stderr
     after = lab.dumps("phoenix")
