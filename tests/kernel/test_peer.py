@@ -11,7 +11,7 @@ it wrote down and what a third party saw on the wire.
     tests/kernel/test_peer.py BUILD PLAIN [--update] [--keep]
 
 BUILD has the table's program, PLAIN the programs that are tried. Prints TAP. --update
-writes docs/interop.md anew, --keep says where the capture and the logs are.
+writes docs/interop-kernel.md anew, --keep says where the capture and the logs are.
 """
 
 import argparse
@@ -33,7 +33,7 @@ import guest  # noqa: E402
 import lab as live  # noqa: E402
 import matrix  # noqa: E402
 
-DOCUMENT = ROOT / "docs/interop.md"
+DOCUMENT = ROOT / "docs/interop-kernel.md"
 SIDES = ("ours", "theirs")
 SIZES = (56, 3000)
 GUEST_SECONDS = 540  # all of it
@@ -193,7 +193,7 @@ SHUT = " With a wrong key on one side, or one side in clear, nothing gets\nthrou
 
 
 def document(cells, verdicts, kernel, rows, sampled, shut):
-    """docs/interop.md: `verdicts` are ok, or why not, by number; a cell without one is not provided."""
+    """docs/interop-kernel.md: `verdicts` are ok, or why not, by number; a cell without one is not provided."""
     notes = {}
 
     def mark(cell):
@@ -316,7 +316,7 @@ def main():
     parser = argparse.ArgumentParser(description="Tries the daemon against the kernel's IPsec.")
     parser.add_argument("build", type=pathlib.Path)
     parser.add_argument("plain", type=pathlib.Path)
-    parser.add_argument("--update", action="store_true", help="write docs/interop.md")
+    parser.add_argument("--update", action="store_true", help="write docs/interop-kernel.md")
     parser.add_argument("--keep", action="store_true", help="say where the capture and the logs are")
     options = parser.parse_args()
     began = time.monotonic()
@@ -385,10 +385,10 @@ def main():
     kernel = (ran.directory / "uname").read_text().strip() if "uname" in ran.files else machine.version
     if options.update:
         DOCUMENT.write_text(document(every, verdicts, kernel, rows, moved < good, shut))
-    report("docs/interop.md claims no more than that",
+    report("docs/interop-kernel.md claims no more than that",
            "" if good >= documented() else f"{documented()} there, {good} now")
     if good > documented():
-        figure(f"docs/interop.md knows of {documented()}; --update makes it know of all")
+        figure(f"docs/interop-kernel.md knows of {documented()}; --update makes it know of all")
     if missing:
         figure("not provided, and not tried in so many: "
                + ", ".join(f"{lacks} {number}" for lacks, number in missing.most_common()))
