@@ -169,8 +169,6 @@ static int take_mode(struct call *c, struct sa *sa)
 
 	if (!keymsg_has(c->req, EXT_SA2))
 		return 0;
-	if (sa2->mode == MODE_TUNNEL)
-		hold_only(c, sa, EXT_SA2, "tunnel mode is");
 	if (sa2->mode > MODE_TUNNEL)
 		return call_refuse(c, EINVAL, EXT_SA2,
 				   "mode %u; there are any (%d), transport (%d) and tunnel (%d)",

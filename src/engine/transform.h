@@ -22,6 +22,13 @@
 /* AEAD nonces and CBC IVs: the longest is AES' block. */
 #define IV_MAX 16
 
+/* A transform that is to be done, or was undone. */
+struct applied {
+	struct sa *sa;
+	bool tunnel;	      /* with an IP header of its own: to be put before, or taken off */
+	struct addr src, dst; /* in: of the header that it stood behind */
+};
+
 /* One packet on its way through the engine. */
 struct job {
 	struct pkt *pkt;
@@ -29,7 +36,7 @@ struct job {
 	struct outcome *outcome;
 
 	/* what is to be applied, innermost first (out), or was taken off, outermost first (in) */
-	struct sa *bundle[POLICY_REQUESTS_MAX];
+	struct applied bundle[POLICY_REQUESTS_MAX];
 	unsigned n_bundle;
 
 	/* the step under way */

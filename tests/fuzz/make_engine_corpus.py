@@ -20,8 +20,13 @@ def v6(proto, payload):
     return struct.pack("!IHBB", 6 << 28, len(payload), proto, 64) + A6 + B6 + payload
 
 
-def seed(how, *packets):
-    return bytes([how]) + b"".join(struct.pack("!H", len(p)) + p for p in packets)
+def config(how, form=0, auth=0, cipher=0):
+    """struct config of fuzz_engine.c."""
+    return bytes([how, form, auth, cipher])
+
+
+def seed(how, *packets, **more):
+    return config(how, **more) + b"".join(struct.pack("!H", len(p)) + p for p in packets)
 
 
 ESP = struct.pack("!II", 0x1000, 1) + bytes(range(14)) + bytes([0, 17]) + bytes(12)
@@ -41,9 +46,13 @@ SEEDS = {
     "options": seed(0x10, v4(17, UDP, options=bytes([7, 7, 4, 1, 2, 3, 4, 0]))),
     "big": seed(0x50, v4(17, UDP + bytes(300))),
     "discard": seed(0x20, v4(6, bytes(20))),
-    "damaged-esp": bytes([0x91]) + bytes([0, 28, 1]),
-    "damaged-gcm": bytes([0x93]) + bytes([0, 30, 1]),
-    "damaged-ah6": bytes([0x94]) + bytes([0, 60, 255]),
+    "tunnel4": seed(0x18, v4(50, struct.pack("!II", 0x1000, 1) + v4(17, UDP) + bytes([1, 2, 2, 4])), form=0x0d),
+    "tunnel6in4": seed(0x1c, v6(17, UDP), form=0x0b),
+    "damaged-tunnel": config(0x90, form=0x09) + bytes([0, 28, 1]),
+    "damaged-tunnel6": config(0x94, form=0x0f) + bytes([0, 60, 1]),
+    "damaged-esp": config(0x91) + bytes([0, 28, 1]),
+    "damaged-gcm": config(0x93, cipher=6) + bytes([0, 30, 1]),
+    "damaged-ah6": config(0x94) + bytes([0, 60, 255]),
 }
 
 if __name__ == "__main__":

@@ -25,47 +25,10 @@ static const uint8_t article_requests[] = { IPPROTO_ESP, LEVEL_DEFAULT, IPPROTO_
 static const uint8_t require_requests[] = { IPPROTO_ESP, LEVEL_REQUIRE, IPPROTO_AH, LEVEL_REQUIRE, 0 };
 static const uint8_t esp_require[] = { IPPROTO_ESP, LEVEL_REQUIRE, 0 };
 
-/* Two hosts with the same SAs from a to b. */
-struct pair {
-	struct host a, b;
-};
-
-static void pair_init(struct pair *p)
-{
-	host_init(&p->a);
-	host_init(&p->b);
-}
-
-static void pair_fini(struct pair *p)
-{
-	host_fini(&p->a);
-	host_fini(&p->b);
-}
-
-static void pair_add_sa(struct pair *p, const struct sa_spec *s)
-{
-	host_add_sa(&p->a, s);
-	host_add_sa(&p->b, s);
-}
-
 static void article_sas(struct pair *p, const char *a, const char *b)
 {
 	pair_add_sa(p, &(struct sa_spec){ a, b, SA_AH, 15700, .auth = "hmac-md5", .auth_key = KEY16 });
 	pair_add_sa(p, &(struct sa_spec){ a, b, SA_ESP, 15701, .enc = "blowfish-cbc", .enc_key = "12345" });
-}
-
-static void check_payload(const struct pkt *p, size_t header, size_t payload)
-{
-	assert_int_equal(p->len, header + payload);
-	for (size_t i = 0; i < payload; i++)
-		assert_int_equal(p->data[header + i], (uint8_t)i);
-}
-
-/* Whether an IPv4 header is consistent: length and checksum. */
-static void check_v4(const struct pkt *p)
-{
-	assert_int_equal(get_be16(p->data + 2), p->len);
-	assert_int_equal(ip_sum(p->data, 20, 0), 0xffff);
 }
 
 static void article_round_trip(void **state)
