@@ -91,7 +91,6 @@ static const struct {
 	{ SAF_OLD, "ah-old and esp-old are" },
 	{ SAF_IV4B, "des-32iv is" },
 	{ SAF_DERIV, "des-deriv is" },
-	{ SAF_ESN, "64-bit sequence numbers are" },
 };
 
 static int take_flags(struct call *c, struct sa *sa)
@@ -603,7 +602,7 @@ static void show(struct call *c, const struct sa *sa, uint32_t seq)
 			.auth = sa->auth ? sa->auth->pfkey : 0,
 			.encrypt = sa->enc ? sa->enc->pfkey : 0,
 			.flags = sa->flags },
-		.sa2 = { .mode = sa->mode, .sequence = sa->seq, .reqid = sa->reqid },
+		.sa2 = { .mode = sa->mode, .sequence = (uint32_t)sa->seq, .reqid = sa->reqid },
 		.hard = lifetime_of(&sa->hard),
 		.soft = lifetime_of(&sa->soft),
 		.current = { .allocations = sa->packets,

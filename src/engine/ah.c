@@ -43,6 +43,7 @@ static void describe(struct job *j, uint8_t *icv)
 	j->op.auth = j->pkt->data;
 	j->op.auth_len = j->pkt->len;
 	j->op.icv = icv;
+	cover_seq_high(j); /* behind the whole datagram: RFC 4302 section 3.3.3.2.1 */
 }
 
 static bool ah_out(struct job *j, struct step *s, enum drop_reason *reason)
@@ -62,7 +63,7 @@ static bool ah_out(struct job *j, struct step *s, enum drop_reason *reason)
 	ah[0] = next;
 	ah[1] = (uint8_t)(size / 4 - 2);
 	put_be32(ah + 4, j->sa->spi);
-	put_be32(ah + 8, j->seq);
+	put_be32(ah + 8, (uint32_t)j->seq);
 	p->data[j->view.split_next] = IPPROTO_AH;
 	ip_set_len(p, j->view.family);
 	*reason = DROP_EXTENSION;
@@ -90,7 +91,7 @@ static bool ah_in(struct job *j, struct step *s, enum drop_reason *reason)
 	*reason = DROP_AH_LENGTH;
 	if (((size_t)ah[1] + 2) * 4 != size || !pkt_at(p, j->view.upper, size))
 		return false;
-	j->seq = get_be32(ah + 8);
+	j->seq = sa_whole_seq(j->sa, get_be32(ah + 8));
 	*reason = DROP_REPLAY;
 	if (!replay_check(&j->sa->replay, j->seq))
 		return false;

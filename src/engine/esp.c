@@ -7,7 +7,8 @@
  *                <------------------ authenticated --------------------->
  *
  * With an AEAD cipher (RFC 4106) the associated data are SPI and sequence number
- * and the nonce is salt and IV.
+ * and the nonce is salt and IV. With ESN the high half of the sequence number is not
+ * sent, and the ICV covers it behind the next header, or in the associated data.
  */
 #include <netinet/in.h>
 #include <string.h>
@@ -107,19 +108,34 @@ static void read_iv(struct job *j, const uint8_t *wire)
 	memcpy(j->iv + salt, wire, cipher->iv);
 }
 
+/* An AEAD's associated data: SPI and sequence number, with ESN all of it. Answers their length. */
+static size_t make_aad(struct job *j)
+{
+	bool esn = j->sa->flags & SAF_ESN;
+
+	put_be32(j->aad, j->sa->spi);
+	put_be32(j->aad + 4, (uint32_t)(j->seq >> 32));
+	put_be32(j->aad + (esn ? 8 : 4), (uint32_t)j->seq);
+	return esn ? 12 : 8;
+}
+
 /* Describes the work between the ESP header at esp and the ICV. */
 static void describe(struct job *j, uint8_t *esp, size_t text_len)
 {
 	size_t lead = ESP_HEADER + iv_len(j->sa);
-	bool aead = cipher_or_null(j->sa)->aead;
 
-	memcpy(j->aad, esp, sizeof(j->aad));
 	j->op.iv = j->iv;
 	j->op.text = esp + lead;
 	j->op.text_len = text_len;
-	j->op.auth = aead ? j->aad : esp;
-	j->op.auth_len = aead ? sizeof(j->aad) : lead + text_len;
 	j->op.icv = esp + lead + text_len;
+	if (cipher_or_null(j->sa)->aead) {
+		j->op.auth = j->aad;
+		j->op.auth_len = make_aad(j);
+	} else {
+		j->op.auth = esp;
+		j->op.auth_len = lead + text_len;
+		cover_seq_high(j);
+	}
 }
 
 static bool esp_out(struct job *j, struct step *s, enum drop_reason *reason)
@@ -143,7 +159,7 @@ static bool esp_out(struct job *j, struct step *s, enum drop_reason *reason)
 	trailer[pad] = (uint8_t)pad;
 	trailer[pad + 1] = next;
 	put_be32(esp, j->sa->spi);
-	put_be32(esp + 4, j->seq);
+	put_be32(esp + 4, (uint32_t)j->seq);
 	p->data[j->view.split_next] = IPPROTO_ESP;
 	ip_set_len(p, j->view.family);
 	describe(j, esp, text);
@@ -169,7 +185,7 @@ static bool esp_in(struct job *j, struct step *s, enum drop_reason *reason)
 	*reason = DROP_ESP_LENGTH;
 	if (padded(j->sa, len - around - ESP_TRAILER) != len - around)
 		return false;
-	j->seq = get_be32(esp + 4);
+	j->seq = sa_whole_seq(j->sa, get_be32(esp + 4));
 	*reason = DROP_REPLAY;
 	if (authenticated(j->sa) && !replay_check(&j->sa->replay, j->seq))
 		return false;

@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/wire.h"
 #include "crypto/crypto.h"
 #include "db/db.h"
 #include "engine/drop.h"
@@ -42,9 +43,10 @@ struct job {
 	/* the step under way */
 	struct sa *sa;
 	struct crypto_op op;
-	uint32_t seq;
+	uint64_t seq;
 	uint8_t iv[IV_MAX];
-	uint8_t aad[8];			 /* ESP with an AEAD: SPI and sequence number */
+	uint8_t aad[12];		 /* ESP with an AEAD: SPI and sequence number */
+	uint8_t seq_high[4];		 /* ESN: what the ICV covers and nobody sends */
 	uint8_t icv[CRYPTO_ICV_MAX];	 /* AH: as received */
 	uint8_t headers[IP_HEADERS_MAX]; /* AH: as they were before the mutable fields were zeroed
 					  */
@@ -69,17 +71,35 @@ struct transform {
 
 extern const struct transform transform_ah, transform_esp;
 
-/* The next sequence number of an SA, into *seq; false when they are used up (RFC 4303
- * section 3.3.3). */
-static inline bool sa_next_seq(struct sa *sa, uint32_t *seq)
+/*
+ * The next sequence number of an SA, into *seq; false when they are used up (RFC 4303
+ * section 3.3.3).
+ */
+static inline bool sa_next_seq(struct sa *sa, uint64_t *seq)
 {
-	if (sa->seq == UINT32_MAX) {
+	if (sa->seq == (sa->flags & SAF_ESN ? UINT64_MAX : UINT32_MAX)) {
 		if (!(sa->flags & SAF_CYCSEQ))
 			return false;
 		sa->seq = 0; /* zero itself is never sent: receivers with a window refuse it */
 	}
 	*seq = ++sa->seq;
 	return true;
+}
+
+/* The sequence number of which `low` was received. */
+static inline uint64_t sa_whole_seq(const struct sa *sa, uint32_t low)
+{
+	return sa->flags & SAF_ESN ? replay_extend(&sa->replay, low) : low;
+}
+
+/* Lets the job's ICV cover the half of its sequence number that is not sent. */
+static inline void cover_seq_high(struct job *j)
+{
+	if (!(j->sa->flags & SAF_ESN))
+		return;
+	put_be32(j->seq_high, (uint32_t)(j->seq >> 32));
+	j->op.auth_tail = j->seq_high;
+	j->op.auth_tail_len = sizeof(j->seq_high);
 }
 
 /* Moves the headers before `at` so that `len` bytes fit behind them; NULL without room. */

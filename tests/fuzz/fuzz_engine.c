@@ -28,6 +28,7 @@ enum {
 	MODE_OF_ANY = 0x04,   /* the SAs' */
 	CARRIER = 0x08,	      /* the caller routes and fragments */
 	LAX = 0x10,	      /* in what the check of history compares */
+	ESN = 0x20,
 };
 
 struct config {
@@ -79,6 +80,10 @@ static struct sa *new_sa(const struct config *c, enum sa_proto proto, uint32_t s
 	sa->dst = lab_addr(dst);
 	sa->mode = c->form & MODE_OF_ANY ? MODE_ANY : tunnel ? MODE_TUNNEL : MODE_TRANSPORT;
 	sa->state = SA_MATURE;
+	if (c->form & ESN) {
+		sa->flags |= SAF_ESN;
+		sa->seq = UINT32_MAX - 1;
+	}
 	if (!replay_init(&sa->replay, 64))
 		abort();
 	return sa;
