@@ -84,15 +84,6 @@ static int take_protocol(struct call *c, struct sa *sa)
 	return err;
 }
 
-static const struct {
-	uint32_t flag;
-	const char *what;
-} flags_missing[] = {
-	{ SAF_OLD, "ah-old and esp-old are" },
-	{ SAF_IV4B, "des-32iv is" },
-	{ SAF_DERIV, "des-deriv is" },
-};
-
 static int take_flags(struct call *c, struct sa *sa)
 {
 	uint32_t flags = c->req->sa.flags;
@@ -103,10 +94,10 @@ static int take_flags(struct call *c, struct sa *sa)
 	if ((flags & SAF_PMASK) == SAF_PMASK)
 		return call_refuse(c, EINVAL, EXT_SA,
 				   "padding is to be random and zero; one of them");
-	for (size_t i = 0; i < sizeof(flags_missing) / sizeof(*flags_missing); i++) {
-		if (flags & flags_missing[i].flag)
-			hold_only(c, sa, EXT_SA, "%s", flags_missing[i].what);
-	}
+	if ((flags & (SAF_OLD | SAF_ESN)) == (SAF_OLD | SAF_ESN))
+		return call_refuse(c, EINVAL, EXT_SA,
+				   "64-bit sequence numbers for %s-old, which has none",
+				   satypes[sa->proto].name);
 	sa->flags = flags;
 	return 0;
 }
@@ -295,6 +286,8 @@ static int take_replay(struct call *c, struct sa *sa)
 		return call_refuse(c, EINVAL, EXT_REPLAY,
 				   "a replay window of %u packets; it takes up to %u", window,
 				   REPLAY_WINDOW_MAX);
+	if (sa->flags & SAF_OLD)
+		window = 0; /* KAME: what has no sequence numbers has no window */
 	if (!replay_init(&sa->replay, window))
 		return call_refuse(c, ENOBUFS, exact ? EXT_REPLAY : EXT_SA,
 				   "no memory for a replay window of %u packets", window);

@@ -77,7 +77,8 @@ extern const struct transform transform_ah, transform_esp;
  */
 static inline bool sa_next_seq(struct sa *sa, uint64_t *seq)
 {
-	if (sa->seq == (sa->flags & SAF_ESN ? UINT64_MAX : UINT32_MAX)) {
+	/* the old protocols send none: theirs is only counted */
+	if (sa->seq == (sa->flags & (SAF_ESN | SAF_OLD) ? UINT64_MAX : UINT32_MAX)) {
 		if (!(sa->flags & SAF_CYCSEQ))
 			return false;
 		sa->seq = 0; /* zero itself is never sent: receivers with a window refuse it */
@@ -90,6 +91,26 @@ static inline bool sa_next_seq(struct sa *sa, uint64_t *seq)
 static inline uint64_t sa_whole_seq(const struct sa *sa, uint32_t low)
 {
 	return sa->flags & SAF_ESN ? replay_extend(&sa->replay, low) : low;
+}
+
+/* Bytes of ICV on the wire that the SA's authenticator makes. */
+static inline size_t sa_auth_icv(const struct sa *sa)
+{
+	return sa->proto == SA_AH && sa->flags & SAF_OLD ? sa->auth->icv_old : sa->auth->icv;
+}
+
+/*
+ * The IV for an algorithm: the salt at its key's end, the bytes on the wire, and where
+ * there is a salt the number of the first block, which whoever takes no such number
+ * does not look at (RFC 3686 section 4).
+ */
+static inline void set_nonce(struct job *j, const struct sa_key *key, const struct alg *a,
+			     const uint8_t *wire)
+{
+	memcpy(j->iv, key->bytes + key->len - a->salt, a->salt);
+	memcpy(j->iv + a->salt, wire, a->iv);
+	if (a->salt)
+		put_be32(j->iv + a->salt + a->iv, 1);
 }
 
 /* Lets the job's ICV cover the half of its sequence number that is not sent. */

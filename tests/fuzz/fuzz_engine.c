@@ -29,6 +29,7 @@ enum {
 	CARRIER = 0x08,	      /* the caller routes and fragments */
 	LAX = 0x10,	      /* in what the check of history compares */
 	ESN = 0x20,
+	OLD = 0x40,	      /* ah-old and esp-old */
 };
 
 struct config {
@@ -84,7 +85,9 @@ static struct sa *new_sa(const struct config *c, enum sa_proto proto, uint32_t s
 		sa->flags |= SAF_ESN;
 		sa->seq = UINT32_MAX - 1;
 	}
-	if (!replay_init(&sa->replay, 64))
+	if (c->form & OLD)
+		sa->flags = SAF_OLD;
+	if (!replay_init(&sa->replay, c->form & OLD ? 0 : 64))
 		abort();
 	return sa;
 }
@@ -96,14 +99,19 @@ static void add_sas(struct host *h, const struct config *c, const char *const *i
 	struct sa *esp = new_sa(c, SA_ESP, 0x1000, outer[0], outer[1], tunnel);
 	struct sa *ah = new_sa(c, SA_AH, 0x1001, outer[0], outer[1], false);
 
+	uint8_t for_ah = c->form & OLD ? ALG_FOR_AH_OLD : ALG_FOR_AH;
+	uint8_t for_esp = c->form & OLD ? ALG_FOR_ESP_OLD : ALG_FOR_ESP;
+
 	(void)inner;
-	esp->enc = nth_alg(ALG_ENC, ALG_FOR_ESP, c->how & WITH_CIPHER ? c->cipher : 2);
+	esp->enc = c->how & WITH_CIPHER ? nth_alg(ALG_ENC, for_esp, c->cipher)
+					: alg_by_name(ALG_ENC, "null", 4);
+	esp->flags |= esp->enc->sa_flags;
 	set_key(&esp->enc_key, esp->enc);
-	if (c->how & WITH_AUTH && !esp->enc->aead) {
+	if (c->how & WITH_AUTH && !esp->enc->aead && !(c->form & OLD)) {
 		esp->auth = nth_alg(ALG_AUTH, ALG_FOR_ESP, c->auth);
 		set_key(&esp->auth_key, esp->auth);
 	}
-	ah->auth = nth_alg(ALG_AUTH, ALG_FOR_AH, c->auth);
+	ah->auth = nth_alg(ALG_AUTH, for_ah, c->auth);
 	set_key(&ah->auth_key, ah->auth);
 	if (sad_insert(h->db.sad, esp) || sad_insert(h->db.sad, ah))
 		abort();
