@@ -16,6 +16,7 @@ bool db_init(struct db *db)
 			},
 			.def_policy = POLICY_NONE,
 			.ah_cleartos = 1,
+			.ipcomp_threshold = 90,
 			.tunnel_ecn = TUNNEL_ECN_NORMAL,
 			.tunnel_df = TUNNEL_DF_CLEAR,
 			.tunnel_ttl = 64,

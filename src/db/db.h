@@ -22,6 +22,7 @@ struct tunables {
 	} deflev[2];
 	uint8_t def_policy;  /* where no policy fits: POLICY_DISCARD or POLICY_NONE */
 	uint8_t ah_cleartos; /* 1: the TOS octet does not count in AH's ICV */
+	uint16_t ipcomp_threshold; /* shorter payloads are not worth compressing */
 	uint8_t tunnel_ecn;  /* enum tunnel_ecn */
 	uint8_t tunnel_df;   /* enum tunnel_df: KAME's dfbit */
 	uint8_t tunnel_ttl;  /* TTL or hop limit of a tunnel's header */

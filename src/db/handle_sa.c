@@ -32,7 +32,7 @@ struct satype {
 static const struct satype satypes[SA_PROTO_COUNT] = {
 	[SA_AH] = { "ah", SATYPE_AH, ALG_FOR_AH, ALG_FOR_AH_OLD, true },
 	[SA_ESP] = { "esp", SATYPE_ESP, ALG_FOR_ESP, ALG_FOR_ESP_OLD, true },
-	[SA_IPCOMP] = { "ipcomp", SATYPE_IPCOMP, ALG_FOR_IPCOMP, 0, false },
+	[SA_IPCOMP] = { "ipcomp", SATYPE_IPCOMP, ALG_FOR_IPCOMP, 0, true },
 	[SA_TCP] = { "tcp", SATYPE_TCP, ALG_FOR_TCP, 0, false },
 };
 
@@ -213,7 +213,7 @@ static int take_alg(struct call *c, struct sa *sa, enum keymsg_ext ext, uint8_t 
 	if ((*alg)->prim == PRIM_OUI || (*alg)->prim == PRIM_LZS)
 		return call_refuse(c, ENOSYS, ext, "there is no %s; deflate is what there is",
 				   (*alg)->name);
-	if (class != ALG_COMP && !c->env->provides((*alg)->prim))
+	if (!c->env->provides((*alg)->prim))
 		hold_only(c, sa, ext, "%s is", (*alg)->name);
 	return 0;
 }

@@ -28,14 +28,6 @@ static bool goes_there(const struct call *c, const struct addr *end)
 	       (dst->prefix_len == addr_bits(end) && addr_equal(&dst->addr, end));
 }
 
-static void warn_not_provided(struct call *c, const char *what)
-{
-	call_warn(c, EXT_POLICY,
-		  "%s is not provided by this daemon's engine yet; it holds the policy and drops "
-		  "the packets that need it",
-		  what);
-}
-
 static int check_request(struct call *c, unsigned n, const struct request *q)
 {
 	if (q->proto != IPPROTO_AH && q->proto != IPPROTO_ESP && q->proto != IPPROTO_COMP)
@@ -55,10 +47,11 @@ static int check_request(struct call *c, unsigned n, const struct request *q)
 		return call_refuse(c, EINVAL, EXT_POLICY,
 				   "request %u (%s) is a tunnel with an unspecified end", n,
 				   proto_name(q->proto));
-	if (q->proto == IPPROTO_COMP)
-		warn_not_provided(c, "ipcomp");
-	else if (q->mode == MODE_TUNNEL && !goes_there(c, &q->dst))
-		warn_not_provided(c, "a tunnel that ends at another host than its traffic");
+	if (q->mode == MODE_TUNNEL && !goes_there(c, &q->dst))
+		call_warn(c, EXT_POLICY,
+			  "a tunnel that ends at another host than its traffic is not provided by "
+			  "this daemon's engine yet; it holds the policy and drops the packets that "
+			  "need it");
 	if (q->level > LEVEL_UNIQUE)
 		return call_refuse(
 			c, EINVAL, EXT_POLICY,

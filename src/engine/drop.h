@@ -26,6 +26,9 @@
 	_(ESP_PADDING, "esp-padding", "ESP padding is not what the SA says: a wrong key, or damaged")  \
 	_(REPLAY, "replay", "sequence number already seen or too old")                                 \
 	_(ICV, "icv", "integrity check failed")                                                        \
+	_(IPCOMP_CPI, "ipcomp-cpi", "compressed, without an SA of this CPI or a policy about ipcomp")   \
+	_(IPCOMP_DATA, "ipcomp-data", "compressed data are damaged, or too long once decompressed")   \
+	_(IPCOMP_NESTED, "ipcomp-nested", "compressed more than once")                                \
 	_(DUMMY, "dummy", "dummy packet (next header 59)")                                             \
 	_(TUNNEL_PAYLOAD, "tunnel-payload", "no IP packet in a tunnel's packet")                      \
 	_(INNER_MALFORMED, "inner-malformed", "the packet in a tunnel has a malformed header or checksum") \

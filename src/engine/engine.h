@@ -69,7 +69,8 @@ struct engine_stats {
 	uint64_t out_protected, out_passed;
 	uint64_t in_packets, in_bytes; /* seen arriving */
 	uint64_t in_opened, in_passed;
-	uint64_t ah_in, ah_out, esp_in, esp_out; /* transforms done */
+	/* transforms done, by enum sa_proto; a packet that was not worth compressing counts, too */
+	uint64_t transforms_in[SA_PROTO_COUNT], transforms_out[SA_PROTO_COUNT];
 	uint64_t drops[DROP_REASON_COUNT];
 };
 

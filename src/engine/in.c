@@ -6,18 +6,24 @@
  *   crypto_burst; finish, and out of the tunnel where it was one; until none is left
  *   then the policy check of what was really applied
  */
+#include <netinet/in.h>
+
 #include "base/wire.h"
 #include "engine/ip.h"
 #include "engine/tunnel.h"
 #include "engine/worker.h"
 
-/* The SPI of the security header on top; false where it is cut off. */
+/* The SPI, or CPI, of the security header on top; false where it is cut off. */
 static bool top_spi(const struct job *j, enum sa_proto proto, uint32_t *spi)
 {
-	const uint8_t *at = pkt_at(j->pkt, j->view.upper + (proto == SA_AH ? 4 : 0), 4);
+	static const struct {
+		size_t at, len;
+	} places[SA_PROTO_COUNT] = { [SA_AH] = { 4, 4 }, [SA_ESP] = { 0, 4 }, [SA_IPCOMP] = { 2, 2 } };
+	size_t len = places[proto].len;
+	const uint8_t *at = pkt_at(j->pkt, j->view.upper + places[proto].at, len);
 
 	if (at)
-		*spi = get_be32(at);
+		*spi = len == 2 ? get_be16(at) : get_be32(at);
 	return at;
 }
 
@@ -26,7 +32,52 @@ static bool is_alive(const struct sa *sa)
 	return sa->state == SA_MATURE || sa->state == SA_DYING;
 }
 
-/* Its SA. */
+/* An IPComp SA between the ends that the packet names. */
+static struct sa *ipcomp_between(const struct worker *w, const struct job *j, uint8_t mode)
+{
+	return sad_find_out(w->db->sad, SA_IPCOMP, mode, 0, &j->view.src, &j->view.dst);
+}
+
+/* Whether any `in` policy mentions ipcomp; searched for anew when the policies have changed. */
+static bool ipcomp_is_wanted(struct worker *w)
+{
+	uint64_t now = spd_generation(w->db->spd) + 1; /* 0 is never */
+
+	if (w->ipcomp_seen == now)
+		return w->ipcomp_wanted;
+	w->ipcomp_seen = now;
+	w->ipcomp_wanted = false;
+	for (const struct spd_entry *e = spd_next(w->db->spd, NULL); e; e = spd_next(w->db->spd, e)) {
+		for (unsigned i = 0; e->pol.dir == POLICY_IN && i < e->pol.n_requests; i++)
+			w->ipcomp_wanted |= e->pol.requests[i].proto == IPPROTO_COMP;
+	}
+	return w->ipcomp_wanted;
+}
+
+/*
+ * A well-known CPI names the algorithm and no SA: that between the packet's ends is
+ * meant, or none but a policy that expects such packets.
+ */
+static struct sa *well_known_ipcomp(struct worker *w, const struct job *j)
+{
+	bool ip_inside = tunnel_is_ip(j->pkt->data[j->view.upper]);
+	struct sa *sa = ip_inside ? ipcomp_between(w, j, MODE_TUNNEL) : NULL;
+
+	if (!sa)
+		sa = ipcomp_between(w, j, MODE_TRANSPORT);
+	return sa ? sa : ipcomp_is_wanted(w) ? &w->any_ipcomp : NULL;
+}
+
+/* The SA, in whatever state, of the security header on top. */
+static struct sa *find_sa(struct worker *w, const struct job *j, enum sa_proto proto, uint32_t spi)
+{
+	struct sa *sa = sad_find_in(w->db->sad, proto, spi, &j->view.dst);
+
+	if (proto != SA_IPCOMP || spi != w->any_ipcomp.enc->pfkey)
+		return sa;
+	return sa && addr_equal(&sa->src, &j->view.src) ? sa : well_known_ipcomp(w, j);
+}
+
 static struct sa *arriving_sa(struct worker *w, struct job *j, enum sa_proto proto,
 			      enum drop_reason *reason)
 {
@@ -36,10 +87,10 @@ static struct sa *arriving_sa(struct worker *w, struct job *j, enum sa_proto pro
 	if (!top_spi(j, proto, &j->outcome->spi))
 		return NULL;
 	*reason = DROP_SPI_RESERVED;
-	if (j->outcome->spi <= SPI_RESERVED_MAX)
+	if (proto != SA_IPCOMP && j->outcome->spi <= SPI_RESERVED_MAX)
 		return NULL;
-	*reason = DROP_NO_SA_IN;
-	sa = sad_find_in(w->db->sad, proto, j->outcome->spi, &j->view.dst);
+	*reason = proto == SA_IPCOMP ? DROP_IPCOMP_CPI : DROP_NO_SA_IN;
+	sa = find_sa(w, j, proto, j->outcome->spi);
 	return sa && is_alive(sa) ? sa : NULL;
 }
 
@@ -63,26 +114,20 @@ static bool prepare_in(struct worker *w, struct job *j, enum sa_proto proto, str
 
 /*
  * Takes a tunnel's header off, where the SA makes what was opened one: mode `any`
- * goes by what is inside. False with *reason.
+ * goes by what is inside, but a tunnel of IPComp between the same ends may have put
+ * that there. False with *reason.
  */
 static bool leave_tunnel(struct worker *w, struct job *j, struct applied *a, enum drop_reason *reason)
 {
 	uint8_t next = j->pkt->data[j->view.upper_next];
 
-	a->tunnel = tunnel_is_ip(next) && a->sa->mode != MODE_TRANSPORT;
+	a->tunnel = tunnel_is_ip(next) && a->sa->mode != MODE_TRANSPORT &&
+		    !(a->sa->mode == MODE_ANY && a->sa->proto != SA_IPCOMP &&
+		      ipcomp_between(w, j, MODE_TUNNEL));
 	if (a->tunnel)
 		return tunnel_unwrap(j, next, &w->db->tun, reason);
 	*reason = DROP_TUNNEL_PAYLOAD;
 	return a->sa->mode != MODE_TUNNEL && ip_parse(j->pkt, &j->view, reason);
-}
-
-static void count_in(struct worker *w, struct job *j, const struct now *now)
-{
-	worker_account(j, now);
-	if (j->sa->proto == SA_AH)
-		w->stats.ah_in++;
-	else
-		w->stats.esp_in++;
 }
 
 /* After the cryptography: strips what was opened and looks at what is inside. */
@@ -97,7 +142,8 @@ static bool finish_in(struct worker *w, struct job *j, const struct now *now)
 		worker_drop(w, j, reason);
 		return false;
 	}
-	count_in(w, j, now);
+	worker_account(j, now);
+	w->stats.transforms_in[j->sa->proto]++;
 	if (leave_tunnel(w, j, a, &reason))
 		return true;
 	worker_drop(w, j, reason);
@@ -114,15 +160,42 @@ static bool came_out_of_tunnel(const struct job *j)
  * What came out of a tunnel may be on its way to another host, AH and ESP of others
  * among it: without an SA of ours it is judged by its protocol like any other packet.
  */
-static bool is_transit(const struct worker *w, const struct job *j, enum sa_proto proto)
+static bool is_transit(struct worker *w, const struct job *j, enum sa_proto proto)
 {
 	uint32_t spi;
 
 	if (!came_out_of_tunnel(j))
 		return false;
 	return j->view.fragment ||
-	       (top_spi(j, proto, &spi) && spi > SPI_RESERVED_MAX &&
-		!sad_find_in(w->db->sad, proto, spi, &j->view.dst));
+	       (top_spi(j, proto, &spi) && (proto == SA_IPCOMP || spi > SPI_RESERVED_MAX) &&
+		!find_sa(w, j, proto, spi));
+}
+
+/*
+ * What a tunnel of IPComp could not make shorter it sends as plain IP in IP (RFC 3173
+ * section 2.2): with such an SA between its ends it comes out of that tunnel. Answers
+ * whether it was one.
+ */
+static bool leave_bare_tunnel(struct worker *w, struct job *j, const struct now *now)
+{
+	uint8_t next = j->view.proto;
+	enum drop_reason reason = DROP_NESTED;
+	struct sa *sa;
+
+	if (!tunnel_is_ip(next) || j->view.fragment || !(sa = ipcomp_between(w, j, MODE_TUNNEL)))
+		return false;
+	if (j->n_bundle < POLICY_REQUESTS_MAX) {
+		j->sa = sa;
+		j->outcome->spi = sa->spi;
+		worker_account(j, now);
+		j->bundle[j->n_bundle++] = (struct applied){
+			.sa = sa, .tunnel = true, .src = j->view.src, .dst = j->view.dst
+		};
+		if (tunnel_unwrap(j, next, &w->db->tun, &reason))
+			return true;
+	}
+	worker_drop(w, j, reason);
+	return true;
 }
 
 /* One round: opens the outermost header of every active job that has one. Answers whether any had.
@@ -131,12 +204,16 @@ static bool open_round(struct worker *w, struct step *step, const struct now *no
 {
 	struct job *jobs[BURST_MAX];
 	size_t n = 0, still = 0;
+	bool any = false;
 
 	for (size_t i = 0; i < w->n_active; i++) {
 		struct job *j = w->active[i];
 		enum sa_proto proto;
 
-		if (!sa_proto_of_ip(j->view.proto, &proto) || !transform_of(proto) ||
+		if (leave_bare_tunnel(w, j, now)) {
+			w->active[still++] = j;
+			any = true;
+		} else if (!sa_proto_of_ip(j->view.proto, &proto) || !transform_of(proto) ||
 		    is_transit(w, j, proto)) {
 			w->active[still++] = j;
 		} else if (j->view.fragment) {
@@ -156,7 +233,7 @@ static bool open_round(struct worker *w, struct step *step, const struct now *no
 			w->active[still++] = w->active[i];
 	}
 	w->n_active = still;
-	return n > 0;
+	return any || n > 0;
 }
 
 /* The header that a request is about: that of the tunnel inside it, or the packet's own. */
@@ -186,7 +263,7 @@ static bool sa_comes_from(const struct sa *sa, const struct addr *src)
 static bool fits_tunnel(const struct applied *a, const struct request *req)
 {
 	return a->tunnel && req->mode == MODE_TUNNEL && sa_proto_ip(a->sa->proto) == req->proto &&
-	       addr_equal(&a->sa->dst, &req->dst) && sa_comes_from(a->sa, &req->src);
+	       addr_equal(&a->dst, &req->dst) && sa_comes_from(a->sa, &req->src);
 }
 
 /* Whether what was applied is what request number i demands. */
@@ -242,7 +319,8 @@ static bool satisfied(const struct worker *w, const struct job *j, const struct 
 		const struct request *req = &entry->pol.requests[i];
 		enum policy_level level = db_level(w->db, entry->sel.src.addr.family, req);
 
-		if (level == LEVEL_USE)
+		/* RFC 3173 section 2.2: what did not get shorter comes as it was */
+		if (level == LEVEL_USE || req->proto == IPPROTO_COMP)
 			continue;
 		if (kinds ? !had_kind(j, req->proto) : !had_next(j, &seen, &entry->pol, i, level, flow))
 			return false;
@@ -294,7 +372,7 @@ static void check_policy(struct worker *w, struct job *j, const struct now *now)
 
 void engine_in(struct worker *w, struct burst *in, struct sink *out, const struct now *now)
 {
-	struct step step = { .tun = &w->db->tun };
+	struct step step = worker_step(w);
 
 	worker_begin(w, in, out);
 	for (size_t i = 0; i < w->n_active; i++) {

@@ -263,22 +263,19 @@ static void protect_depth(struct worker *w, unsigned depth, struct step *step,
 		transform_of(j->sa->proto)->out_done(j);
 		worker_account(j, now);
 		j->outcome->verdict = VERDICT_WIRE;
-		if (j->sa->proto == SA_AH)
-			w->stats.ah_out++;
-		else
-			w->stats.esp_out++;
+		w->stats.transforms_out[j->sa->proto]++;
 	}
 }
 
 void engine_out(struct worker *w, struct burst *in, uint32_t mtu, struct sink *out,
 		const struct now *now)
 {
-	struct step step = { .tun = &w->db->tun,
-			     .random = now->random,
-			     .random_len = now->random_len };
+	struct step step = worker_step(w);
 	unsigned deepest = 0;
 	size_t n = 0;
 
+	step.random = now->random;
+	step.random_len = now->random_len;
 	worker_begin(w, in, out);
 	for (size_t i = 0; i < w->n_active; i++) {
 		struct job *j = w->active[i];

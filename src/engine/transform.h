@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What AH and ESP promise the engine. A transform works in place and in two
+ * What AH, ESP and IPComp promise the engine. A transform works in place and in two
  * halves with the burst's cryptography between them: `out` makes room, writes
  * headers and describes the operation, `out_done` finishes; `in` checks and
  * describes, `in_done` looks at the outcome and strips. Private to engine/.
@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "base/wire.h"
+#include "crypto/compress.h"
 #include "crypto/crypto.h"
 #include "db/db.h"
 #include "engine/drop.h"
@@ -57,9 +58,15 @@ struct step {
 	const struct tunables *tun;
 	const uint8_t *random; /* what is left of the caller's */
 	size_t random_len;
+	struct compress *compress;
+	uint8_t *scratch; /* STEP_SCRATCH bytes, anybody's until the next packet */
 };
 
+/* A whole datagram. */
+#define STEP_SCRATCH (UINT16_MAX + 1)
+
 struct transform {
+	bool keyless; /* needs no cryptography */
 	/* Length of a datagram of `headers` + payload bytes once this SA has protected it. */
 	size_t (*length)(const struct sa *sa, int family, size_t headers, size_t payload);
 	/* False with *reason: the packet is dropped. */
@@ -69,7 +76,7 @@ struct transform {
 	bool (*in_done)(struct job *j, enum drop_reason *reason);
 };
 
-extern const struct transform transform_ah, transform_esp;
+extern const struct transform transform_ah, transform_esp, transform_ipcomp;
 
 /*
  * The next sequence number of an SA, into *seq; false when they are used up (RFC 4303

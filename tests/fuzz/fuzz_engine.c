@@ -32,8 +32,14 @@ enum {
 	OLD = 0x40,	      /* ah-old and esp-old */
 };
 
+/* What else there is. */
+enum {
+	COMP = 0x01, /* the first request is ipcomp */
+	RAW_CPI = 0x02,
+};
+
 struct config {
-	uint8_t how, form;
+	uint8_t how, form, more;
 	uint8_t auth, cipher; /* numbers in the algorithm table, among those that are provided */
 };
 
@@ -113,6 +119,15 @@ static void add_sas(struct host *h, const struct config *c, const char *const *i
 	}
 	ah->auth = nth_alg(ALG_AUTH, for_ah, c->auth);
 	set_key(&ah->auth_key, ah->auth);
+	if (c->more & COMP) {
+		struct sa *comp = new_sa(c, SA_IPCOMP, 0x1002, outer[0], outer[1], tunnel);
+
+		esp->mode = MODE_TRANSPORT;
+		comp->enc = alg_by_name(ALG_COMP, "deflate", 7);
+		comp->flags = c->more & RAW_CPI ? SAF_RAWCPI : 0;
+		if (sad_insert(h->db.sad, comp))
+			abort();
+	}
 	if (sad_insert(h->db.sad, esp) || sad_insert(h->db.sad, ah))
 		abort();
 }
@@ -122,8 +137,8 @@ static void configure(struct host *h, const struct config *c)
 	int v6 = c->how & WITH_IPV6 ? 1 : 0;
 	const char *const *inner = ends[v6], *const *outer = inner;
 	uint8_t action = c->how & DISCARD ? POLICY_DISCARD : POLICY_IPSEC;
-	struct request reqs[] = { { .proto = IPPROTO_ESP, .mode = MODE_TRANSPORT },
-				  { .proto = IPPROTO_AH, .mode = MODE_TRANSPORT } };
+	struct request reqs[] = { { .proto = c->more & COMP ? IPPROTO_COMP : IPPROTO_ESP, .mode = MODE_TRANSPORT },
+				  { .proto = c->more & COMP ? IPPROTO_ESP : IPPROTO_AH, .mode = MODE_TRANSPORT } };
 
 	if (c->form & TUNNEL) {
 		outer = gateways[c->form & OTHER_OUTSIDE ? !v6 : v6];

@@ -4,6 +4,7 @@
 import pathlib
 import struct
 import sys
+import zlib
 from ipaddress import ip_address
 
 A4, B4 = ip_address("192.0.2.10").packed, ip_address("198.51.100.10").packed
@@ -20,9 +21,9 @@ def v6(proto, payload):
     return struct.pack("!IHBB", 6 << 28, len(payload), proto, 64) + A6 + B6 + payload
 
 
-def config(how, form=0, auth=0, cipher=0):
+def config(how, form=0, more=0, auth=0, cipher=0):
     """struct config of fuzz_engine.c."""
-    return bytes([how, form, auth, cipher])
+    return bytes([how, form, more, auth, cipher])
 
 
 def seed(how, *packets, **more):
@@ -32,6 +33,8 @@ def seed(how, *packets, **more):
 ESP = struct.pack("!II", 0x1000, 1) + bytes(range(14)) + bytes([0, 17]) + bytes(12)
 AH = struct.pack("!BBHII", 50, 4, 0, 0x1001, 1) + bytes(12)
 UDP = struct.pack("!HHHH", 1000, 53, 16, 0) + bytes(8)
+COMP = zlib.compressobj(9, zlib.DEFLATED, -12)
+COMP = COMP.compress(UDP + bytes(90)) + COMP.flush()
 HOP = bytes([17, 0, 5, 2, 0, 0, 1, 0])
 
 SEEDS = {
@@ -48,6 +51,10 @@ SEEDS = {
     "discard": seed(0x20, v4(6, bytes(20))),
     "tunnel4": seed(0x18, v4(50, struct.pack("!II", 0x1000, 1) + v4(17, UDP) + bytes([1, 2, 2, 4])), form=0x0d),
     "tunnel6in4": seed(0x1c, v6(17, UDP), form=0x0b),
+    "ipcomp": seed(0x10, v4(108, struct.pack("!BBH", 17, 0, 2) + COMP), more=1),
+    "ipcomp6": seed(0x14, v6(108, struct.pack("!BBH", 17, 0, 0x1002) + COMP), more=3),
+    "ipcomp-tunnel": seed(0x10, v4(17, UDP + bytes(100)), form=0x09, more=1),
+    "damaged-ipcomp": config(0x90, form=0x01, more=1) + bytes([0, 28, 1]) * 20,
     "damaged-tunnel": config(0x90, form=0x09) + bytes([0, 28, 1]),
     "damaged-tunnel6": config(0x94, form=0x0f) + bytes([0, 60, 1]),
     "damaged-esp": config(0x91) + bytes([0, 28, 1]),

@@ -68,7 +68,7 @@ static void article_round_trip(void **state)
 				check_v4(&l->pkt);
 			free(l);
 		}
-		assert_int_equal(worker_stats(p.a.worker)->ah_out, 300);
+		assert_int_equal(worker_stats(p.a.worker)->transforms_out[SA_AH], 300);
 		assert_int_equal(worker_stats(p.b.worker)->in_opened, 300);
 		pair_fini(&p);
 	}
