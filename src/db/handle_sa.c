@@ -149,7 +149,6 @@ static int take_natt(struct call *c, struct sa *sa)
 				     .frag = m->natt_frag,
 				     .oa = m->natt_oa.range.addr,
 				     .oar = m->natt_oar.range.addr };
-	hold_only(c, sa, EXT_NAT_T_TYPE, "UDP encapsulation is");
 	return 0;
 }
 

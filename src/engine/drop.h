@@ -29,6 +29,8 @@
 	_(IPCOMP_CPI, "ipcomp-cpi", "compressed, without an SA of this CPI or a policy about ipcomp")   \
 	_(IPCOMP_DATA, "ipcomp-data", "compressed data are damaged, or too long once decompressed")   \
 	_(IPCOMP_NESTED, "ipcomp-nested", "compressed more than once")                                \
+	_(ENCAPSULATION, "encapsulation", "ESP comes in UDP, or not, against what its SA says")         \
+	_(KEEPALIVE, "keepalive", "a byte that keeps a NAT's mapping alive")                          \
 	_(DUMMY, "dummy", "dummy packet (next header 59)")                                             \
 	_(TUNNEL_PAYLOAD, "tunnel-payload", "no IP packet in a tunnel's packet")                      \
 	_(INNER_MALFORMED, "inner-malformed", "the packet in a tunnel has a malformed header or checksum") \

@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "engine/transform.h"
+#include "engine/udp.h"
 
 #define ESP_TRAILER 2 /* pad length and next header */
 
@@ -63,10 +64,16 @@ static size_t padded(const struct sa *sa, size_t payload)
 	return (payload + ESP_TRAILER + block - 1) / block * block;
 }
 
+/* Of the header before it that gets it through NAT. */
+static size_t udp_len(const struct sa *sa)
+{
+	return sa->natt.type ? UDP_HEADER : 0;
+}
+
 static size_t esp_length(const struct sa *sa, int family, size_t headers, size_t payload)
 {
 	(void)family;
-	return headers + lead_len(sa) + padded(sa, payload) + icv_len(sa);
+	return headers + udp_len(sa) + lead_len(sa) + padded(sa, payload) + icv_len(sa);
 }
 
 static bool take_random(struct step *s, uint8_t *to, size_t len)
@@ -160,15 +167,16 @@ static void describe(struct job *j, uint8_t *esp, size_t text_len)
 static bool esp_out(struct job *j, struct step *s, enum drop_reason *reason)
 {
 	struct pkt *p = j->pkt;
-	size_t payload = p->len - j->view.split, header = header_len(j->sa);
+	size_t payload = p->len - j->view.split, header = header_len(j->sa), udp = udp_len(j->sa);
 	size_t text = padded(j->sa, payload), pad = text - payload - ESP_TRAILER;
 	uint8_t next = p->data[j->view.split_next];
 	uint8_t *trailer = pkt_put(p, pad + ESP_TRAILER + icv_len(j->sa));
-	uint8_t *esp = insert_after_headers(p, j->view.split, lead_len(j->sa));
+	uint8_t *esp = insert_after_headers(p, j->view.split, udp + lead_len(j->sa));
 
 	*reason = DROP_NO_ROOM;
 	if (!trailer || !esp)
 		return false;
+	esp += udp;
 	*reason = DROP_NO_RANDOM;
 	if (!make_iv(j->sa, s, esp + header) || !fill_padding(j->sa, s, trailer, pad))
 		return false;
@@ -180,8 +188,10 @@ static bool esp_out(struct job *j, struct step *s, enum drop_reason *reason)
 	put_be32(esp, j->sa->spi);
 	if (header > 4)
 		put_be32(esp + 4, (uint32_t)j->seq);
-	p->data[j->view.split_next] = IPPROTO_ESP;
+	p->data[j->view.split_next] = udp ? IPPROTO_UDP : IPPROTO_ESP;
 	ip_set_len(p, j->view.family);
+	if (udp)
+		udp_fill_header(esp - udp, j->sa, p->len - j->view.split);
 	set_iv(j, esp + header);
 	describe(j, esp, text);
 	return true;
@@ -189,7 +199,8 @@ static bool esp_out(struct job *j, struct step *s, enum drop_reason *reason)
 
 static void esp_out_done(struct job *j)
 {
-	(void)j;
+	if (udp_len(j->sa))
+		udp_finish(j->pkt, &j->view, j->view.split);
 }
 
 static bool esp_in(struct job *j, struct step *s, enum drop_reason *reason)

@@ -11,6 +11,7 @@
 #include "base/wire.h"
 #include "engine/ip.h"
 #include "engine/tunnel.h"
+#include "engine/udp.h"
 #include "engine/worker.h"
 
 /* The SPI, or CPI, of the security header on top; false where it is cut off. */
@@ -104,7 +105,10 @@ static bool prepare_in(struct worker *w, struct job *j, enum sa_proto proto, str
 		reason = DROP_NESTED;
 	else
 		sa = arriving_sa(w, j, proto, &reason);
-	if (sa && worker_take_sa(w, j, sa, &reason) && transform_of(proto)->in(j, step, &reason))
+	if (sa && proto == SA_ESP && j->in_udp != (sa->natt.type != 0))
+		reason = DROP_ENCAPSULATION;
+	else if (sa && worker_take_sa(w, j, sa, &reason) &&
+		 transform_of(proto)->in(j, step, &reason))
 		return true;
 	if (sa && reason == DROP_REPLAY)
 		sa->replayed++;
@@ -127,7 +131,11 @@ static bool leave_tunnel(struct worker *w, struct job *j, struct applied *a, enu
 	if (a->tunnel)
 		return tunnel_unwrap(j, next, &w->db->tun, reason);
 	*reason = DROP_TUNNEL_PAYLOAD;
-	return a->sa->mode != MODE_TUNNEL && ip_parse(j->pkt, &j->view, reason);
+	if (a->sa->mode == MODE_TUNNEL || !ip_parse(j->pkt, &j->view, reason))
+		return false;
+	if (a->sa->natt.type)
+		udp_repair_checksum(j);
+	return true;
 }
 
 /* After the cryptography: strips what was opened and looks at what is inside. */
@@ -198,6 +206,27 @@ static bool leave_bare_tunnel(struct worker *w, struct job *j, const struct now 
 	return true;
 }
 
+/* Takes ESP out of UDP; false where the packet is dropped. */
+static bool look_into_udp(struct worker *w, struct job *j)
+{
+	j->in_udp = false;
+	if (j->view.proto != IPPROTO_UDP || j->view.fragment)
+		return true;
+	switch (udp_peel(j, w->db->sad)) {
+	case UDP_KEEPALIVE:
+		worker_drop(w, j, DROP_KEEPALIVE);
+		return false;
+	case UDP_MISMATCH:
+		worker_drop(w, j, DROP_ENCAPSULATION);
+		return false;
+	case UDP_ESP:
+		j->in_udp = true;
+		return true;
+	default:
+		return true;
+	}
+}
+
 /* One round: opens the outermost header of every active job that has one. Answers whether any had.
  */
 static bool open_round(struct worker *w, struct step *step, const struct now *now)
@@ -213,8 +242,10 @@ static bool open_round(struct worker *w, struct step *step, const struct now *no
 		if (leave_bare_tunnel(w, j, now)) {
 			w->active[still++] = j;
 			any = true;
+		} else if (!look_into_udp(w, j)) {
+			continue;
 		} else if (!sa_proto_of_ip(j->view.proto, &proto) || !transform_of(proto) ||
-		    is_transit(w, j, proto)) {
+			   is_transit(w, j, proto)) {
 			w->active[still++] = j;
 		} else if (j->view.fragment) {
 			worker_drop(w, j, DROP_FRAGMENT);

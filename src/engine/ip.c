@@ -185,6 +185,19 @@ uint32_t ip_sum(const void *data, size_t len, uint32_t sum)
 	return (uint32_t)s;
 }
 
+/* Both pseudo-headers add up alike: RFC 9293 section 3.1, RFC 8200 section 8.1. */
+void ip_set_l4_checksum(struct pkt *p, const struct ip_view *v, size_t at, uint8_t proto, size_t sum)
+{
+	uint8_t *h = p->data + at;
+	uint32_t s = (uint32_t)(p->len - at) + proto;
+
+	s = ip_sum(v->src.bytes, addr_size(&v->src), s);
+	s = ip_sum(v->dst.bytes, addr_size(&v->dst), s);
+	put_be16(h + sum, 0);
+	s = (uint16_t)~ip_sum(h, p->len - at, s);
+	put_be16(h + sum, (uint16_t)(s || proto != IPPROTO_UDP ? s : 0xffff));
+}
+
 void ip_set_checksum(struct pkt *p)
 {
 	put_be16(p->data + V4_SUM, 0);

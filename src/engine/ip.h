@@ -94,6 +94,13 @@ bool ip_zero_mutable(uint8_t *data, int family, size_t headers, bool clear_tos);
 uint32_t ip_sum(const void *data, size_t len, uint32_t sum);
 
 /*
+ * Fills in the checksum of an upper-layer protocol, `sum` bytes into what stands from
+ * `at` to the datagram's end; UDP's is never zero.
+ */
+void ip_set_l4_checksum(struct pkt *p, const struct ip_view *v, size_t at, uint8_t proto,
+			size_t sum);
+
+/*
  * Turns a datagram that was too big into the ICMP error that tells its source so:
  * RFC 1191 section 4, RFC 4443 section 3.2. The error comes from the datagram's
  * destination. False where none may be sent (it was itself an ICMP error, or no room).

@@ -44,6 +44,7 @@ struct job {
 	/* the step under way */
 	struct sa *sa;
 	struct crypto_op op;
+	bool in_udp; /* in: ESP that came in UDP */
 	uint64_t seq;
 	uint8_t iv[IV_MAX];
 	uint8_t aad[12];		 /* ESP with an AEAD: SPI and sequence number */

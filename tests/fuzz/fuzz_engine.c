@@ -36,6 +36,8 @@ enum {
 enum {
 	COMP = 0x01, /* the first request is ipcomp */
 	RAW_CPI = 0x02,
+	NATT = 0x04,	 /* ESP in UDP */
+	NAT_KNOWN = 0x08, /* and the address before it */
 };
 
 struct config {
@@ -108,7 +110,6 @@ static void add_sas(struct host *h, const struct config *c, const char *const *i
 	uint8_t for_ah = c->form & OLD ? ALG_FOR_AH_OLD : ALG_FOR_AH;
 	uint8_t for_esp = c->form & OLD ? ALG_FOR_ESP_OLD : ALG_FOR_ESP;
 
-	(void)inner;
 	esp->enc = c->how & WITH_CIPHER ? nth_alg(ALG_ENC, for_esp, c->cipher)
 					: alg_by_name(ALG_ENC, "null", 4);
 	esp->flags |= esp->enc->sa_flags;
@@ -117,6 +118,10 @@ static void add_sas(struct host *h, const struct config *c, const char *const *i
 		esp->auth = nth_alg(ALG_AUTH, ALG_FOR_ESP, c->auth);
 		set_key(&esp->auth_key, esp->auth);
 	}
+	if (c->more & NATT)
+		esp->natt = (struct sa_natt){ .type = 2, .sport = 1000, .dport = 4500 };
+	if (c->more & NAT_KNOWN)
+		esp->natt.oa = lab_addr(inner[0]);
 	ah->auth = nth_alg(ALG_AUTH, for_ah, c->auth);
 	set_key(&ah->auth_key, ah->auth);
 	if (c->more & COMP) {
