@@ -3,8 +3,8 @@
  * One text of commands: kept for as long as something may have to be shown of it, with
  * what was found wrong, and with the places of its keys, so that none is shown.
  */
-#ifndef SALLYPORT_SETKEY_SCRIPT_H
-#define SALLYPORT_SETKEY_SCRIPT_H
+#ifndef SALLYPORT_SCRIPT_SCRIPT_H
+#define SALLYPORT_SCRIPT_SCRIPT_H
 
 #include <stdio.h>
 

@@ -4,7 +4,7 @@
  * is wrong anywhere does nothing, and so that every key in it is known before a line of
  * it is shown. Their commands are not kept: a right text is read once more to send them.
  */
-#include "setkey/script.h"
+#include "script/script.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "setkey/names.h"
+#include "script/names.h"
 
 /* Spans have 32 bits; no text of commands comes near it. */
 #define SCRIPT_MAX   (1u << 30)
@@ -254,7 +254,7 @@ void script_report(struct script *s, FILE *out)
 {
 	/* without all of the masks no line may be shown */
 	if (s->no_memory) {
-		fprintf(out, "setkey: %s: no memory\n", s->src.name);
+		fprintf(out, "%s: %s: no memory\n", program_invocation_short_name, s->src.name);
 		return;
 	}
 	if (s->n_diags > 1)
