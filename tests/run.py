@@ -216,6 +216,11 @@ def suite_text(_):
     yield from run_tap("setkey", [ROOT / "tests/text/setkey", ASAN])
 
 
+def suite_completion(_):
+    """bash and zsh offer what the tables have"""
+    yield from run_tap("completion", [PYTHON, ROOT / "tests/completion.py", ASAN])
+
+
 def suite_layers(_):
     """includes point the way that docs/architecture.md says"""
     yield from run_tap("layers", [PYTHON, ROOT / "tests/layers.py"])
@@ -225,6 +230,24 @@ def suite_purity(_):
     """the engine calls nothing of the world"""
     # Of the plain build: there the sanitizers add no calls of their own.
     yield from run_tap("purity", [ROOT / "tests/purity.sh", PLAIN])
+
+
+def suite_golden(_):
+    """what another setkey made of its golden runs, ours makes of them too"""
+    if build_asan():
+        yield failed("golden", "there is no build to test; `tests/run.py build` says why")
+        return
+    status, output = run([IN_NAMESPACES, PYTHON, ROOT / "tests/golden/test_golden.py", ASAN], 120)
+    if status != NO_NAMESPACES:
+        yield from parse_tap("runner", status, output)
+        status, output = run([IN_NAMESPACES, PYTHON, ROOT / "tests/golden/golden.py", ASAN], 600)
+    if status == NO_NAMESPACES:
+        yield skipped("golden", output.strip())
+        return
+    for line in output.splitlines():
+        if line.startswith(f"# {FIGURE}"):
+            print(f"  golden: {line.removeprefix(f'# {FIGURE}')}", flush=True)
+    yield from parse_tap("golden", status, output)
 
 
 def fuzz_one(target, seconds):
@@ -330,6 +353,34 @@ def suite_demo(_):
         yield skipped("demo", output.strip())
     else:
         yield passed("demo") if status == 0 else failed("demo", f"{ended(status)}\n{output}")
+
+
+BENCH_ROW = re.compile(r"^ *(\d+) (add|spdadd) +([\d.]+) s +([\d.]+) s +([\d.]+) s +[\d.]+ s +([\d.]+) x",
+                       re.MULTILINE)
+
+
+def bench_trouble(output, sizes):
+    """What cannot be right about the figures of bench/load, fast or slow."""
+    rows = BENCH_ROW.findall(output)
+    if [(int(size), kind) for size, kind, *_ in rows] != [(n, kind) for n in sizes for kind in ("add", "spdadd")]:
+        return "not the rows that were asked for"
+    for _, _, *figures in rows:
+        peer, load, daemon, ratio = map(float, figures)
+        if not (peer > 0 and 0 < daemon < load and abs(peer / load - ratio) < 0.1 * ratio):
+            return f"ip -batch {peer} s, setkey -f {load} s, of which the daemon {daemon} s, ratio {ratio}"
+    return None
+
+
+def suite_bench(_):
+    """the benchmarks run, whatever they find"""
+    status, output = run([IN_NAMESPACES, ROOT / "bench/load", "-n", "1", "-s", "60,200", PLAIN], 120)
+    if status == NO_NAMESPACES:
+        yield skipped("load", output.strip())
+    elif status != 0:
+        yield failed("load", f"{ended(status)}\n{output}")
+    else:
+        trouble = bench_trouble(output, (60, 200))
+        yield failed("load", f"{trouble}\n{output}") if trouble else passed("load")
 
 
 SUITES = {name.removeprefix("suite_"): suite for name, suite in list(globals().items())

@@ -168,7 +168,8 @@ static const struct alg *const algs_end = algs + sizeof(algs) / sizeof(algs[0]);
 
 static bool word_is(const char *word, const char *name, size_t len)
 {
-	return strlen(word) == len && memcmp(word, name, len) == 0;
+	/* most words differ from it in their first letter */
+	return len > 0 && word[0] == name[0] && strlen(word) == len && memcmp(word, name, len) == 0;
 }
 
 static bool alg_answers_to(const struct alg *a, const char *name, size_t len)
@@ -191,10 +192,8 @@ const struct alg *alg_next(enum alg_class class, const struct alg *after)
 
 const struct alg *alg_by_name(enum alg_class class, const char *name, size_t len)
 {
-	const struct alg *a = NULL;
-
-	while ((a = alg_next(class, a)))
-		if (alg_answers_to(a, name, len))
+	for (const struct alg *a = algs; a < algs_end; a++)
+		if (a->class == class && alg_answers_to(a, name, len))
 			return a;
 	return NULL;
 }

@@ -15,18 +15,24 @@ static bool forgotten(const struct sa *sa, uint64_t now_s)
 	       now_s - sa->created_s >= LARVAL_LIFETIME_S;
 }
 
-size_t sad_age(struct sad *sad, uint64_t now_s)
+size_t sad_age(struct sad *sad, uint64_t now_s, age_expired *expired, void *arg)
 {
 	struct sa *sa, *next;
 	size_t removed = 0;
 
 	for (sa = sad_next(sad, NULL); sa; sa = next) {
 		next = sad_next(sad, sa);
-		if (forgotten(sa, now_s) || past(sa, &sa->hard, now_s)) {
+		bool hard = past(sa, &sa->hard, now_s);
+
+		if (forgotten(sa, now_s) || hard) {
+			if (hard && expired)
+				expired(arg, sa, true);
 			sad_remove(sad, sa);
 			removed++;
 		} else if (sa->state == SA_MATURE && past(sa, &sa->soft, now_s)) {
 			sa->state = SA_DYING;
+			if (expired)
+				expired(arg, sa, false);
 		}
 	}
 	return removed;

@@ -33,6 +33,8 @@ __attribute__((format(printf, 3, 4))) void call_warn(struct call *c, enum keymsg
 void call_reply(struct call *c, enum handle_to to, struct keymsg *m);
 /* Security labels and offload, which there are none of here: warned of, and refused. */
 int call_check_extras(struct call *c);
+/* All that a dump shows of an SA, into a message without extensions. Keys are lent by the SA. */
+void call_show_sa(struct keymsg *m, const struct sa *sa);
 /* The reply that is nothing but the request's header. */
 int call_done(struct call *c);
 

@@ -65,6 +65,7 @@ static const char *const ext_words[EXT_COUNT] = {
 	[EXT_POLICY] = "policy",
 	[EXT_SA2] = "mode",
 	[EXT_SPIRANGE] = "range of SPIs",
+	[EXT_PROPOSAL] = "proposal",
 	[EXT_SUPPORTED_AUTH] = "list of authentication algorithms",
 	[EXT_SUPPORTED_ENC] = "list of encryption algorithms",
 	[EXT_NAT_T_TYPE] = "type of UDP encapsulation",

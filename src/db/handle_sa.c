@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "db/age.h"
 #include "db/call.h"
 #include "db/undo.h"
 
@@ -455,18 +456,22 @@ static int update_mature(struct call *c, struct sa *sa)
 {
 	const uint32_t limits = 1u << EXT_LIFETIME_HARD | 1u << EXT_LIFETIME_SOFT;
 	const struct sa_natt natt = sa->natt;
+	const bool unprovided = sa->unprovided;
 	int err = check_unchanged(c, sa);
 
 	if (err)
 		return err;
 	if (undo_note_sa(c->db, sa))
 		return no_memory(c);
-	if ((err = take_natt(c, sa)) || !(c->req->present & limits))
-		return err;
-	if ((err = take_lifetimes(c, sa)))
-		sa->natt = natt;
-	else
+	err = take_natt(c, sa);
+	if (!err && c->req->present & limits && !(err = take_lifetimes(c, sa)))
 		sa->state = SA_MATURE;
+	if (err) {
+		sa->natt = natt;
+		sa->unprovided = unprovided;
+	} else if (sa->unprovided != unprovided) {
+		sad_changed(c->db->sad);
+	}
 	return err;
 }
 
@@ -589,37 +594,42 @@ static void show_natt(struct keymsg *m, const struct sa_natt *n)
 		      (n->oar.family ? 1u << EXT_NAT_T_OAR : 0);
 }
 
-/* All that a dump shows. Keys are lent by the SA. */
-static void show(struct call *c, const struct sa *sa, uint32_t seq)
+void call_show_sa(struct keymsg *m, const struct sa *sa)
 {
 	uint32_t window = sa->replay.window;
-	struct keymsg m = {
-		.satype = satypes[sa->proto].satype,
-		.seq = seq,
-		.present = 1u << EXT_SA | 1u << EXT_SA2 | 1u << EXT_LIFETIME_HARD |
-			   1u << EXT_LIFETIME_SOFT | 1u << EXT_LIFETIME_CURRENT |
-			   1u << EXT_ADDRESS_SRC | 1u << EXT_ADDRESS_DST | 1u << EXT_REPLAY,
-		.sa = { .spi = sa->spi,
-			.replay = (uint8_t)(window < UINT8_MAX ? window : UINT8_MAX),
-			.state = sa->state,
-			.auth = sa->auth ? sa->auth->pfkey : 0,
-			.encrypt = sa->enc ? sa->enc->pfkey : 0,
-			.flags = sa->flags },
-		.sa2 = { .mode = sa->mode, .sequence = sa->seq, .reqid = sa->reqid },
-		.hard = lifetime_of(&sa->hard),
-		.soft = lifetime_of(&sa->soft),
-		.current = { .allocations = sa->packets,
-			     .bytes = sa->bytes,
-			     .add_s = sa->created_s,
-			     .use_s = sa->used_s },
-		.src = end_of(&sa->src),
-		.dst = end_of(&sa->dst),
-		.replay_window = window,
-	};
 
-	show_natt(&m, &sa->natt);
-	m.key_auth = key_of(&m, EXT_KEY_AUTH, &sa->auth_key);
-	m.key_encrypt = key_of(&m, EXT_KEY_ENCRYPT, &sa->enc_key);
+	m->satype = satypes[sa->proto].satype;
+	m->present = 1u << EXT_SA | 1u << EXT_SA2 | 1u << EXT_LIFETIME_HARD |
+		     1u << EXT_LIFETIME_SOFT | 1u << EXT_LIFETIME_CURRENT | 1u << EXT_ADDRESS_SRC |
+		     1u << EXT_ADDRESS_DST | 1u << EXT_REPLAY;
+	m->sa = (struct keymsg_sa){ .spi = sa->spi,
+				    .replay = (uint8_t)(window < UINT8_MAX ? window : UINT8_MAX),
+				    .state = sa->state,
+				    .auth = sa->auth ? sa->auth->pfkey : 0,
+				    .encrypt = sa->enc ? sa->enc->pfkey : 0,
+				    .flags = sa->flags };
+	m->sa2 = (struct keymsg_sa2){ .mode = sa->mode, .sequence = sa->seq, .reqid = sa->reqid };
+	m->hard = lifetime_of(&sa->hard);
+	m->soft = lifetime_of(&sa->soft);
+	if (sa->state == SA_LARVAL)
+		m->hard.add_s = LARVAL_LIFETIME_S;
+	m->current = (struct keymsg_lifetime){ .allocations = sa->packets,
+					       .bytes = sa->bytes,
+					       .add_s = sa->created_s,
+					       .use_s = sa->used_s };
+	m->src = end_of(&sa->src);
+	m->dst = end_of(&sa->dst);
+	m->replay_window = window;
+	show_natt(m, &sa->natt);
+	m->key_auth = key_of(m, EXT_KEY_AUTH, &sa->auth_key);
+	m->key_encrypt = key_of(m, EXT_KEY_ENCRYPT, &sa->enc_key);
+}
+
+static void show(struct call *c, const struct sa *sa, uint32_t seq)
+{
+	struct keymsg m = { .seq = seq };
+
+	call_show_sa(&m, sa);
 	call_reply(c, HANDLE_ONE, &m);
 }
 
@@ -636,11 +646,17 @@ int handle_sa_get(struct call *c)
 /* What is chosen from where the request names no range: Linux's and racoon's. */
 #define SPI_CHOICE_MIN 0x100
 #define SPI_CHOICE_MAX 0x0fffffff
+/* RFC 3173 section 3.3: CPIs from 256 are to be agreed on, those from 61440 on are private. */
+#define CPI_CHOICE_MAX 61439
 #define SPI_TRIES      1000 /* as KAME's net.key.spi_trycnt */
 
 static int take_spi_range(struct call *c, const struct sa *sa, struct keymsg_spirange *range)
 {
-	*range = (struct keymsg_spirange){ SPI_CHOICE_MIN, SPI_CHOICE_MAX };
+	uint32_t max = sa->proto == SA_IPCOMP ? CPI_MAX : UINT32_MAX;
+
+	*range = (struct keymsg_spirange){
+		SPI_CHOICE_MIN, sa->proto == SA_IPCOMP ? CPI_CHOICE_MAX : SPI_CHOICE_MAX
+	};
 	if (!keymsg_has(c->req, EXT_SPIRANGE))
 		return 0;
 	*range = c->req->spi_range;
@@ -650,8 +666,11 @@ static int take_spi_range(struct call *c, const struct sa *sa, struct keymsg_spi
 				   range->min, range->max);
 	if (range->min <= SPI_RESERVED_MAX)
 		return call_refuse(c, EINVAL, EXT_SPIRANGE,
-				   "SPI %u is reserved; %s takes 256 to 4294967295", range->min,
-				   satypes[sa->proto].name);
+				   "SPI %u is reserved; %s takes 256 to %u", range->min,
+				   satypes[sa->proto].name, max);
+	if (range->max > max)
+		return call_refuse(c, EINVAL, EXT_SPIRANGE, "CPI %u; a CPI has 16 bits, at most %u",
+				   range->max, max);
 	return 0;
 }
 

@@ -10,7 +10,7 @@
 #include "db/undo.h"
 
 /* SPDDUMP's SA type on FreeBSD is a set of scopes; 0 is all. */
-#define SCOPE_IFNET  2
+#define SCOPE_GLOBAL 1
 
 #define PRESENT (1u << EXT_POLICY | 1u << EXT_ADDRESS_SRC | 1u << EXT_ADDRESS_DST)
 
@@ -291,9 +291,10 @@ int handle_sp_flush(struct call *c)
 int handle_sp_dump(struct call *c)
 {
 	uint32_t n = (uint32_t)spd_count(c->db->spd), seq = 0;
+	uint8_t scopes = c->req->satype ? c->req->satype : SCOPE_GLOBAL;
 
-	/* FreeBSD: which scopes are wanted. All policies here are of global scope. */
-	if (n == 0 || c->req->satype == SCOPE_IFNET)
+	/* all policies here are of global scope */
+	if (n == 0 || !(scopes & SCOPE_GLOBAL))
 		return call_refuse(c, ENOENT, EXT_COUNT, "there are no policies to show");
 	for (struct spd_entry *e = spd_older(c->db->spd, NULL); e; e = spd_older(c->db->spd, e))
 		show(c, e, ++seq == n ? 0 : seq);

@@ -47,7 +47,10 @@ static struct sa *request_sa(const struct db *db, const struct request *req,
 /* Tunnels, and headers of which there is no transform yet. */
 static bool is_provided(const struct request *req, const struct sa *sa)
 {
-	return req->mode == MODE_TRANSPORT && (!sa || (transform_of(sa->proto) && !sa->unprovided));
+	enum sa_proto proto;
+
+	return req->mode == MODE_TRANSPORT && sa_proto_of_ip(req->proto, &proto) &&
+	       transform_of(proto) && !(sa && sa->unprovided);
 }
 
 /* The SAs that a policy's requests come to; false where one is required and missing. */

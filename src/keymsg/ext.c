@@ -11,7 +11,7 @@
  * ports and addresses.
  *
  * Not in the table and so refused, though Linux knows them: ADDRESS_PROXY (7),
- * IDENTITY_SRC/DST (10, 11), SENSITIVITY (12), PROPOSAL (13), KMPRIVATE (17),
+ * IDENTITY_SRC/DST (10, 11), SENSITIVITY (12), KMPRIVATE (17),
  * KMADDRESS (25), FILTER (26). What would have to be ignored is better refused.
  */
 #include "keymsg/ext.h"
@@ -269,6 +269,63 @@ static bool encode_spirange(const void *field, struct wr *w)
 	return wr_u32(w, s->min) && wr_u32(w, s->max) && wr_zero(w, 4);
 }
 
+/*
+ * sadb_comb, 72 bytes: 0:1 auth | 1:1 encrypt | 2:2 flags | 4:2 auth min | 6:2 auth max |
+ * 8:2 encrypt min | 10:2 encrypt max | 12:4 - | 16:4 soft packets | 20:4 hard packets |
+ * 24:8 soft bytes | 32:8 hard bytes | 40:8 soft add | 48:8 hard add | 56:8 soft use | 64:8 hard use
+ */
+#define COMB 72
+
+static bool decode_comb(struct keymsg_comb *c, struct rd *r)
+{
+	return rd_u8(r, &c->auth) && rd_u8(r, &c->encrypt) && rd_skip(r, 2) &&
+	       rd_u16(r, &c->auth_min_bits) && rd_u16(r, &c->auth_max_bits) &&
+	       rd_u16(r, &c->enc_min_bits) && rd_u16(r, &c->enc_max_bits) && rd_skip(r, 4) &&
+	       rd_u32(r, &c->soft.allocations) && rd_u32(r, &c->hard.allocations) &&
+	       rd_u64(r, &c->soft.bytes) && rd_u64(r, &c->hard.bytes) &&
+	       rd_u64(r, &c->soft.add_s) && rd_u64(r, &c->hard.add_s) &&
+	       rd_u64(r, &c->soft.use_s) && rd_u64(r, &c->hard.use_s);
+}
+
+static bool encode_comb(const struct keymsg_comb *c, struct wr *w)
+{
+	return wr_u8(w, c->auth) && wr_u8(w, c->encrypt) && wr_zero(w, 2) &&
+	       wr_u16(w, c->auth_min_bits) && wr_u16(w, c->auth_max_bits) &&
+	       wr_u16(w, c->enc_min_bits) && wr_u16(w, c->enc_max_bits) && wr_zero(w, 4) &&
+	       wr_u32(w, c->soft.allocations) && wr_u32(w, c->hard.allocations) &&
+	       wr_u64(w, c->soft.bytes) && wr_u64(w, c->hard.bytes) &&
+	       wr_u64(w, c->soft.add_s) && wr_u64(w, c->hard.add_s) &&
+	       wr_u64(w, c->soft.use_s) && wr_u64(w, c->hard.use_s);
+}
+
+/* 4:1 replay | 5:3 reserved | 8 combs */
+static bool decode_proposal(void *field, struct rd *r)
+{
+	struct keymsg_proposal *p = field;
+
+	if (!rd_u8(r, &p->replay) || !rd_skip(r, 3))
+		return false;
+	for (; rd_left(r) >= COMB; p->n++) {
+		if (p->n == KEYMSG_COMBS_MAX || !decode_comb(&p->combs[p->n], r))
+			return false;
+	}
+	return rd_left(r) == 0;
+}
+
+static bool encode_proposal(const void *field, struct wr *w)
+{
+	const struct keymsg_proposal *p = field;
+
+	assert(p->n <= KEYMSG_COMBS_MAX);
+	if (!wr_u8(w, p->replay) || !wr_zero(w, 3))
+		return false;
+	for (unsigned i = 0; i < p->n; i++) {
+		if (!encode_comb(&p->combs[i], w))
+			return false;
+	}
+	return true;
+}
+
 /* 4:4 reserved | 8 algorithms: 0:1 id | 1:1 iv | 2:2 min | 4:2 max | 6:2 reserved */
 static bool decode_supported(void *field, struct rd *r)
 {
@@ -456,6 +513,8 @@ const struct ext_row ext_rows[EXT_COUNT] = {
 	{ EXT_KEY_ENCRYPT, 9, 8, KEY_MAX_SIZE, FIELD(key_encrypt), decode_key, encode_key },
 	{ EXT_POLICY, 18, 16, POLICY_MAX_SIZE, FIELD(policy), decode_policy, encode_policy },
 	{ EXT_SPIRANGE, 16, 16, 16, FIELD(spi_range), decode_spirange, encode_spirange },
+	{ EXT_PROPOSAL, 13, 8, 8 + COMB * KEYMSG_COMBS_MAX, FIELD(proposal), decode_proposal,
+	  encode_proposal },
 	{ EXT_SUPPORTED_AUTH, 14, 8, ALGS_MAX_SIZE, FIELD(supported_auth), decode_supported,
 	  encode_supported },
 	{ EXT_SUPPORTED_ENC, 15, 8, ALGS_MAX_SIZE, FIELD(supported_enc), decode_supported,

@@ -84,6 +84,7 @@ enum keymsg_ext {
 	EXT_POLICY,
 	EXT_SA2,
 	EXT_SPIRANGE,
+	EXT_PROPOSAL,	    /* of ACQUIRE */
 	EXT_SUPPORTED_AUTH, /* of REGISTER's answer */
 	EXT_SUPPORTED_ENC,
 	EXT_NAT_T_TYPE, /* UDP_ENCAP_ESPINUDP, 2 */
@@ -135,6 +136,22 @@ struct keymsg_sa2 {
 /* sadb_spirange, of GETSPI */
 struct keymsg_spirange {
 	uint32_t min, max;
+};
+
+/* sadb_comb: one way to make the SA that is missing. */
+struct keymsg_comb {
+	uint8_t auth, encrypt; /* 0 = none */
+	uint16_t auth_min_bits, auth_max_bits, enc_min_bits, enc_max_bits;
+	struct keymsg_lifetime soft, hard;
+};
+
+#define KEYMSG_COMBS_MAX 32
+
+/* sadb_prop, the best comb first */
+struct keymsg_proposal {
+	uint8_t replay; /* packets */
+	uint8_t n;
+	struct keymsg_comb combs[KEYMSG_COMBS_MAX];
 };
 
 /* sadb_alg: one of sadb_supported. */
@@ -189,6 +206,7 @@ struct keymsg {
 	struct policy policy;
 	struct keymsg_sa2 sa2;
 	struct keymsg_spirange spi_range;
+	struct keymsg_proposal proposal;
 	struct keymsg_supported supported_auth, supported_enc;
 	uint8_t natt_type;
 	uint16_t natt_sport, natt_dport;

@@ -29,11 +29,15 @@
 #include "sallyportd/log.h"
 
 #define CLIENTS_MAX 64
+/* Types of messages from here on are ours alone. */
+#define PRIVATE_TYPE_MIN KEYMSG_HELLO
 /* Datagrams of one client handled before others get their turn. */
 #define BATCH_MAX   32
-/* Bytes that may wait for a client before it is read from again, and before it loses events of
- * others. */
+/* Bytes that may wait for a client before it is read from again. */
 #define BACKLOG_MAX (256 * 1024)
+/* So news of others alone never keep a client from being read: it may be sending still, and not
+ * listen before it is done. */
+#define NEWS_MAX    (BACKLOG_MAX / 2)
 
 /* A datagram that waits to be sent. */
 struct datagram {
@@ -49,6 +53,7 @@ struct client {
 	bool private_ok; /* it said HELLO */
 	bool broken;
 	bool policies; /* it changed some */
+	bool registered; /* it wants to hear of SAs that are missing or past a limit */
 	bool promisc;  /* it sees what others ask and are answered */
 	struct batch *batch; /* the transaction that it has begun, or NULL */
 	struct event *readable, *writable;
@@ -61,6 +66,7 @@ struct batch {
 	uint8_t *buf;
 	size_t len, cap;
 	bool given_up; /* it grew too big: what still comes of it is thrown away */
+	bool refused;  /* something of it could not even be read */
 };
 /* What a transaction may hold: some four hundred thousand SAs. */
 #define BATCH_BYTES_MAX (64u * 1024 * 1024)
@@ -225,16 +231,24 @@ static void flush_all(struct control *ctl)
 
 /* ---- requests ---- */
 
-/* To whoever listens; those who are behind lose it. */
+/* To whoever listens, in words that it knows; those who are behind lose it. */
 static void tell_others(struct client *asking, enum handle_to to, const struct keymsg *m)
 {
 	struct client *c;
 
 	LIST_FOREACH(c, &asking->control->clients, next)
 	{
-		if (c != asking && (to == HANDLE_ALL || c->promisc) && c->backlog < BACKLOG_MAX)
+		if (c != asking && (to == HANDLE_ALL || c->promisc) && c->backlog < NEWS_MAX &&
+		    (c->private_ok || m->type < PRIVATE_TYPE_MIN))
 			queue_message(c, m);
 	}
+}
+
+/* What is no work of handle(): to the one who asked, and to those who see all. */
+static void answer(struct client *c, const struct keymsg *m)
+{
+	queue_message(c, m);
+	tell_others(c, HANDLE_ONE, m);
 }
 
 static void on_reply(void *arg, enum handle_to to, const struct keymsg *m)
@@ -251,7 +265,7 @@ static void answer_error(struct client *c, const struct keymsg *req, int errnum)
 			    .pid = req->pid,
 			    .errnum = (uint8_t)errnum };
 
-	queue_message(c, &m);
+	answer(c, &m);
 }
 
 /* The same with words, for whoever understands them. */
@@ -264,7 +278,7 @@ static void answer_reason(struct client *c, const struct keymsg *req, int errnum
 			    .present = 1u << EXT_REASON,
 			    .reason = { .ext = EXT_COUNT, .text = text } };
 
-	queue_message(c, &m);
+	answer(c, &m);
 }
 
 static void answer_hello(struct client *c, const struct keymsg *req)
@@ -279,18 +293,6 @@ static void answer_hello(struct client *c, const struct keymsg *req)
 
 	c->private_ok = true;
 	queue_message(c, &m);
-}
-
-/* What one asks, the others see who asked for that. */
-static void show_request(struct client *asking, const struct keymsg *m)
-{
-	struct client *c;
-
-	LIST_FOREACH(c, &asking->control->clients, next)
-	{
-		if (c->promisc && c != asking && c->backlog < BACKLOG_MAX)
-			queue_message(c, m);
-	}
 }
 
 static int on_enforce(void *arg)
@@ -328,7 +330,7 @@ static void done(struct client *c, const struct keymsg *req)
 {
 	struct keymsg m = { .type = req->type, .seq = req->seq, .pid = req->pid };
 
-	queue_message(c, &m);
+	answer(c, &m);
 }
 
 static void begin_batch(struct client *c, const struct keymsg *req)
@@ -363,13 +365,16 @@ static void on_commit_reply(void *arg, enum handle_to to, const struct keymsg *m
 	int len;
 
 	queue_message(t->client, m);
+	if (to != HANDLE_ALL)
+		tell_others(t->client, to, m);
 	if (to != HANDLE_ALL || t->client->control->n_clients == 1)
 		return;
 	len = keymsg_encode(m, buf, sizeof(buf), true);
 	t->lost |= len < 0 || !batch_add(&t->news, buf, (size_t)len);
 }
 
-static void tell_news(struct commit *t)
+/* Of what was not to be, only those hear who see all that is sent. */
+static void tell_news(struct commit *t, enum handle_to to)
 {
 	const uint8_t *p = t->news.buf;
 	size_t left = t->news.len, one;
@@ -377,10 +382,18 @@ static void tell_news(struct commit *t)
 
 	for (; left && (one = keymsg_first_len(p, left)); p += one, left -= one) {
 		if (keymsg_decode(&m, p, one) == 0)
-			tell_others(t->client, HANDLE_ALL, &m);
+			tell_others(t->client, to, &m);
 	}
 	if (t->lost)
 		log_line("no memory to tell other clients all of a transaction");
+}
+
+/* An empty database that was to be shown is no reason to do nothing. */
+static bool is_refusal(const struct keymsg *m, int err)
+{
+	bool dump = m->type == KEYMSG_DUMP || m->type == KEYMSG_SPDDUMP;
+
+	return err < 0 && !(dump && err == -ENOENT);
 }
 
 static void run_batch(struct commit *t)
@@ -398,7 +411,7 @@ static void run_batch(struct commit *t)
 
 	for (; left && (one = keymsg_first_len(p, left)); p += one, left -= one) {
 		if (!crypto_random(&env.random, sizeof(env.random)) ||
-		    keymsg_decode(&m, p, one) < 0 || handle(ctl->db, &m, &env) < 0)
+		    keymsg_decode(&m, p, one) < 0 || is_refusal(&m, handle(ctl->db, &m, &env)))
 			t->refused++;
 		t->policies |= about_policies(m.type);
 	}
@@ -420,17 +433,19 @@ static bool commit_batch(struct client *c, const struct keymsg *req)
 		end_batch(c);
 		return false;
 	}
+	t.refused = c->batch->refused;
 	run_batch(&t);
 	if (t.refused == 0 && t.policies)
 		enforced = ctl->calls.enforce(ctl->calls.arg) == 0;
 	if (t.refused == 0 && enforced) {
 		undo_commit(ctl->db);
-		tell_news(&t);
+		tell_news(&t, HANDLE_ALL);
 		done(c, req);
 	} else {
 		undo_rollback(ctl->db);
 		if (!enforced)
 			ctl->calls.enforce(ctl->calls.arg);
+		tell_news(&t, HANDLE_ONE);
 		answer_reason(c, req, ECANCELED,
 			      enforced ? "nothing was done, because something was refused"
 				       : "nothing was done: packets cannot be steered to the daemon; "
@@ -484,6 +499,8 @@ static bool take_message(struct client *c, const uint8_t *buf, size_t len)
 
 	if (err < 0) {
 		answer_error(c, &m, -err);
+		if (c->batch)
+			c->batch->refused = true;
 		return false;
 	}
 	if (m.type == KEYMSG_HELLO) {
@@ -494,9 +511,9 @@ static bool take_message(struct client *c, const uint8_t *buf, size_t len)
 		answer_promisc(c, &m);
 		return false;
 	}
+	tell_others(c, HANDLE_ONE, &m);
 	if (take_in_batch(c, &m, buf, len, &policies))
 		return policies;
-	show_request(c, &m);
 	/* A datagram has room for five hundred dumps; whoever wants more than one reads in between.
 	 */
 	if (c->backlog >= BACKLOG_MAX) {
@@ -507,7 +524,12 @@ static bool take_message(struct client *c, const uint8_t *buf, size_t len)
 		answer_error(c, &m, ENOBUFS);
 		return false;
 	}
-	return handle(c->control->db, &m, &env) == 0 && about_policies(m.type);
+	if (m.type == KEYMSG_DUMP || m.type == KEYMSG_GET)
+		c->control->calls.age(c->control->calls.arg);
+	err = handle(c->control->db, &m, &env);
+	if (err == 0 && m.type == KEYMSG_REGISTER)
+		c->registered = true;
+	return err == 0 && about_policies(m.type);
 }
 
 /* All messages of one datagram; what remains after a wrong length is refused as a whole. */
@@ -702,6 +724,22 @@ struct control *control_new(struct event_base *base, struct db *db, const char *
 	}
 	control_free(ctl);
 	return NULL;
+}
+
+void control_announce(struct control *ctl, const struct keymsg *m)
+{
+	struct client *c;
+
+	LIST_FOREACH(c, &ctl->clients, next)
+	{
+		if ((c->registered || c->promisc) && c->backlog < BACKLOG_MAX)
+			queue_message(c, m);
+	}
+}
+
+void control_flush(struct control *ctl)
+{
+	flush_all(ctl);
 }
 
 void control_free(struct control *ctl)

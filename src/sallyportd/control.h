@@ -11,6 +11,7 @@
 #include <stddef.h>
 
 #include "db/db.h"
+#include "keymsg/keymsg.h"
 
 struct event_base;
 struct control;
@@ -22,6 +23,8 @@ struct control_calls {
 	int (*enforce)(void *arg);
 	/* After every batch of requests, before their replies go out. */
 	void (*changed)(void *arg, bool policies);
+	/* SAs are to be shown: those that are past a limit by now are to be seen as such. */
+	void (*age)(void *arg);
 	/* A client that had changed policies is gone: it will change no more. */
 	void (*settled)(void *arg);
 	void *arg;
@@ -33,6 +36,12 @@ struct control_calls {
  */
 struct control *control_new(struct event_base *base, struct db *db, const char *path,
 			    const struct control_calls *calls);
+/*
+ * Tells those clients that registered, RFC 2367 section 3.1.7, and those who listen to all:
+ * the message waits for control_flush().
+ */
+void control_announce(struct control *c, const struct keymsg *m);
+void control_flush(struct control *c);
 /* Closes the socket and removes it. */
 void control_free(struct control *c);
 

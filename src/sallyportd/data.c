@@ -53,6 +53,8 @@ struct data {
 	struct event_base *base;
 	struct db *db;
 	struct worker *worker;
+	data_miss *miss;
+	void *miss_arg;
 	struct port ports[DATA_INTERFACES_MAX];
 	size_t n_ports;
 	struct event *settle, *release;
@@ -129,6 +131,20 @@ static void send_outcomes(struct data *d, struct port *port, enum pkt_dir dir)
 		port->io->ops->tx(port->io, IO_TO_STACK, &stack);
 }
 
+static void tell_misses(const struct data *d)
+{
+	for (size_t i = 0; i < d->sink.n_acquires; i++) {
+		const struct acquire *a = &d->sink.acquires[i];
+		const struct acquire_key key = { .proto = a->req.proto,
+						 .mode = a->req.mode,
+						 .reqid = a->req.reqid,
+						 .src = a->src,
+						 .dst = a->dst };
+
+		d->miss(d->miss_arg, &key, a->policy_id);
+	}
+}
+
 static void process(struct data *d, struct port *port, enum pkt_dir dir, struct burst *b)
 {
 	struct now now = { .wall_s = (uint64_t)time(NULL),
@@ -140,6 +156,7 @@ static void process(struct data *d, struct port *port, enum pkt_dir dir, struct 
 	else
 		engine_in(d->worker, b, &d->sink, &now);
 	send_outcomes(d, port, dir);
+	tell_misses(d);
 	refill_random(d, d->sink.random_used);
 }
 
@@ -367,7 +384,7 @@ static void on_release(evutil_socket_t fd, short what, void *arg)
 
 /* ---- life ---- */
 
-struct data *data_new(struct event_base *base, struct db *db)
+struct data *data_new(struct event_base *base, struct db *db, data_miss *miss, void *arg)
 {
 	struct data *d = calloc(1, sizeof(*d));
 
@@ -375,6 +392,8 @@ struct data *data_new(struct event_base *base, struct db *db)
 		return NULL;
 	d->base = base;
 	d->db = db;
+	d->miss = miss;
+	d->miss_arg = arg;
 	d->worker = worker_new(db);
 	d->settle = evtimer_new(base, on_settle, d);
 	d->release = evtimer_new(base, on_release, d);

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "db/acquire.h"
 #include "db/db.h"
 
 /* Interfaces that one daemon protects, at most. */
@@ -17,8 +18,11 @@
 struct event_base;
 struct data;
 
+/* A packet lacked an SA of this request between these addresses; asked for each, however many. */
+typedef void data_miss(void *arg, const struct acquire_key *key, uint32_t policy_id);
+
 /* NULL without memory or cryptography. Keeps base and db. */
-struct data *data_new(struct event_base *base, struct db *db);
+struct data *data_new(struct event_base *base, struct db *db, data_miss *miss, void *arg);
 /* Opens the driver on an interface; 0, or -errno after having logged why. */
 int data_add_interface(struct data *d, const char *driver, const char *interface,
 		       const char *journal);

@@ -21,8 +21,11 @@
 #include <unistd.h>
 
 #include "backend/backend.h"
+#include "crypto/crypto.h"
 #include "db/age.h"
+#include "db/acquire.h"
 #include "db/db.h"
+#include "db/event.h"
 #include "sallyportd/control.h"
 #include "sallyportd/data.h"
 #include "sallyportd/log.h"
@@ -38,9 +41,11 @@ struct options {
 struct daemon {
 	struct event_base *base;
 	struct db db;
+	struct acquires acquires;
 	struct data *data;
 	struct control *control;
 	struct event *stop_int, *stop_term, *counters, *age;
+	time_t aged_s; /* when lifetimes were looked at last */
 };
 
 static void usage(FILE *out)
@@ -160,14 +165,51 @@ static void on_counters(evutil_socket_t sig, short what, void *arg)
 	data_log_counters(((struct daemon *)arg)->data);
 }
 
+static void on_expired(void *arg, const struct sa *sa, bool hard)
+{
+	const struct keymsg m = event_expire(sa, hard);
+
+	control_announce(((struct daemon *)arg)->control, &m);
+}
+
+/* Limits are whole seconds, so once in one is often enough. */
+static void age(struct daemon *d)
+{
+	time_t now = time(NULL);
+
+	if (now == d->aged_s)
+		return;
+	d->aged_s = now;
+	if (sad_age(d->db.sad, (uint64_t)now, on_expired, d) > 0)
+		data_refresh(d->data, false);
+}
+
+static void on_look(void *arg)
+{
+	age(arg);
+}
+
+static void on_miss(void *arg, const struct acquire_key *key, uint32_t policy_id)
+{
+	struct daemon *d = arg;
+	struct keymsg m;
+	uint32_t seq;
+
+	if (!d->control || !acquire_miss(&d->acquires, key, (uint64_t)time(NULL), &seq))
+		return;
+	m = event_acquire(key, policy_id, seq, crypto_provides);
+	control_announce(d->control, &m);
+	control_flush(d->control);
+}
+
 static void on_second(evutil_socket_t fd, short what, void *arg)
 {
 	struct daemon *d = arg;
 
 	(void)fd;
 	(void)what;
-	if (sad_age(d->db.sad, (uint64_t)time(NULL)) > 0)
-		data_refresh(d->data, false);
+	age(d);
+	control_flush(d->control);
 }
 
 static bool watch_lifetimes(struct daemon *d)
@@ -202,14 +244,14 @@ static bool open_interfaces(struct daemon *d, const struct options *o)
 /* The socket first: it is what keeps a second daemon away from the journals. */
 static bool start(struct daemon *d, const struct options *o)
 {
-	const struct control_calls calls = { on_enforce, on_change, on_settled, d };
+	const struct control_calls calls = { on_enforce, on_change, on_look, on_settled, d };
 
 	d->base = event_base_new();
 	if (!d->base || !db_init(&d->db)) {
 		log_line("out of memory");
 		return false;
 	}
-	d->data = data_new(d->base, &d->db);
+	d->data = data_new(d->base, &d->db, on_miss, d);
 	if (!d->data)
 		return false;
 	d->control = control_new(d->base, &d->db, o->socket, &calls);

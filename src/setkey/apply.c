@@ -7,8 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "setkey/client.h"
-#include "setkey/late.h"
+#include "setkey/modes.h"
 #include "setkey/plan.h"
 
 /* The first reading: what the text will do is noted, so that nothing is done twice. */
@@ -79,7 +78,7 @@ static void on_check(void *arg, const struct command *cmd)
 {
 	struct check *k = arg;
 
-	k->c->total += 1u + client_has_twin(k->c, cmd);
+	k->c->progress.total += 1u + client_has_twin(k->c, cmd);
 	note(k, cmd);
 }
 
@@ -126,27 +125,70 @@ static void send_texts(struct client *c)
 		script_run(&c->scripts[s.index], on_send, &s);
 }
 
+/* The third reading: requests are counted as client_ask() makes them. */
+struct search {
+	struct client *c;
+	uint16_t index;
+	uint32_t number;
+	size_t next; /* the first of what was said that has not been shown */
+};
+
+static void look(struct search *s, const struct place *place)
+{
+	struct client *c = s->c;
+
+	s->number++;
+	for (; s->next < c->late.n && late_number(&c->late, s->next) <= s->number; s->next++) {
+		const struct keymsg m = late_message(&c->late, s->next);
+
+		if (late_number(&c->late, s->next) == s->number)
+			c->events.told(c, place, &m);
+	}
+}
+
+static void on_search(void *arg, const struct command *cmd)
+{
+	struct search *s = arg;
+	struct place place = place_of(cmd, s->index);
+
+	look(s, &place);
+	place.twin = true;
+	if (client_has_twin(s->c, cmd))
+		look(s, &place);
+}
+
+/* What was said of a transaction, at its places. */
+static void show_late(struct client *c)
+{
+	struct search s = { .c = c };
+
+	for (; c->late.n && s.index < c->n_scripts; s.index++)
+		script_run(&c->scripts[s.index], on_search, &s);
+}
+
 static void send_atomically(struct client *c)
 {
-	c->error = talk_begin(c->talk);
-	if (c->error == -EOPNOTSUPP) {
+	int err = talk_begin(c->talk);
+
+	if (err == -EOPNOTSUPP) {
 		fprintf(stderr, "setkey: %s has no transactions; leave --atomic out\n",
 			c->backend->ops->name);
-		c->error = 0;
 		c->failed = true;
 		return;
 	}
-	send_texts(c);
-	if (!c->error && talk_commit(c->talk) < 0)
-		c->error = -ECONNRESET;
-	late_show(c);
+	if (err == 0) {
+		send_texts(c);
+		err = c->error ? c->error : talk_commit(c->talk);
+	}
+	c->error = err < 0 ? err : 0;
+	show_late(c);
 }
 
 int apply_texts(struct client *c)
 {
 	if (!check_texts(c))
 		return EXIT_FAILURE;
-	if (c->cli->dry_run || c->total == 0)
+	if (c->cli->dry_run || c->progress.total == 0)
 		return EXIT_SUCCESS;
 	if (!client_connect(c))
 		return EXIT_FAILURE;

@@ -7,13 +7,11 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "setkey/progress.h"
 #include "setkey/refusal.h"
 #include "setkey/show.h"
-#include "setkey/late.h"
+#include "text/print.h"
 
 /* Whether the same has been said already; else it is remembered. */
 static bool is_old_warning(struct client *c, const char *text)
@@ -37,7 +35,7 @@ static void warn(struct client *c, const struct place *place, const struct keyms
 		c->more_warnings++;
 		return;
 	}
-	progress_clear(c);
+	progress_clear(&c->progress);
 	fflush(stdout);
 	if (!place || place->script == NO_SCRIPT)
 		fprintf(stderr, "setkey: warning: %s\n", text);
@@ -47,11 +45,13 @@ static void warn(struct client *c, const struct place *place, const struct keyms
 }
 
 /* A twin's refusal is news only where the policy itself was not refused. */
-static bool is_no_news(struct client *c, const struct place *place, const struct keymsg *m)
+static bool is_no_news(const struct client *c, const struct place *place, const struct keymsg *m)
 {
-	if (place && place->twin)
-		return c->told_last || (m->type == KEYMSG_SPDDELETE && m->errnum == ENOENT);
-	return false;
+	if (!place || !place->twin)
+		return false;
+	return (c->any_refused && c->refused.script == place->script &&
+		c->refused.statement == place->statement) ||
+	       (m->type == KEYMSG_SPDDELETE && m->errnum == ENOENT);
 }
 
 static void refuse(struct client *c, const struct place *place, const struct keymsg *m)
@@ -62,7 +62,7 @@ static void refuse(struct client *c, const struct place *place, const struct key
 	if (is_no_news(c, place, m))
 		return;
 	c->failed = true;
-	progress_clear(c);
+	progress_clear(&c->progress);
 	fflush(stdout);
 	snprintf(text, sizeof(text), "%s%s (%s)", twin, refusal_text(m), strerror(m->errnum));
 	if (!place || place->script == NO_SCRIPT)
@@ -86,30 +86,41 @@ static void told(void *arg, const struct place *place, const struct keymsg *m)
 		if (!c->cli->script)
 			puts(m->type == KEYMSG_DUMP ? "No SAD entries." : "No SPD entries.");
 	} else if (!place && m->type != KEYMSG_COMMIT) {
-		late_keep(c, m);
+		c->failed |= m->errnum != 0;
+		late_keep(&c->late, m);
 	} else if (m->errnum == 0) {
 		warn(c, place, m);
 	} else {
 		refuse(c, place, m);
 	}
-	if (place && !place->twin)
-		c->told_last = m->errnum != 0;
+	if (place && !place->twin && m->errnum) {
+		c->any_refused = true;
+		c->refused = *place;
+	}
 }
 
-static void entry(void *arg, const struct keymsg *m)
+static void entry(void *arg, const struct place *place, const struct keymsg *m)
 {
-	const struct client *c = arg;
+	struct client *c = arg;
 
-	show_entry(c->cli, m);
+	/* who names the SPI knows what there is now */
+	if (place && place->spi_named)
+		return;
+	if (c->cli->script)
+		kept_add(&c->kept, m);
+	else
+		show_entry(c->cli, m);
 }
 
 static void trace(void *arg, bool sent, const uint8_t *buf, size_t len)
 {
 	const struct client *c = arg;
 
-	/* -H alone shows what is sent, as in ipsec-tools */
-	if (c->cli->verbose || sent)
-		show_message(c->cli, buf, len);
+	/* -H alone shows what is sent, and only its bytes, as in ipsec-tools */
+	if (c->cli->hex && sent)
+		print_hex(stdout, buf, len);
+	if (c->cli->verbose)
+		print_fields(stdout, buf, len);
 }
 
 bool client_connect(struct client *c)
@@ -169,14 +180,14 @@ void client_ask(struct client *c, const struct command *cmd, uint16_t script)
 	c->error = talk_ask(c->talk, &cmd->msg, &place);
 	if (!c->error && client_has_twin(c, cmd))
 		ask_twin(c, &cmd->msg, &place);
-	progress_show(c);
+	progress_show(&c->progress, talk_asked(c->talk), talk_answered(c->talk));
 }
 
 bool client_finish(struct client *c)
 {
 	if (!c->error)
 		c->error = talk_finish(c->talk);
-	progress_clear(c);
+	progress_clear(&c->progress);
 	if (!c->error)
 		return true;
 	fflush(stdout);
@@ -191,6 +202,9 @@ void client_say_rest(struct client *c)
 {
 	if (c->more_warnings)
 		fprintf(stderr, "setkey: warnings of the same words: %u more\n", c->more_warnings);
+	if (c->late.more)
+		fprintf(stderr, "setkey: refusals and warnings that are not shown: %u more\n",
+			c->late.more);
 }
 
 void client_close(struct client *c)
@@ -200,5 +214,5 @@ void client_close(struct client *c)
 		c->backend->ops->close(c->backend);
 	for (size_t i = 0; i < WARNINGS_MAX; i++)
 		free(c->warnings[i]);
-	late_free(c);
+	late_free(&c->late);
 }

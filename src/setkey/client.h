@@ -6,7 +6,10 @@
 #define SALLYPORT_SETKEY_CLIENT_H
 
 #include "backend/backend.h"
+#include "setkey/kept.h"
+#include "setkey/late.h"
 #include "setkey/options.h"
+#include "setkey/progress.h"
 #include "setkey/script.h"
 #include "setkey/talk.h"
 
@@ -22,19 +25,16 @@ struct client {
 	struct talk_events events;
 	bool failed;	/* something was wrong or refused */
 	int error;	/* the conversation broke off: -errno */
-	bool told_last; /* the request before a twin was refused */
+	bool any_refused;
+	struct place refused; /* the last request that was, other than a twin */
 
-	/* refusals within a transaction, to be shown at their places when it has ended */
-	struct late *late;
-	size_t n_late, late_cap;
+	struct late late; /* what was said of a transaction, until its places are shown */
 
 	char *warnings[WARNINGS_MAX];
 	unsigned more_warnings;
 
-	/* progress, on a terminal */
-	size_t total; /* requests, 0 = unknown */
-	bool progress_shown;
-	int64_t progress_ns;
+	struct kept kept; /* --script */
+	struct progress progress;
 };
 
 /* Connects. False, having said why. */
@@ -48,13 +48,5 @@ bool client_finish(struct client *c);
 /* What remains to be said at the end. */
 void client_say_rest(struct client *c);
 void client_close(struct client *c);
-
-/* -c, -f, -e: checked whole, then sent (apply.c). Answers the exit status. */
-int apply_texts(struct client *c);
-/* --stream and -c on a terminal: statement by statement (stream.c). */
-int stream_texts(struct client *c);
-/* -D and -F (dump.c), -x (listen.c). */
-int dump_or_flush(struct client *c);
-int listen_to_all(struct client *c);
 
 #endif

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "setkey/client.h"
+#include "setkey/modes.h"
 #include "text/print.h"
 
 static const struct place nowhere = { .script = NO_SCRIPT };
@@ -45,5 +45,9 @@ int dump_or_flush(struct client *c)
 		repeat(c);
 	else
 		ask_once(c);
+	if (!kept_print(&c->kept, stdout)) {
+		fputs("setkey: no memory: what is printed is not all\n", stderr);
+		c->failed = true;
+	}
 	return c->failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -7,79 +7,60 @@
 /* More than anybody reads; the rest is counted. */
 #define LATE_MAX 1000
 
-struct late {
-	struct keymsg m; /* its reason's text is ours */
+struct late_item {
+	uint32_t number;
+	uint8_t type, errnum, ext;
+	char *text; /* NULL: no reason was given */
 };
 
-void late_keep(struct client *c, const struct keymsg *m)
+static bool reserve(struct late *l)
 {
-	struct late *late = c->late;
-	size_t cap = c->late_cap ? 2 * c->late_cap : 16;
+	size_t cap = l->cap ? 2 * l->cap : 16;
+	struct late_item *items;
 
-	c->failed |= m->errnum != 0;
-	if (c->n_late == c->late_cap && c->n_late < LATE_MAX) {
-		late = reallocarray(c->late, cap, sizeof(*late));
-		if (late) {
-			c->late = late;
-			c->late_cap = cap;
-		}
-	}
-	if (c->n_late == c->late_cap) {
-		c->more_warnings++;
+	if (l->n < l->cap)
+		return true;
+	if (l->n >= LATE_MAX || !(items = reallocarray(l->items, cap, sizeof(*items))))
+		return false;
+	l->items = items;
+	l->cap = cap;
+	return true;
+}
+
+void late_keep(struct late *l, const struct keymsg *m)
+{
+	if (!reserve(l)) {
+		l->more++;
 		return;
 	}
-	late = &c->late[c->n_late++];
-	*late = (struct late){ .m = { .type = m->type, .errnum = m->errnum, .seq = m->seq } };
-	if (keymsg_has(m, EXT_REASON)) {
-		late->m.present = 1u << EXT_REASON;
-		late->m.reason.ext = m->reason.ext;
-		late->m.reason.text = strdup(m->reason.text);
-	}
+	l->items[l->n++] = (struct late_item){
+		.number = m->seq,
+		.type = m->type,
+		.errnum = m->errnum,
+		.ext = m->reason.ext,
+		.text = keymsg_has(m, EXT_REASON) ? strdup(m->reason.text) : NULL,
+	};
 }
 
-/* The walk through the texts: requests are counted as client_ask() makes them. */
-struct search {
-	struct client *c;
-	uint16_t script;
-	uint32_t number;
-	size_t next; /* the first that has not been shown */
-};
-
-static void look(struct search *s, const struct place *place)
+uint32_t late_number(const struct late *l, size_t i)
 {
-	struct client *c = s->c;
-
-	s->number++;
-	while (s->next < c->n_late && c->late[s->next].m.seq <= s->number) {
-		const struct keymsg *m = &c->late[s->next++].m;
-
-		if (m->seq == s->number)
-			c->events.told(c, place, m);
-	}
+	return l->items[i].number;
 }
 
-static void on_command(void *arg, const struct command *cmd)
+struct keymsg late_message(const struct late *l, size_t i)
 {
-	struct search *s = arg;
-	struct place place = place_of(cmd, s->script);
+	const struct late_item *item = &l->items[i];
 
-	look(s, &place);
-	place.twin = true;
-	if (client_has_twin(s->c, cmd))
-		look(s, &place);
+	return (struct keymsg){ .type = item->type,
+				.errnum = item->errnum,
+				.present = item->text ? 1u << EXT_REASON : 0,
+				.reason = { .ext = item->ext, .text = item->text } };
 }
 
-void late_show(struct client *c)
+void late_free(struct late *l)
 {
-	struct search s = { .c = c };
-
-	for (; c->n_late && s.script < c->n_scripts; s.script++)
-		script_run(&c->scripts[s.script], on_command, &s);
-}
-
-void late_free(struct client *c)
-{
-	for (size_t i = 0; i < c->n_late; i++)
-		free((char *)c->late[i].m.reason.text);
-	free(c->late);
+	for (size_t i = 0; i < l->n; i++)
+		free(l->items[i].text);
+	free(l->items);
+	*l = (struct late){ 0 };
 }

@@ -9,7 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "setkey/client.h"
+#include "setkey/modes.h"
 #include "setkey/show.h"
 
 static int ask_to_listen(struct backend *b)

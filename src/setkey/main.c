@@ -10,7 +10,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "setkey/client.h"
+#include "setkey/modes.h"
 #include "setkey/show.h"
 
 /* Keys are in our memory: no core file, and no other process of the user reads them. */

@@ -4,7 +4,10 @@
 struct place place_of(const struct command *c, uint16_t script)
 {
 	const struct span *parts = c->parts;
-	struct place p = { .statement = parts[PART_STATEMENT].off, .script = script };
+	struct place p = { .statement = parts[PART_STATEMENT].off,
+			   .script = script,
+			   .spi_named = c->msg.type == KEYMSG_GETSPI &&
+					keymsg_has(&c->msg, EXT_SPIRANGE) };
 
 	for (size_t i = 0; i < PART_STATEMENT; i++) {
 		uint32_t off = parts[i].off - p.statement, len = parts[i].len;

@@ -17,6 +17,7 @@
 struct place {
 	uint32_t statement; /* where it starts in its text */
 	uint16_t script;
+	bool spi_named; /* a getspi that leaves nothing to choose */
 	bool twin; /* the fwd policy that goes with one for in */
 	struct {
 		uint16_t off, len; /* from the statement's start; len 0: not there, or too far */

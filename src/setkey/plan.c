@@ -62,7 +62,7 @@ static uint64_t mix_addr(uint64_t h, const struct addr *a)
 	uint64_t half[2] = { 0 };
 
 	memcpy(half, a->bytes, addr_size(a) < sizeof(half) ? addr_size(a) : sizeof(half));
-	return mix(mix(mix(h, a->family), half[0]), half[1]);
+	return mix(mix(mix(h, (uint64_t)a->scope << 16 | a->family), half[0]), half[1]);
 }
 
 enum kind { SA, HOSTS, SP };
@@ -87,8 +87,7 @@ static uint64_t hosts_id(const struct plan *p, const struct keymsg *m)
 
 static uint64_t mix_range(uint64_t h, const struct range *r)
 {
-	return mix(mix_addr(h, &r->addr),
-		   (uint64_t)r->addr.scope << 32 | (uint64_t)r->prefix_len << 16 | r->port);
+	return mix(mix_addr(h, &r->addr), (uint64_t)r->prefix_len << 16 | r->port);
 }
 
 static uint64_t sp_id(const struct plan *p, const struct keymsg *m)
@@ -180,6 +179,26 @@ static void flush(struct plan *p, uint8_t satype, uint64_t at)
 	}
 }
 
+/* An address that names no link is that of every link. */
+static bool is_on_any_link(const struct addr *a)
+{
+	return addr_takes_scope(a) && a->scope == 0;
+}
+
+/* What names SAs of any link takes too many away: nothing is told to be twice that may not be. */
+static enum plan_result delete_sas(struct plan *p, const struct keymsg *m, uint64_t at)
+{
+	bool all = !keymsg_has(m, EXT_SA); /* deleteall */
+
+	if (is_on_any_link(&m->dst.range.addr) || (all && is_on_any_link(&m->src.range.addr)))
+		flush(p, m->satype, at);
+	else if (all)
+		return put(p, (struct slot){ .id = hosts_id(p, m), .at = at });
+	else
+		take_away(p, sa_id(p, m, m->sa.spi));
+	return PLAN_OK;
+}
+
 enum plan_result plan_note(struct plan *p, const struct command *c, uint16_t script,
 			   struct plan_place *first)
 {
@@ -192,10 +211,7 @@ enum plan_result plan_note(struct plan *p, const struct command *c, uint16_t scr
 	case KEYMSG_GETSPI:
 		return keymsg_has(m, EXT_SPIRANGE) ? add_sa(p, m, at, first) : PLAN_OK;
 	case KEYMSG_DELETE:
-		if (!keymsg_has(m, EXT_SA)) /* deleteall */
-			return put(p, (struct slot){ .id = hosts_id(p, m), .at = at });
-		take_away(p, sa_id(p, m, m->sa.spi));
-		return PLAN_OK;
+		return delete_sas(p, m, at);
 	case KEYMSG_FLUSH:
 		flush(p, m->satype, at);
 		return PLAN_OK;

@@ -17,29 +17,28 @@ static int64_t now_ns(void)
 	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-void progress_show(struct client *c)
+void progress_show(struct progress *p, size_t asked, size_t answered)
 {
-	size_t asked = talk_asked(c->talk);
 	int64_t now;
 
-	if (asked % EVERY || c->total == 0 || !isatty(STDERR_FILENO))
+	if (asked % EVERY || p->total == 0 || !isatty(STDERR_FILENO))
 		return;
 	now = now_ns();
-	if (c->progress_ns == 0)
-		c->progress_ns = now;
-	if (now - c->progress_ns < PAUSE_NS)
+	if (p->drawn_ns == 0)
+		p->drawn_ns = now;
+	if (now - p->drawn_ns < PAUSE_NS)
 		return;
-	c->progress_ns = now;
-	c->progress_shown = true;
-	fprintf(stderr, "\rsetkey: %zu of %zu commands", talk_answered(c->talk), c->total);
+	p->drawn_ns = now;
+	p->shown = true;
+	fprintf(stderr, "\rsetkey: %zu of %zu commands", answered, p->total);
 	fflush(stderr);
 }
 
-void progress_clear(struct client *c)
+void progress_clear(struct progress *p)
 {
-	if (!c->progress_shown)
+	if (!p->shown)
 		return;
-	c->progress_shown = false;
+	p->shown = false;
 	fputs("\r\033[K", stderr);
 	fflush(stderr);
 }

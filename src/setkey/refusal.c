@@ -17,6 +17,14 @@ enum part refusal_part(const struct keymsg *m)
 		[EXT_SA2] = PART_MODE,
 		[EXT_SPIRANGE] = PART_SPI,
 		[EXT_REPLAY] = PART_REPLAY,
+		[EXT_NAT_T_TYPE] = PART_PROTO,
+		[EXT_NAT_T_SPORT] = PART_SRC,
+		[EXT_NAT_T_DPORT] = PART_DST,
+		[EXT_NAT_T_OA] = PART_NATT,
+		[EXT_NAT_T_OAR] = PART_NATT,
+		[EXT_NAT_T_FRAG] = PART_NATT_MTU,
+		[EXT_SEC_CTX] = PART_LABEL,
+		[EXT_HW_OFFL] = PART_HWIF,
 	};
 	uint8_t ext = m->reason.ext;
 

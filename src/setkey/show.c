@@ -43,11 +43,7 @@ static bool is_of_a_socket(const struct keymsg *m)
 
 static void show_policy(const struct cli *cli, const struct keymsg *m, const struct print_opts *o)
 {
-	if (cli->no_sockets && is_of_a_socket(m))
-		return;
-	if (cli->script)
-		print_policy_command(stdout, m, o);
-	else
+	if (!cli->no_sockets || !is_of_a_socket(m))
 		print_policy(stdout, m, o);
 }
 
@@ -55,9 +51,7 @@ static void show_sa(const struct cli *cli, const struct keymsg *m, const struct 
 {
 	if (m->sa.state == SA_DEAD && !cli->all)
 		return;
-	if (cli->script)
-		print_sa_command(stdout, m);
-	else if (cli->repeat)
+	if (cli->repeat)
 		print_sa_short(stdout, m, o);
 	else
 		print_sa(stdout, m, o);

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "setkey/client.h"
+#include "setkey/modes.h"
 #include "text/scan.h"
 
 #define HISTORY_LINES 200
@@ -130,7 +130,7 @@ static void run_terminal(struct stream *s)
 	EditLine *el = el_init("setkey", stdin, stdout, stderr);
 	History *lines = history_init();
 	HistEvent event;
-	const char *line;
+	const char *line = NULL;
 	int len;
 
 	if (!el || !lines) {

@@ -39,7 +39,7 @@ struct talk {
 	bool dumping;		     /* the last one asked for is a dump */
 	bool collecting;	     /* between begin and commit */
 	uint64_t begin;		     /* the number of BEGIN */
-	int commit_errnum;
+	bool refused;		     /* the last BEGIN or COMMIT was */
 	size_t out_len;
 	uint8_t out[KEYMSG_MAX];
 	struct waiting ring[RING];
@@ -57,7 +57,7 @@ struct talk *talk_new(struct backend *b, uint32_t pid, const struct talk_events 
 	t->asked = t->done = 0;
 	t->first = 1;
 	t->in_flight = t->out_len = 0;
-	t->dumping = t->collecting = false;
+	t->dumping = t->collecting = t->refused = false;
 	return t;
 }
 
@@ -109,7 +109,7 @@ static void take_dump(struct talk *t, struct waiting *w, const struct keymsg *m)
 	if (m->errnum)
 		tell(t, &w->place, m);
 	else
-		t->events->entry(t->events->arg, m);
+		t->events->entry(t->events->arg, &w->place, m);
 	if (m->errnum || m->seq == 0) {
 		t->dumping = false;
 		answered(t, w);
@@ -130,23 +130,35 @@ static struct waiting *asked_for(struct talk *t, const struct keymsg *m)
 	return w->answered || w->type != m->type ? NULL : w;
 }
 
+/* Which request since the transaction's begin a message answers, from 1; 0: none of them. */
+static uint32_t nth_collected(const struct talk *t, const struct keymsg *m)
+{
+	uint32_t nth = m->seq - (uint32_t)t->begin;
+
+	return nth <= t->asked - t->begin ? nth : 0;
+}
+
 /* While a transaction is committed: answers to what was collected, in its order. */
 static void take_collected(struct talk *t, const struct keymsg *m)
 {
 	struct keymsg counted = *m;
 
-	if (m->type == KEYMSG_COMMIT) {
-		t->commit_errnum = m->errnum;
-		t->done = t->asked;
-		t->first = t->asked + 1;
-		t->collecting = false;
-		tell(t, NULL, m);
+	if (is_dump(m->type) && !m->errnum) {
+		t->events->entry(t->events->arg, NULL, m);
 		return;
 	}
-	if (!m->errnum && (is_dump(m->type) || m->type == KEYMSG_GET || m->type == KEYMSG_GETSPI))
-		t->events->entry(t->events->arg, m);
-	counted.seq = m->seq - (uint32_t)t->begin;
+	counted.seq = nth_collected(t, m);
+	if (counted.seq == 0)
+		return;
+	if (!m->errnum && (m->type == KEYMSG_GET || m->type == KEYMSG_GETSPI))
+		t->events->entry(t->events->arg, NULL, m);
 	tell(t, NULL, &counted);
+	if (m->type != KEYMSG_COMMIT)
+		return;
+	t->refused = m->errnum != 0;
+	t->done = t->asked;
+	t->first = t->asked + 1;
+	t->collecting = false;
 }
 
 /* A message to us: of the dump, or the answer to what is in flight. */
@@ -167,8 +179,10 @@ static void take(struct talk *t, const struct keymsg *m)
 	if (!w)
 		return;
 	if (!m->errnum && (m->type == KEYMSG_GET || m->type == KEYMSG_GETSPI))
-		t->events->entry(t->events->arg, m);
+		t->events->entry(t->events->arg, &w->place, m);
 	tell(t, &w->place, m);
+	if (m->type == KEYMSG_BEGIN)
+		t->refused = m->errnum != 0;
 	answered(t, w);
 }
 
@@ -316,9 +330,11 @@ int talk_begin(struct talk *t)
 	err = talk_ask(t, &begin, &nowhere);
 	if (!err)
 		err = talk_finish(t);
+	if (err || t->refused)
+		return err ? err : 1;
 	t->begin = t->asked;
 	t->collecting = true;
-	return err;
+	return 0;
 }
 
 int talk_commit(struct talk *t)
@@ -330,5 +346,5 @@ int talk_commit(struct talk *t)
 		err = flush(t);
 	while (!err && t->collecting)
 		err = receive(t);
-	return err ? err : t->commit_errnum != 0;
+	return err ? err : t->refused;
 }

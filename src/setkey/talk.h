@@ -13,8 +13,8 @@
 struct talk_events {
 	/* Each message as it goes out and comes in, one request at a time; may be NULL: many. */
 	void (*trace)(void *arg, bool sent, const uint8_t *buf, size_t len);
-	/* An entry of a dump, or the answer to a get or getspi. */
-	void (*entry)(void *arg, const struct keymsg *m);
+	/* An entry of a dump, or the answer to a get or getspi. In a transaction the place is NULL. */
+	void (*entry)(void *arg, const struct place *place, const struct keymsg *m);
 	/*
 	 * A request that was not done (m->errnum), or was done with a warning. In a transaction the
 	 * place is NULL: there m->seq says which request it is, counted from 1 at its begin.
@@ -40,8 +40,8 @@ int talk_finish(struct talk *t);
 
 /*
  * All or nothing: requests between the two are collected by the peer and done by
- * talk_commit(), where it answers all of them. 0; 1 when nothing was done; or -errno,
- * -EOPNOTSUPP where the peer has no transactions.
+ * talk_commit(), where it answers all of them. 0; 1 where the peer refused, which has been
+ * told, and nothing was done; or -errno, -EOPNOTSUPP where the peer has no transactions.
  */
 int talk_begin(struct talk *t);
 int talk_commit(struct talk *t);

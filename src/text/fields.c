@@ -160,38 +160,166 @@ static bool put_ext_sa2(FILE *out, struct rd *r)
 	return true;
 }
 
-static const struct {
-	uint16_t type;
-	bool (*put)(FILE *out, struct rd *r);
-} ext_printers[] = {
-	{ 1, put_ext_sa },	 { 2, put_ext_lifetime }, { 3, put_ext_lifetime },
-	{ 4, put_ext_lifetime }, { 5, put_ext_address },  { 6, put_ext_address },
-	{ 7, put_ext_address },	 { 8, put_ext_key },	  { 9, put_ext_key },
-	{ 18, put_ext_policy },	 { 19, put_ext_sa2 },
+/* sadb_supported: reserved32 { id8 ivlen8 min16 max16 reserved16 } */
+static bool put_ext_supported(FILE *out, struct rd *r)
+{
+	uint16_t min, max;
+	uint8_t id, iv;
+
+	if (!rd_skip(r, 4))
+		return false;
+	fputs("sadb_sup{\n", out);
+	while (rd_u8(r, &id) && rd_u8(r, &iv) && rd_u16(r, &min) && rd_u16(r, &max) &&
+	       rd_skip(r, 2))
+		fprintf(out, "  { id=%u ivlen=%u min=%u max=%u }\n", id, iv, min, max);
+	fputs("}\n", out);
+	return true;
+}
+
+/* sadb_spirange: min32 max32 reserved32 */
+static bool put_ext_spirange(FILE *out, struct rd *r)
+{
+	uint32_t min, max;
+
+	if (!rd_u32(r, &min) || !rd_u32(r, &max))
+		return false;
+	fprintf(out, "sadb_spirange{ min=0x%08x max=0x%08x }\n", min, max);
+	return true;
+}
+
+/* sadb_x_nat_t_type: type8 reserved24 */
+static bool put_ext_natt_type(FILE *out, struct rd *r)
+{
+	uint8_t type;
+
+	if (!rd_u8(r, &type))
+		return false;
+	fprintf(out, "sadb_x_nat_t_type{ type=%u }\n", type);
+	return true;
+}
+
+/* sadb_x_nat_t_port: port16 (network order) reserved16 */
+static bool put_ext_natt_port(FILE *out, struct rd *r)
+{
+	uint16_t port;
+
+	if (!rd_be16(r, &port))
+		return false;
+	fprintf(out, "sadb_x_nat_t_port{ port=%u }\n", port);
+	return true;
+}
+
+/* sadb_x_sec_ctx: alg8 doi8 len16 label */
+static bool put_ext_sec_ctx(FILE *out, struct rd *r)
+{
+	const uint8_t *label;
+	uint8_t alg, doi;
+	uint16_t len;
+
+	if (!rd_u8(r, &alg) || !rd_u8(r, &doi) || !rd_u16(r, &len) || !(label = rd_bytes(r, len)))
+		return false;
+	fprintf(out, "sadb_x_sec_ctx{ doi=%u alg=%u len=%u\n  label=", doi, alg, len);
+	print_bytes(out, label, len);
+	fputs(" }\n", out);
+	return true;
+}
+
+/* sadb_comb: see keymsg/ext.c */
+#define COMB 72
+
+static bool put_comb(FILE *out, struct rd *r)
+{
+	uint8_t auth, encrypt;
+	uint16_t flags, bits[4];
+	uint32_t packets[2];
+	uint64_t limits[6];
+
+	if (!rd_u8(r, &auth) || !rd_u8(r, &encrypt) || !rd_u16(r, &flags))
+		return false;
+	for (size_t i = 0; i < COUNT(bits); i++) {
+		if (!rd_u16(r, &bits[i]))
+			return false;
+	}
+	if (!rd_skip(r, 4) || !rd_u32(r, &packets[0]) || !rd_u32(r, &packets[1]))
+		return false;
+	for (size_t i = 0; i < COUNT(limits); i++) {
+		if (!rd_u64(r, &limits[i]))
+			return false;
+	}
+	fprintf(out,
+		"sadb_comb{ auth=%u encrypt=%u flags=0x%04x\n"
+		"  auth_bits=%u-%u encrypt_bits=%u-%u\n"
+		"  soft: alloc=%u bytes=%" PRIu64 " addtime=%" PRIu64 " usetime=%" PRIu64 "\n"
+		"  hard: alloc=%u bytes=%" PRIu64 " addtime=%" PRIu64 " usetime=%" PRIu64 " }\n",
+		auth, encrypt, flags, bits[0], bits[1], bits[2], bits[3], packets[0], limits[0],
+		limits[2], limits[4], packets[1], limits[1], limits[3], limits[5]);
+	return true;
+}
+
+/* sadb_prop: replay8 reserved24 combs */
+static bool put_ext_proposal(FILE *out, struct rd *r)
+{
+	uint8_t replay;
+
+	if (!rd_u8(r, &replay) || !rd_skip(r, 3))
+		return false;
+	fprintf(out, "sadb_prop{ replay=%u\n", replay);
+	while (rd_left(r) >= COMB && put_comb(out, r))
+		;
+	fputs("}\n", out);
+	return true;
+}
+
+/* By number, as RFC 2367 section 3 and linux/pfkeyv2.h have them. */
+static bool (*const ext_printers[])(FILE *out, struct rd *r) = {
+	[1] = put_ext_sa,
+	[2 ... 4] = put_ext_lifetime,
+	[5 ... 7] = put_ext_address,
+	[8 ... 9] = put_ext_key,
+	[13] = put_ext_proposal,
+	[14 ... 15] = put_ext_supported,
+	[16] = put_ext_spirange,
+	[18] = put_ext_policy,
+	[19] = put_ext_sa2,
+	[20] = put_ext_natt_type,
+	[21 ... 22] = put_ext_natt_port,
+	[23] = put_ext_address,
+	[24] = put_ext_sec_ctx,
 };
 
-/* One extension; what no printer knows is shown in bytes. */
+/* The greatest number that Linux has: SADB_X_EXT_FILTER. */
+#define LINUX_EXT_MAX 26
+
+/* One extension. A known one without a printer, which no SADB here sends, is shown in bytes. */
 static void put_ext(FILE *out, uint16_t type, const uint8_t *body, size_t len)
 {
 	struct rd r = rd_of(body, len);
 
 	fprintf(out, "sadb_ext{ len=%zu type=%u }\n", (len + EXT_HEADER) / UNIT, type);
-	for (size_t i = 0; i < COUNT(ext_printers); i++) {
-		if (ext_printers[i].type != type)
-			continue;
-		if (!ext_printers[i].put(out, &r))
-			fputs("(this extension is too short or of an unknown kind)\n", out);
-		return;
+	if (type == 0 || type > LINUX_EXT_MAX) {
+		fprintf(out, "kdebug_sadb: invalid ext_type %u was passed.\n", type);
+	} else if (type >= COUNT(ext_printers) || !ext_printers[type]) {
+		print_bytes(out, body, len);
+		fputc('\n', out);
+	} else if (!ext_printers[type](out, &r)) {
+		fputs("(this extension is too short or of an unknown kind)\n", out);
 	}
-	print_bytes(out, body, len);
-	fputc('\n', out);
 }
 
 /* Extensions of ours, decoded: they have no layout that anyone else prints. */
 static void put_private(FILE *out, const struct keymsg *m)
 {
+	char text[ADDR_TEXT_MAX];
+
 	if (keymsg_has(m, EXT_REPLAY))
 		fprintf(out, "sadb_x_sa_replay{ replay=%u }\n", m->replay_window);
+	if (keymsg_has(m, EXT_NAT_T_OAR))
+		fprintf(out, "sadb_x_nat_t_oar{ address=%s }\n",
+			addr_text(&m->natt_oar.range.addr, text));
+	if (keymsg_has(m, EXT_NAT_T_FRAG))
+		fprintf(out, "sadb_x_nat_t_frag{ fraglen=%u }\n", m->natt_frag);
+	if (keymsg_has(m, EXT_HW_OFFL))
+		fprintf(out, "sadb_x_if_hw_offl{ if=%.*s }\n", KEYMSG_IFNAME_MAX, m->hw_offl);
 	if (keymsg_has(m, EXT_REASON))
 		fprintf(out, "sadb_x_reason{ ext=%u\n  text=\"%s\" }\n", m->reason.ext,
 			m->reason.text);
@@ -199,6 +327,19 @@ static void put_private(FILE *out, const struct keymsg *m)
 
 /* Extension numbers from here on are ours. */
 #define PRIVATE_MIN 0x4b00
+
+#define HEX_LINE 16
+
+void print_hex(FILE *out, const uint8_t *p, size_t len)
+{
+	for (size_t i = 0; i < len; i++) {
+		if (i % HEX_LINE == 0)
+			fprintf(out, "%08zx: ", i);
+		fprintf(out, "%02x ", p[i]);
+		if (i % HEX_LINE == HEX_LINE - 1 || i + 1 == len)
+			fputc('\n', out);
+	}
+}
 
 void print_fields(FILE *out, const uint8_t *buf, size_t len)
 {

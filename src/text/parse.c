@@ -47,8 +47,8 @@ void parse_emit(struct parser *p)
 /* add [-46n] src dst protocol spi [options] algorithms ; */
 static bool parse_add(struct parser *p)
 {
-	if (!parse_resolve_options(p) || !parse_hosts(p) || !parse_protocol(p) || !parse_spi(p) ||
-	    !parse_sa_options(p) || !parse_algorithms(p) || !parse_end(p))
+	if (!parse_resolve_options(p) || !parse_hosts(p) || !parse_sa_protocol(p) ||
+	    !parse_spi(p) || !parse_sa_options(p) || !parse_algorithms(p) || !parse_end(p))
 		return false;
 	parse_check_algorithms(p);
 	parse_set_algorithms(p);
@@ -62,8 +62,8 @@ static bool parse_add(struct parser *p)
  */
 static bool parse_update(struct parser *p)
 {
-	if (!parse_resolve_options(p) || !parse_hosts(p) || !parse_protocol(p) || !parse_spi(p) ||
-	    !parse_sa_options(p))
+	if (!parse_resolve_options(p) || !parse_hosts(p) || !parse_sa_protocol(p) ||
+	    !parse_spi(p) || !parse_sa_options(p))
 		return false;
 	if (p->tok.kind == TOK_OPTION) {
 		if (!parse_algorithms(p))
@@ -82,8 +82,8 @@ static bool parse_getspi(struct parser *p)
 {
 	uint32_t spi;
 
-	if (!parse_resolve_options(p) || !parse_hosts(p) || !parse_protocol(p) || !parse_spi(p) ||
-	    !parse_sa_options(p) || !parse_end(p))
+	if (!parse_resolve_options(p) || !parse_hosts(p) || !parse_sa_protocol(p) ||
+	    !parse_spi(p) || !parse_sa_options(p) || !parse_end(p))
 		return false;
 	/* the message has no SA yet: an SPI is a range of one, and 0 is no range */
 	spi = p->cmd.msg.sa.spi;
@@ -100,8 +100,8 @@ static bool parse_getspi(struct parser *p)
 /* get [-46n] src dst protocol spi [options] ; */
 static bool parse_get(struct parser *p)
 {
-	if (!parse_resolve_options(p) || !parse_hosts(p) || !parse_protocol(p) || !parse_spi(p) ||
-	    !parse_sa_options(p) || !parse_end(p))
+	if (!parse_resolve_options(p) || !parse_hosts(p) || !parse_sa_protocol(p) ||
+	    !parse_spi(p) || !parse_sa_options(p) || !parse_end(p))
 		return false;
 	p->cmd.msg.sa.flags |= p->proto->flags;
 	parse_emit_pairs(p, PROTO_ANY);
@@ -122,7 +122,7 @@ static bool parse_delete(struct parser *p)
 				    "so write the address",
 				    ends[i]->n);
 	}
-	if (!parse_protocol(p) || !parse_spi(p) || !parse_sa_options(p) || !parse_end(p))
+	if (!parse_sa_protocol(p) || !parse_spi(p) || !parse_sa_options(p) || !parse_end(p))
 		return false;
 	p->cmd.msg.sa.flags |= p->proto->flags;
 	parse_emit_pairs(p, PROTO_ANY);
@@ -132,7 +132,7 @@ static bool parse_delete(struct parser *p)
 /* deleteall [-46n] src dst protocol ; */
 static bool parse_deleteall(struct parser *p)
 {
-	if (!parse_resolve_options(p) || !parse_hosts(p) || !parse_protocol(p) || !parse_end(p))
+	if (!parse_resolve_options(p) || !parse_hosts(p) || !parse_sa_protocol(p) || !parse_end(p))
 		return false;
 	parse_emit_pairs(p, PROTO_ANY);
 	return true;
@@ -213,6 +213,11 @@ static const struct command_row commands[] = {
 };
 #define COMMANDS (sizeof(commands) / sizeof(*commands))
 
+const char *parse_command_word(size_t i)
+{
+	return i < COMMANDS ? commands[i].word : NULL;
+}
+
 const struct command_row *parse_row_of(const struct scan *s, const struct token *t)
 {
 	for (size_t i = 0; i < COMMANDS; i++) {
@@ -246,11 +251,12 @@ static void begin_statement(struct parser *p)
 	p->proto = NULL;
 	memset(p->algs, 0, sizeof(p->algs));
 	memset(p->cmd.parts, 0, sizeof(p->cmd.parts));
-	p->src_host.n = p->dst_host.n = 0;
+	p->src_host.n = p->dst_host.n = p->original.n = 0;
 	p->src_host.has_prefix = p->dst_host.has_prefix = false;
 	p->src_host.has_port = p->dst_host.has_port = false;
 	p->src_host.port = p->dst_host.port = 0;
 	p->src_host.service.len = p->dst_host.service.len = 0;
+	p->src_host.port_at.len = p->dst_host.port_at.len = 0;
 	p->cmd.msg = (struct keymsg){ 0 };
 }
 
@@ -287,6 +293,7 @@ static void recover(struct parser *p)
 		p->scan.pos = p->resync < p->scan.end ? p->resync : p->scan.end;
 		p->resync = 0;
 		p->key_state = KEY_NONE;
+		p->label_in = 0;
 		p->quotes_end = 0;
 		p->tok = (struct token){ .span.off = p->scan.pos };
 	}

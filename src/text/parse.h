@@ -30,6 +30,10 @@ enum part {
 	PART_MODE, /* -m and its argument; so with the options below */
 	PART_REPLAY,
 	PART_LIFETIME,
+	PART_NATT, /* -natt, or the original address of esp-udp */
+	PART_NATT_MTU,
+	PART_LABEL,
+	PART_HWIF,
 	PART_POLICY,	/* the policy's text */
 	PART_STATEMENT, /* from the command's word to the `;` */
 	PART_COUNT
@@ -37,7 +41,7 @@ enum part {
 
 /* A statement that is right as far as text can tell. */
 struct command {
-	struct keymsg msg;	       /* seq and pid 0; borrows keys from `keys` */
+	struct keymsg msg; /* seq and pid 0; borrows keys from `keys`, a label from the text */
 	struct span parts[PART_COUNT]; /* len 0: not there */
 	uint8_t keys[2][KEYMSG_KEY_MAX];
 };

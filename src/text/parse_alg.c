@@ -106,6 +106,8 @@ static bool parse_alg_name(struct parser *p, enum alg_class class, const struct 
 	parser_set_part(p, class_words[class].part, s, s);
 	if (*a)
 		check_alg_protocol(p, *a, option);
+	if (class == ALG_ENC && parser_at(p, "simple"))
+		diag_report(&p->env->diag, DIAG_WARNING, s, "`simple` is obsolete; write null");
 	p->algs[class] = *a;
 	parser_advance(p);
 	return true;
@@ -118,17 +120,23 @@ struct key_text {
 	bool hex;
 };
 
+/* Values of digits and one more, so that what is no digit is 0. */
+static const uint8_t hex_digits[256] = {
+	['0'] = 1,  ['1'] = 2,	['2'] = 3,  ['3'] = 4,	['4'] = 5,  ['5'] = 6,
+	['6'] = 7,  ['7'] = 8,	['8'] = 9,  ['9'] = 10, ['a'] = 11, ['b'] = 12,
+	['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16, ['A'] = 11, ['B'] = 12,
+	['C'] = 13, ['D'] = 14, ['E'] = 15, ['F'] = 16,
+};
+
 static unsigned hex_value(char c)
 {
-	return c <= '9' ? (unsigned)(c - '0') : (unsigned)((c | 0x20) - 'a' + 10);
+	return hex_digits[(uint8_t)c] - 1u;
 }
 
 static bool all_hex(const char *s, size_t len)
 {
 	for (size_t i = 0; i < len; i++) {
-		char c = (char)(s[i] | 0x20);
-
-		if (!(s[i] >= '0' && s[i] <= '9') && !(c >= 'a' && c <= 'f'))
+		if (!hex_digits[(uint8_t)s[i]])
 			return false;
 	}
 	return true;
@@ -146,9 +154,10 @@ static void decode_key(const struct key_text *k, uint8_t *out)
 		memcpy(out, k->p, k->len);
 		return;
 	}
-	memset(out, 0, key_bytes(k));
-	for (size_t i = 0, at_nibble = k->len & 1; i < k->len; i++, at_nibble++)
-		out[at_nibble / 2] |= (uint8_t)(hex_value(k->p[i]) << (at_nibble & 1 ? 0 : 4));
+	if (k->len & 1)
+		*out++ = (uint8_t)hex_value(k->p[0]);
+	for (size_t i = k->len & 1; i < k->len; i += 2)
+		*out++ = (uint8_t)(hex_value(k->p[i]) << 4 | hex_value(k->p[i + 1]));
 }
 
 /* 0x digits | "bytes" */

@@ -5,6 +5,7 @@
  */
 #include "text/parser.h"
 
+#include <netinet/in.h>
 #include <string.h>
 
 #include "text/value.h"
@@ -51,7 +52,7 @@ static void resolve_name(struct parser *p, struct host *h)
 	char found[TOKEN_SHOW_MAX];
 	int n = -1;
 
-	if (p->numeric) {
+	if (p->numeric && !value_has_interface(parser_text(p, h->span), h->span.len)) {
 		parser_fail(p, h->span, "%s is no numeric address, and -n forbids to look up names",
 			    parser_show(p, found));
 		return;
@@ -87,32 +88,6 @@ static void resolve_host(struct parser *p, struct host *h)
 		parser_fail(p, h->span, "this address is %s, and %s asks for %s",
 			    family_name(h->addrs[0].family), p->family == AF_INET ? "-4" : "-6",
 			    family_name(p->family));
-}
-
-/* address | name */
-static bool parse_host(struct parser *p, struct host *h, enum part part, const char *what)
-{
-	if (p->tok.kind != TOK_WORD || parse_protocol_at(p) || parser_at_statement(p))
-		return parser_expected_operand(p, what);
-	h->span = p->tok.span;
-	parser_set_part(p, part, h->span, h->span);
-	resolve_host(p, h);
-	parser_advance(p);
-	if (p->tok.kind == TOK_OPEN)
-		return parser_fail(p, p->tok.span,
-				   "an SA has no port; ports belong to spdadd and spddelete");
-	if (p->tok.kind == TOK_SLASH)
-		return parser_fail(
-			p, p->tok.span,
-			"an SA has no prefix length; those belong to spdadd and spddelete");
-	return true;
-}
-
-/* source destination */
-bool parse_hosts(struct parser *p)
-{
-	return parse_host(p, &p->src_host, PART_SRC, "the source address") &&
-	       parse_host(p, &p->dst_host, PART_DST, "the destination address");
 }
 
 /* "/" number */
@@ -182,6 +157,7 @@ static bool parse_port_value(struct parser *p, struct host *h)
 /* "[" number | any | service "]" */
 static bool parse_port(struct parser *p, struct host *h)
 {
+	struct span from = p->tok.span;
 
 	if (p->tok.kind != TOK_OPEN)
 		return true;
@@ -190,17 +166,40 @@ static bool parse_port(struct parser *p, struct host *h)
 		return false;
 	if (p->tok.kind != TOK_CLOSE)
 		return parser_expected(p, "`]` behind the port");
+	h->port_at = (struct span){ .off = from.off, .len = span_end(p->tok.span) - from.off };
 	parser_advance(p);
-	if (p->tok.kind == TOK_SLASH)
-		return parser_fail(
-			p, p->tok.span,
-			"the prefix length stands before the port, as in 192.0.2.0/24[80]");
 	return true;
 }
 
-static void look_up_service(struct parser *p, struct host *h, uint8_t proto)
+/* address | name, [ "[" port "]" ] */
+static bool parse_host(struct parser *p, struct host *h, enum part part, const char *what)
 {
-	struct span s = h->service, upper = p->cmd.parts[PART_PROTO];
+	if (p->tok.kind != TOK_WORD || parse_protocol_at(p) || parser_at_statement(p))
+		return parser_expected_operand(p, what);
+	h->span = p->tok.span;
+	resolve_host(p, h);
+	parser_advance(p);
+	if (!parse_port(p, h))
+		return false;
+	parser_set_part(p, part, h->span, p->last);
+	if (p->tok.kind == TOK_SLASH)
+		return parser_fail(
+			p, p->tok.span,
+			"an SA has no prefix length; those belong to spdadd and spddelete");
+	return true;
+}
+
+/* source destination */
+bool parse_hosts(struct parser *p)
+{
+	return parse_host(p, &p->src_host, PART_SRC, "the source address") &&
+	       parse_host(p, &p->dst_host, PART_DST, "the destination address");
+}
+
+static void look_up_service(struct parser *p, struct host *h, uint8_t proto, const char *word,
+			    size_t len)
+{
+	struct span s = h->service;
 	const char *name = parser_text(p, s);
 	int port = -1;
 
@@ -214,18 +213,17 @@ static void look_up_service(struct parser *p, struct host *h, uint8_t proto)
 		parser_fail(p, s, "names of services are not looked up here; write a number");
 	else if ((port = p->env->service(p->env->arg, name, s.len, proto)) < 0)
 		parser_fail(p, s, "`%.*s` is no service of %.*s that is known here", (int)s.len,
-			    name, (int)upper.len, parser_text(p, upper));
+			    name, (int)len, word);
 	h->port = (uint16_t)(port < 0 ? 0 : port);
 }
 
-/* The ports that were named, now that the protocol is known. */
-void parse_look_up_services(struct parser *p, uint8_t proto)
+void parse_look_up_services(struct parser *p, uint8_t proto, const char *word, size_t len)
 {
 	struct host *ends[] = { &p->src_host, &p->dst_host };
 
 	for (size_t i = 0; i < 2; i++) {
 		if (ends[i]->service.len)
-			look_up_service(p, ends[i], proto);
+			look_up_service(p, ends[i], proto, word, len);
 	}
 }
 
@@ -239,13 +237,112 @@ bool parse_range(struct parser *p, struct host *h, enum part part, const char *w
 	parser_advance(p);
 	if (!parse_prefix(p, h) || !parse_port(p, h))
 		return false;
+	if (p->tok.kind == TOK_SLASH && h->port_at.len)
+		return parser_fail(
+			p, p->tok.span,
+			"the prefix length stands before the port, as in 192.0.2.0/24[80]");
 	parser_set_part(p, part, h->span, p->last);
 	return true;
 }
 
-static struct keymsg_addr address_of(const struct host *h, size_t i, uint8_t proto)
+bool parse_one_address(struct parser *p, struct host *h, const char *what)
 {
-	struct keymsg_addr a = { .range.addr = h->addrs[i], .range.port = h->port, .proto = proto };
+	if (p->tok.kind != TOK_WORD || parser_at_statement(p))
+		return parser_expected(p, what);
+	h->span = p->tok.span;
+	resolve_host(p, h);
+	if (h->n > 1)
+		parser_fail(p, h->span,
+			    "this name has %zu addresses; one is wanted here, so write the address",
+			    h->n);
+	parser_advance(p);
+	return true;
+}
+
+/* address | name, "[" number | service "]" */
+static bool parse_natt_end(struct parser *p, uint16_t *port, struct keymsg_addr *a,
+			   const char *what)
+{
+	struct host h = { .n = 0 };
+
+	if (!parse_one_address(p, &h, what))
+		return false;
+	if (p->tok.kind != TOK_OPEN)
+		return parser_expected(p, "`[` and the port of UDP encapsulation, as in "
+					  "192.0.2.1[4500]");
+	if (!parse_port(p, &h))
+		return false;
+	if (h.service.len)
+		look_up_service(p, &h, IPPROTO_UDP, "udp", 3);
+	else if (h.port == 0 && !p->bad)
+		parser_fail(p, h.port_at, "-natt takes a port of 1 to 65535 at each end");
+	*port = h.port;
+	*a = (struct keymsg_addr){ .range.addr = h.addrs[0],
+				   .range.prefix_len = (uint8_t)addr_bits(&h.addrs[0]),
+				   .proto = PROTO_ANY };
+	return true;
+}
+
+/* -natt source "[" port "]" destination "[" port "]": FreeBSD's word for esp-udp */
+bool parse_natt(struct parser *p)
+{
+	struct keymsg *m = &p->cmd.msg;
+	struct span option = p->last, at = p->tok.span;
+
+	if (!parse_natt_end(p, &m->natt_sport, &m->natt_oa, "the original address of the source") ||
+	    !parse_natt_end(p, &m->natt_dport, &m->natt_oar,
+			    "the original address of the destination"))
+		return false;
+	if (p->proto->udp)
+		parser_fail(p, option,
+			    "esp-udp has its ports behind the addresses of the SA; "
+			    "-natt belongs to esp");
+	else if (p->proto->satype != SATYPE_ESP || p->proto->flags & SAF_OLD)
+		parser_fail(p, option, "-natt puts esp into UDP; it has no meaning for %s",
+			    p->proto->word);
+	at.len = span_end(p->last) - at.off;
+	if (!p->bad && m->natt_oa.range.addr.family != m->natt_oar.range.addr.family)
+		parser_fail(p, at,
+			    "one original address is IPv4 and the other IPv6; "
+			    "both must be of one family");
+	p->original.span = at;
+	m->natt_type = NATT_ESPINUDP;
+	parser_set_ext(p, EXT_NAT_T_TYPE);
+	parser_set_ext(p, EXT_NAT_T_SPORT);
+	parser_set_ext(p, EXT_NAT_T_DPORT);
+	parser_set_ext(p, EXT_NAT_T_OA);
+	parser_set_ext(p, EXT_NAT_T_OAR);
+	return true;
+}
+
+static bool has_family(const struct host *h, int family)
+{
+	for (size_t i = 0; i < h->n; i++) {
+		if (h->addrs[i].family == family)
+			return true;
+	}
+	return false;
+}
+
+static void check_original(struct parser *p)
+{
+	int family = p->cmd.msg.natt_oa.range.addr.family;
+
+	if (p->bad || !keymsg_has(&p->cmd.msg, EXT_NAT_T_OA))
+		return;
+	if (!has_family(&p->src_host, family) || !has_family(&p->dst_host, family))
+		parser_fail(p, p->original.span,
+			    "the original address is %s and the SA is not; "
+			    "both must be of one family",
+			    family_name(family));
+}
+
+/* The ports of an SA are extensions of their own. */
+static struct keymsg_addr address_of(const struct host *h, size_t i, uint8_t proto, bool sa)
+{
+	struct keymsg_addr a = { .range.addr = h->addrs[i],
+				 .range.port = sa ? 0 : h->port,
+				 .proto = proto };
 
 	a.range.prefix_len = h->has_prefix ? h->prefix_len : (uint8_t)addr_bits(&h->addrs[i]);
 	return a;
@@ -255,17 +352,21 @@ static struct keymsg_addr address_of(const struct host *h, size_t i, uint8_t pro
 void parse_emit_pairs(struct parser *p, uint8_t proto)
 {
 	const struct host *s = &p->src_host, *d = &p->dst_host;
+	const bool original = keymsg_has(&p->cmd.msg, EXT_NAT_T_OA), sa = p->proto;
 	bool any = false;
 
+	check_original(p);
 	parser_set_ext(p, EXT_ADDRESS_SRC);
 	parser_set_ext(p, EXT_ADDRESS_DST);
 	for (size_t i = 0; i < s->n; i++) {
 		for (size_t j = 0; j < d->n; j++) {
-			if (s->addrs[i].family != d->addrs[j].family)
+			if (s->addrs[i].family != d->addrs[j].family ||
+			    (original &&
+			     s->addrs[i].family != p->cmd.msg.natt_oa.range.addr.family))
 				continue;
 			any = true;
-			p->cmd.msg.src = address_of(s, i, proto);
-			p->cmd.msg.dst = address_of(d, j, proto);
+			p->cmd.msg.src = address_of(s, i, proto, sa);
+			p->cmd.msg.dst = address_of(d, j, proto, sa);
 			if (!p->bad)
 				parse_emit(p);
 		}

@@ -55,73 +55,159 @@ static bool parse_upper(struct parser *p, uint8_t *proto)
 	return true;
 }
 
-/* The type or code at p, len bytes of it. */
-static bool icmp_number(struct parser *p, const char *t, size_t len, uint16_t *out)
-{
-	uint64_t v = 0;
+/* What may follow a protocol, and how it is called. */
+static const struct detail {
+	uint8_t proto;
+	const char *name, *what, *form;
+	uint8_t max_code;
+	const char *zero; /* what a type of 0 would be, if it were not every type */
+} details[] = {
+	{ IPPROTO_ICMP, "ICMP", "a type", "type or type,code of ICMP", 255, "echo reply" },
+	{ IPPROTO_ICMPV6, "ICMP", "a type", "type or type,code of ICMP", 255, NULL },
+	{ IPPROTO_MH, "mobility-header", "a type", "type of mobility-header", 0,
+	  "binding refresh request" },
+	{ IPPROTO_GRE, "GRE", "a key", "key of GRE", 0, NULL },
+};
 
-	if (value_number(t, len, 255, &v) != VALUE_OK)
-		return parser_fail(p, p->tok.span,
-				   "this is no type or type,code of ICMP; "
-				   "each is a number from 0 to 255");
-	*out = (uint16_t)v;
+static const struct detail *detail_of(uint8_t proto)
+{
+	for (size_t i = 0; i < sizeof(details) / sizeof(*details); i++) {
+		if (details[i].proto == proto)
+			return &details[i];
+	}
+	return NULL;
+}
+
+/* type [ "," code ]: a dump shows the code 0 of protocols that have none */
+static bool parse_type(struct parser *p, const struct detail *d)
+{
+	struct span s = p->tok.span;
+	const char *t = parser_text(p, s), *comma = memchr(t, ',', s.len);
+	size_t len = comma ? (size_t)(comma - t) : s.len;
+	uint64_t type = 0, code = 0;
+
+	if (value_number(t, len, 255, &type) != VALUE_OK ||
+	    (comma && value_number(comma + 1, s.len - len - 1, d->max_code, &code) != VALUE_OK))
+		return parser_fail(p, s, "this is no %s; %s a number from 0 to 255", d->form,
+				   d->max_code ? "each is" : "it is");
+	p->src_host.port = (uint16_t)type;
+	p->dst_host.port = (uint16_t)code;
+	if (type == 0 && d->zero)
+		diag_report(&p->env->diag, DIAG_WARNING, s,
+			    "type 0 stands for every type, so this is more than %s", d->zero);
 	return true;
 }
 
-/* icmp and icmp6: [ type [ "," code ] ], carried where ports are */
-static bool parse_icmp(struct parser *p, uint8_t proto)
+/* number | four octets: 32 bits, half of them where each port is */
+static bool parse_gre_key(struct parser *p)
 {
 	struct span s = p->tok.span;
-	const char *t = parser_text(p, s), *comma;
-	size_t len;
+	const char *t = parser_text(p, s);
+	char why[VALUE_WHY_MAX];
+	uint64_t key = 0;
+	struct addr a;
 
-	if (p->tok.kind != TOK_WORD)
-		return true;
-	if (proto != IPPROTO_ICMP && proto != IPPROTO_ICMPV6)
-		return parser_expected(
-			p, "-P and the policy; only icmp and icmp6 have a type and code");
-	if (p->src_host.has_port || p->dst_host.has_port)
-		return parser_fail(
-			p, s,
-			"a type stands here and a port above; ICMP has no ports, leave them out");
-	comma = memchr(t, ',', s.len);
-	len = comma ? (size_t)(comma - t) : s.len;
-	if (!icmp_number(p, t, len, &p->src_host.port) ||
-	    (comma && !icmp_number(p, comma + 1, s.len - len - 1, &p->dst_host.port)))
-		return false;
-	if (proto == IPPROTO_ICMP && p->src_host.port == 0)
+	if (value_number(t, s.len, UINT32_MAX, &key) != VALUE_OK) {
+		if (value_addr(t, s.len, &a, why) != VALUE_OK || a.family != AF_INET)
+			return parser_fail(p, s,
+					   "this is no key of GRE; it is a number from 0 to "
+					   "4294967295, or four octets as in 192.0.2.1");
+		key = (uint32_t)a.bytes[0] << 24 | a.bytes[1] << 16 | a.bytes[2] << 8 | a.bytes[3];
+	}
+	if (key == 0)
 		diag_report(&p->env->diag, DIAG_WARNING, s,
-			    "type 0 stands for every type, so this is more than echo reply");
+			    "key 0 stands for every key, and for packets without one");
+	p->src_host.port = (uint16_t)(key >> 16);
+	p->dst_host.port = (uint16_t)key;
+	return true;
+}
+
+/* icmp, icmp6: [ type [ "," code ] ]; mobility-header: [ type ]; gre: [ key ] */
+static bool parse_detail(struct parser *p, uint8_t proto)
+{
+	const struct detail *d = detail_of(proto);
+	bool ports = p->src_host.has_port || p->dst_host.has_port;
+
+	if (p->tok.kind != TOK_WORD || parser_at_statement(p))
+		return true;
+	if (!d)
+		return parser_expected(p, "-P and the policy; only icmp, icmp6 and mobility-header "
+					  "have a type, and gre a key");
+	if (ports)
+		return parser_fail(
+			p, p->tok.span,
+			"%s stands here and a port above; %s has no ports, leave them out", d->what,
+			d->name);
+	if (!(proto == IPPROTO_GRE ? parse_gre_key(p) : parse_type(p, d)))
+		return false;
 	parser_advance(p);
 	return true;
 }
 
-/* -P policy: the text up to the `;` */
+static bool at_policy_end(const struct parser *p)
+{
+	return p->tok.kind == TOK_SEMI || p->tok.kind == TOK_END || parser_at_option(p, OPT_HWIF) ||
+	       parser_at_option(p, OPT_LABEL) || parser_at_statement(p);
+}
+
+/* -P policy: the text up to the `;` or to -hwif */
 static bool parse_policy(struct parser *p, enum policy_use use)
 {
+	const struct policy_names names = { .resolve = p->env->resolve, .arg = p->env->arg };
 	struct span text = { .off = span_end(p->tok.span) };
 
+	if (parser_at_option(p, OPT_HWIF))
+		return parser_fail(p, p->tok.span, "-hwif stands behind the policy");
 	if (!parser_at_option(p, OPT_POLICY))
 		return parser_expected_operand(p, "-P and a policy");
 	parser_advance(p);
-	if (p->tok.kind != TOK_SEMI && p->tok.kind != TOK_END && !parser_at_statement(p))
+	if (!at_policy_end(p))
 		text.off = p->tok.span.off;
-	while (p->tok.kind != TOK_SEMI && p->tok.kind != TOK_END && !parser_at_statement(p)) {
+	while (!at_policy_end(p)) {
 		parser_advance(p);
 		text.len = span_end(p->last) - text.off;
 	}
 	parser_set_part(p, PART_POLICY, text, text);
 	parser_set_ext(p, EXT_POLICY);
-	if (!policy_parse(&p->cmd.msg.policy, p->src, text, use, &p->env->diag)) {
+	if (!policy_parse(&p->cmd.msg.policy, p->src, text, use, &names, &p->env->diag)) {
 		p->errors++;
 		p->bad = true;
 	}
 	return true;
 }
 
+/* [ -X argument ] in front of the policy or behind it */
+static bool parse_spd_option(struct parser *p, enum option option, enum part part,
+			     parse_part *parse)
+{
+	struct span at = p->tok.span;
+
+	if (!parser_at_option(p, option))
+		return true;
+	parser_advance(p);
+	if (!parse(p))
+		return false;
+	parser_set_part(p, part, at, p->last);
+	return true;
+}
+
+/* [ -hwif interface ] */
+static bool parse_spd_hwif(struct parser *p, enum policy_use use)
+{
+	if (parser_at_option(p, OPT_LABEL))
+		return parser_fail(p, p->tok.span, "-ctx stands in front of -P");
+	if (use == POLICY_FOR_DELETE && parser_at_option(p, OPT_HWIF))
+		return parser_fail(p, p->tok.span,
+				   "-hwif belongs to spdadd and spdupdate; "
+				   "the selector and the direction say which policy is meant");
+	return parse_spd_option(p, OPT_HWIF, PART_HWIF, parse_hwif);
+}
+
+/* src-range dst-range upper [ type ] [ -ctx DOI ALG "LABEL" ] -P policy [ -hwif IF ] ; */
 bool parse_spd(struct parser *p, enum policy_use use)
 {
 	uint8_t proto = PROTO_ANY;
+	struct span upper;
 
 	if (parser_at(p, "tagged"))
 		return parser_fail(p, p->tok.span,
@@ -130,10 +216,12 @@ bool parse_spd(struct parser *p, enum policy_use use)
 	if (!parse_resolve_options(p) ||
 	    !parse_range(p, &p->src_host, PART_SRC, "the source: an address or prefix") ||
 	    !parse_range(p, &p->dst_host, PART_DST, "the destination: an address or prefix") ||
-	    !parse_upper(p, &proto) || !parse_icmp(p, proto) || !parse_policy(p, use) ||
-	    !parse_end(p))
+	    !parse_upper(p, &proto) || !parse_detail(p, proto) ||
+	    !parse_spd_option(p, OPT_LABEL, PART_LABEL, parse_label) || !parse_policy(p, use) ||
+	    !parse_spd_hwif(p, use) || !parse_end(p))
 		return false;
-	parse_look_up_services(p, proto);
+	upper = p->cmd.parts[PART_PROTO];
+	parse_look_up_services(p, proto, parser_text(p, upper), upper.len);
 	parse_emit_pairs(p, proto);
 	return true;
 }

@@ -39,7 +39,7 @@ static void note_comments(struct parser *p)
 	struct span c = p->scan.comments;
 	const char *text = p->src->text + c.off;
 
-	if (c.len && (has_quote_or_hex(text, c.len) || scan_has_long_digits(text, c.len)))
+	if (has_quote_or_hex(text, c.len) || scan_has_long_digits(text, c.len))
 		secret(p, (struct span){ .off = c.off + 1, .len = c.len - 1 });
 }
 
@@ -87,13 +87,6 @@ static struct span quoted_secret(struct parser *p, struct span s)
 	return s;
 }
 
-bool parser_starts_hex(const struct parser *p, struct span s)
-{
-	const char *t = p->src->text + s.off;
-
-	return s.len > 1 && t[0] == '0' && (t[1] | 0x20) == 'x';
-}
-
 /* A key right behind -A or -E: the algorithm's name was forgotten. */
 static bool nameless_key(const struct parser *p)
 {
@@ -109,6 +102,35 @@ static bool touches_quote(const struct parser *p)
 	return p->tok.kind == TOK_WORD && end < p->src->len && p->src->text[end] == '"';
 }
 
+/* Counts the tokens behind -ctx: two numbers, and then the label. */
+static void count_label(struct parser *p)
+{
+	if (parser_at_option(p, OPT_LABEL))
+		p->label_in = 3;
+	else if (p->label_in > 1 && (p->tok.kind != TOK_WORD || p->tok.span.len > 3))
+		p->label_in = 0;
+	else if (p->label_in)
+		p->label_in--;
+}
+
+/*
+ * Whether the token is a label, which may be shown. One with blanks or many digits may
+ * be what is left of a line that lacks quotes.
+ */
+static bool is_label(struct parser *p)
+{
+	struct span s = p->tok.span;
+	const char *t = parser_text(p, s);
+
+	if (p->label_in != 1 || p->tok.kind != TOK_QUOTED || odd_quotes(p, s.off))
+		return false;
+	for (uint32_t i = 1; i + 1 < s.len; i++) {
+		if ((uint8_t)t[i] <= ' ')
+			return false;
+	}
+	return !scan_has_long_digits(t, s.len);
+}
+
 /*
  * Reports key material as its tokens pass, before any grammar: what looks like a
  * key anywhere, and behind -A or -E everything between the algorithm's name and
@@ -116,12 +138,13 @@ static bool touches_quote(const struct parser *p)
  */
 static void note_secrets(struct parser *p)
 {
-	bool may_be_key =
-		token_may_be_key(&p->scan, &p->tok) || nameless_key(p) || touches_quote(p);
+	bool may_be_key = (token_may_be_key(&p->scan, &p->tok) && !is_label(p)) ||
+			  nameless_key(p) || touches_quote(p);
 	bool option = p->tok.kind == TOK_OPTION && p->tok.option != OPT_UNKNOWN;
 	bool end = p->tok.kind == TOK_SEMI || p->tok.kind == TOK_END;
 
-	note_comments(p);
+	if (p->scan.comments.len)
+		note_comments(p);
 	if (p->key_state == KEY_NEXT && parser_at_statement(p))
 		p->key_state = KEY_NONE;
 	if (may_be_key || (p->key_state == KEY_NEXT && !option && !end))
@@ -133,6 +156,7 @@ static void note_secrets(struct parser *p)
 	else if (p->key_state == KEY_NAME)
 		p->key_state = KEY_NEXT;
 	p->tok_secret = p->tok.span.off < p->secret_end;
+	count_label(p);
 }
 
 void parser_advance(struct parser *p)
@@ -140,21 +164,6 @@ void parser_advance(struct parser *p)
 	p->last = p->tok.span;
 	p->tok = scan_next(&p->scan);
 	note_secrets(p);
-}
-
-const char *parser_text(const struct parser *p, struct span s)
-{
-	return p->src->text + s.off;
-}
-
-bool parser_at(const struct parser *p, const char *word)
-{
-	return token_is(&p->scan, &p->tok, word);
-}
-
-bool parser_at_option(const struct parser *p, enum option option)
-{
-	return p->tok.kind == TOK_OPTION && p->tok.option == option;
 }
 
 bool parser_fail(struct parser *p, struct span span, const char *fmt, ...)
@@ -189,9 +198,7 @@ const char *parser_suggest(const struct parser *p, const char *const *words,
 
 bool parser_at_statement(const struct parser *p)
 {
-	struct span gap = { .off = span_end(p->last), .len = p->tok.span.off - span_end(p->last) };
-
-	return parser_has_newline(p, gap) && parse_row_of(&p->scan, &p->tok);
+	return p->scan.newline && parse_row_of(&p->scan, &p->tok);
 }
 
 bool parser_expected(struct parser *p, const char *what)
@@ -219,16 +226,6 @@ bool parser_expected_operand(struct parser *p, const char *what)
 
 	snprintf(text, sizeof(text), "%s, as in: %s", what, p->row->usage);
 	return parser_expected(p, text);
-}
-
-void parser_set_part(struct parser *p, enum part part, struct span from, struct span to)
-{
-	p->cmd.parts[part] = (struct span){ .off = from.off, .len = span_end(to) - from.off };
-}
-
-void parser_set_ext(struct parser *p, enum keymsg_ext ext)
-{
-	p->cmd.msg.present |= 1u << ext;
 }
 
 bool parser_number(struct parser *p, const char *what, const char *noun, uint64_t max, uint64_t *v)

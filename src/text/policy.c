@@ -3,7 +3,8 @@
  * Policy text, read; policy_print.c is the way back.
  *
  *     policy   = direction [ priority ] action { request } | direction
- *     request  = protocol "/" mode [ "/" [ address "-" address ] [ "/" [ level ] ] ]
+ *     request  = protocol "/" mode [ "/" [ end "-" end ] [ "/" [ level ] ] ]
+ *     end      = address [ "[" port "]" ]
  *
  * What is written but can have no effect is a warning, what would mean another
  * thing than it says (a direction without an action, ipsec without a request)
@@ -29,6 +30,7 @@ struct reader {
 	struct scan scan;
 	struct token tok;
 	struct span last; /* the token before */
+	const struct policy_names *names;
 	const struct diag_sink *diag;
 	struct policy *pol;
 	enum policy_use use;
@@ -174,8 +176,12 @@ static bool parse_action(struct reader *r)
 			    "the policy has a direction and no action; "
 			    "say discard, none, or ipsec and its requests");
 	if (!at_word(r, policy_actions, &action))
-		return expected(r, "an action: discard, none or ipsec", policy_actions);
-	if (action == POLICY_ENTRUST || action == POLICY_BYPASS)
+		return expected(r,
+				r->use == POLICY_FOR_SOCKET
+					? "an action: discard, none, ipsec, entrust or bypass"
+					: "an action: discard, none or ipsec",
+				policy_actions);
+	if ((action == POLICY_ENTRUST || action == POLICY_BYPASS) && r->use != POLICY_FOR_SOCKET)
 		return fail(r, here(r),
 			    "`%s` is for the policies of sockets; "
 			    "the SPD takes discard, none or ipsec",
@@ -185,20 +191,54 @@ static bool parse_action(struct reader *r)
 	return true;
 }
 
-/* A numeric address of a tunnel's end. */
-static bool parse_end(struct reader *r, struct addr *a)
+/* me-any goes out and any-me comes in, and libipsec says so before it refuses both. */
+static bool no_words_for_ends(struct reader *r)
+{
+	bool me = token_is(&r->scan, &r->tok, "me"), out = r->pol->dir == POLICY_OUT;
+
+	if (!me && !token_is(&r->scan, &r->tok, "any"))
+		return true;
+	if (me != out && r->last.len == 1 && r->scan.text[r->last.off] == '/')
+		return fail(r, here(r),
+			    "%s is for the direction %s, and names no ends of a tunnel; "
+			    "write its two addresses, as in 192.0.2.1-192.0.2.2",
+			    me ? "me-any" : "any-me", me ? "out" : "in");
+	return fail(r, here(r),
+		    "`me` and `any` are no ends of a tunnel; "
+		    "write its two addresses, as in 192.0.2.1-192.0.2.2");
+}
+
+/* A numeric address whose scope is the name of an interface. */
+static bool parse_scoped(struct reader *r, struct addr *a)
+{
+	const char *t = r->scan.text + r->tok.span.off, *why = "no such interface is known";
+	const struct policy_names *n = r->names;
+
+	if (!value_has_interface(t, r->tok.span.len))
+		return expected(r, "a numeric address: a policy resolves no names", NULL);
+	if (!n || !n->resolve)
+		return fail(r, here(r),
+			    "interfaces are not looked up here; "
+			    "write the interface's index behind %%");
+	if (n->resolve(n->arg, t, r->tok.span.len, AF_INET6, a, 1, &why) < 1 ||
+	    a->family != AF_INET6)
+		return fail(r, here(r), "the interface behind %%: %s", why);
+	return true;
+}
+
+static bool parse_address(struct reader *r, struct addr *a)
 {
 	char why[VALUE_WHY_MAX];
 
-	if (token_is(&r->scan, &r->tok, "me") || token_is(&r->scan, &r->tok, "any"))
-		return fail(r, here(r),
-			    "`me` and `any` are no ends of a tunnel; "
-			    "write its two addresses, as in 192.0.2.1-192.0.2.2");
+	if (!no_words_for_ends(r))
+		return false;
 	if (r->tok.kind != TOK_WORD)
 		return expected(r, "an address, as in 192.0.2.1-192.0.2.2", NULL);
 	switch (value_addr(r->scan.text + r->tok.span.off, r->tok.span.len, a, why)) {
 	case VALUE_NONE:
-		return expected(r, "a numeric address: a policy resolves no names", NULL);
+		if (!parse_scoped(r, a))
+			return false;
+		break;
 	case VALUE_WRONG:
 		return fail(r, here(r), "%s", why);
 	case VALUE_OK:
@@ -208,17 +248,44 @@ static bool parse_end(struct reader *r, struct addr *a)
 	return true;
 }
 
-/* address "-" address */
+/* address [ "[" port "]" ] */
+static bool parse_end(struct reader *r, struct addr *a, uint16_t *port)
+{
+	uint64_t n = 0;
+
+	if (!parse_address(r, a))
+		return false;
+	if (r->tok.kind != TOK_OPEN)
+		return true;
+	next(r);
+	switch (token_number(r, UINT16_MAX, &n)) {
+	case VALUE_NONE:
+		return expected(r, "a port of UDP encapsulation, a number", NULL);
+	case VALUE_WRONG:
+		return fail(r, here(r), "this number is out of range; a port is at most %d",
+			    UINT16_MAX);
+	case VALUE_OK:
+		break;
+	}
+	*port = (uint16_t)n;
+	next(r);
+	if (r->tok.kind != TOK_CLOSE)
+		return expected(r, "`]` behind the port", NULL);
+	next(r);
+	return true;
+}
+
+/* end "-" end */
 static bool parse_ends(struct reader *r, struct request *q)
 {
 	struct span at = r->tok.span;
 
-	if (!parse_end(r, &q->src))
+	if (!parse_end(r, &q->src, &q->src_port))
 		return false;
 	if (r->tok.kind != TOK_DASH)
 		return expected(r, "`-` and the tunnel's other end", NULL);
 	next(r);
-	if (!parse_end(r, &q->dst))
+	if (!parse_end(r, &q->dst, &q->dst_port))
 		return false;
 	at.len = span_end(r->last) - at.off;
 	if (q->src.family != q->dst.family)
@@ -229,36 +296,29 @@ static bool parse_ends(struct reader *r, struct request *q)
 		diag_report(r->diag, DIAG_WARNING, at,
 			    "transport mode has no tunnel; these addresses are ignored");
 		q->src = q->dst = (struct addr){ 0 };
+		q->src_port = q->dst_port = 0;
 	}
 	return true;
 }
 
-/* unique[:N]: N is 1 to REQID_MANUAL_MAX, 0 or none: the SPD chooses. False where the word is no
- * such level. */
+/*
+ * unique:N, 0 for one that the SPD chooses; a dump shows a great N as unique#N. False
+ * where the word is no such level.
+ */
 static bool parse_unique(struct reader *r, struct request *q, bool *ok)
 {
-	static const char prefix[] = "unique:";
+	static const char prefix[] = "unique";
 	const char *p = r->scan.text + r->tok.span.off;
 	size_t skip = sizeof(prefix) - 1;
 	uint64_t n;
 
 	*ok = true;
-	if (r->tok.kind != TOK_WORD || r->tok.span.len < skip)
+	if (r->tok.kind != TOK_WORD || r->tok.span.len <= skip || memcmp(p, prefix, skip) != 0 ||
+	    (p[skip] != ':' && p[skip] != '#'))
 		return false;
-	if (memcmp(p, "unique#", skip) == 0) {
-		*ok = fail(r, here(r),
-			   "unique#N is how a dump shows a number that the SPD chose; "
-			   "write unique:N with N from 1 to %u, or unique",
-			   REQID_MANUAL_MAX);
-		return true;
-	}
-	if (memcmp(p, prefix, skip) != 0)
-		return false;
-	if (value_number(p + skip, r->tok.span.len - skip, REQID_MANUAL_MAX, &n) != VALUE_OK) {
-		*ok = fail(r, here(r),
-			   "this is no number for unique:N; N is 1 to %u "
-			   "(greater ones are chosen by the SPD: write unique)",
-			   REQID_MANUAL_MAX);
+	skip++;
+	if (value_number(p + skip, r->tok.span.len - skip, UINT32_MAX, &n) != VALUE_OK) {
+		*ok = fail(r, here(r), "this is no number for unique:N; N is 1 to %u", UINT32_MAX);
 		return true;
 	}
 	q->level = LEVEL_UNIQUE;
@@ -325,7 +385,7 @@ static bool at_request_end(const struct reader *r)
 	       (at_word(r, policy_protocols, &proto) && scan_next(&ahead).kind == TOK_SLASH);
 }
 
-/* What follows protocol/mode: [ "/" [ address "-" address ] [ "/" [ level ] ] ] */
+/* What follows protocol/mode: [ "/" [ end "-" end ] [ "/" [ level ] ] ] */
 static bool parse_request_rest(struct reader *r, struct request *q)
 {
 	bool ends;
@@ -344,7 +404,7 @@ static bool parse_request_rest(struct reader *r, struct request *q)
 	return (ends && at_request_end(r)) || parse_level(r, q);
 }
 
-/* protocol "/" mode [ "/" [ address "-" address ] [ "/" [ level ] ] ] */
+/* protocol "/" mode [ "/" [ end "-" end ] [ "/" [ level ] ] ] */
 static bool parse_request(struct reader *r, struct request *q)
 {
 	struct span at = r->tok.span;
@@ -385,6 +445,7 @@ static bool parse_requests(struct reader *r)
 		diag_report(r->diag, DIAG_WARNING, at,
 			    "requests have no effect behind `%s`; only ipsec has them",
 			    policy_actions[r->pol->action].word);
+		memset(r->pol->requests, 0, sizeof(r->pol->requests));
 		r->pol->n_requests = 0;
 	}
 	return true;
@@ -405,15 +466,16 @@ static bool parse_policy(struct reader *r)
 }
 
 bool policy_parse(struct policy *pol, const struct source *src, struct span at, enum policy_use use,
-		  const struct diag_sink *diag)
+		  const struct policy_names *names, const struct diag_sink *diag)
 {
 	struct reader r = { .scan = scan_of(src, at, true),
 			    .tok.span = { .off = at.off },
+			    .names = names,
 			    .diag = diag,
 			    .pol = pol,
 			    .use = use };
 
-	*pol = (struct policy){ .priority = use == POLICY_FOR_ADD ? PRIO_DEF : 0 };
+	*pol = (struct policy){ .priority = use == POLICY_FOR_DELETE ? 0 : PRIO_DEF };
 	next(&r);
 	return parse_policy(&r);
 }

@@ -13,6 +13,7 @@
 struct printer {
 	char *buf;
 	size_t cap, len;
+	unsigned form;
 };
 
 __attribute__((format(printf, 2, 3))) static void put(struct printer *p, const char *fmt, ...)
@@ -46,8 +47,13 @@ static void put_priority(struct printer *p, uint32_t priority)
 			: priority < 0xa0000000u ? PRIO_DEF
 						 : PRIO_LOW;
 
-	if (priority == 0)
+	if (p->form & POLICY_FORM_SCRIPT && priority == PRIO_DEF)
 		return;
+	if (priority == 0) {
+		if (p->form & POLICY_FORM_SCRIPT)
+			put(p, "prio %u ", PRIO_DEF);
+		return;
+	}
 	put(p, "prio ");
 	put_word(p, policy_bases, base);
 	if (priority != base)
@@ -56,27 +62,43 @@ static void put_priority(struct printer *p, uint32_t priority)
 	put(p, " ");
 }
 
-static void put_request(struct printer *p, const struct request *q)
+static void put_end(struct printer *p, const struct addr *a, uint16_t port)
 {
 	char text[ADDR_TEXT_MAX];
 
+	put(p, "%s", addr_text(a, text));
+	if (port || p->form & POLICY_FORM_PORTS)
+		put(p, "[%u]", port);
+}
+
+static void put_request(struct printer *p, const struct request *q)
+{
 	put_word(p, policy_protocols, q->proto);
 	put(p, "/");
 	put_word(p, policy_modes, q->mode);
 	put(p, "/");
-	if (q->src.family)
-		put(p, "%s-", addr_text(&q->src, text));
-	if (q->src.family)
-		put(p, "%s", addr_text(&q->dst, text));
+	if (q->src.family) {
+		put_end(p, &q->src, q->src_port);
+		put(p, "-");
+		put_end(p, &q->dst, q->dst_port);
+	}
 	put(p, "/");
 	put_word(p, policy_levels, q->level);
-	if (q->reqid)
-		put(p, "%c%u", q->reqid > REQID_MANUAL_MAX ? '#' : ':', q->reqid);
+	if (q->reqid && (q->level == LEVEL_UNIQUE || !(p->form & POLICY_FORM_SCRIPT)))
+		put(p, "%c%u",
+		    q->reqid > REQID_MANUAL_MAX && !(p->form & POLICY_FORM_SCRIPT) ? '#' : ':',
+		    q->reqid);
 }
 
 int policy_print(char *buf, size_t cap, const struct policy *pol, const char *delim)
 {
-	struct printer p = { .buf = buf, .cap = cap };
+	return policy_print_form(buf, cap, pol, delim, 0);
+}
+
+int policy_print_form(char *buf, size_t cap, const struct policy *pol, const char *delim,
+		      unsigned form)
+{
+	struct printer p = { .buf = buf, .cap = cap, .form = form };
 
 	put_word(&p, policy_directions, pol->dir);
 	put(&p, " ");

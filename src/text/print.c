@@ -119,10 +119,75 @@ static bool need(FILE *out, const struct keymsg *m, enum keymsg_ext ext, const c
 	return false;
 }
 
+static bool is_in_udp(const struct keymsg *m)
+{
+	return m->satype == SATYPE_ESP && keymsg_has(m, EXT_NAT_T_TYPE) && m->natt_type;
+}
+
+static void put_end(FILE *out, const struct keymsg *m, const struct keymsg_addr *a, uint16_t port,
+		    const struct print_opts *o)
+{
+	char text[ADDR_TEXT_MAX];
+
+	fputs(addr_text(&a->range.addr, text), out);
+	if (o->ports || is_in_udp(m))
+		fprintf(out, "[%u]", is_in_udp(m) ? port : a->range.port);
+	fputc(' ', out);
+}
+
+/* One original address is Linux' line, two are FreeBSD's. */
+static void put_original(FILE *out, const struct keymsg *m)
+{
+	char text[ADDR_TEXT_MAX];
+
+	if (!keymsg_has(m, EXT_NAT_T_OA) && !keymsg_has(m, EXT_NAT_T_OAR))
+		return;
+	if (!keymsg_has(m, EXT_NAT_T_OAR)) {
+		fprintf(out, "\tNAT OA=%s\n", addr_text(&m->natt_oa.range.addr, text));
+		return;
+	}
+	fputs("\tNAT:", out);
+	if (keymsg_has(m, EXT_NAT_T_OA))
+		fprintf(out, " OAI=%s", addr_text(&m->natt_oa.range.addr, text));
+	fprintf(out, " OAR=%s\n", addr_text(&m->natt_oar.range.addr, text));
+}
+
+/* A label is text, but what a message brings may be anything. */
+static void put_label(FILE *out, const struct keymsg *m)
+{
+	const struct keymsg_sec_ctx *c = &m->sec_ctx;
+
+	if (!keymsg_has(m, EXT_SEC_CTX))
+		return;
+	fprintf(out,
+		"\tsecurity context doi: %u\n"
+		"\tsecurity context algorithm: %u\n"
+		"\tsecurity context length: %u\n"
+		"\tsecurity context: ",
+		c->doi, c->alg, c->len);
+	for (size_t i = 0; i < c->len && c->label[i]; i++)
+		fputc((uint8_t)c->label[i] < ' ' || c->label[i] == 0x7f ? '?' : c->label[i], out);
+	fputc('\n', out);
+}
+
+/* What setkey on Linux does not know: in front of the line that ends an entry. */
+static void put_more(FILE *out, const struct keymsg *m)
+{
+	if (keymsg_has(m, EXT_NAT_T_FRAG))
+		fprintf(out, "\tnatt_mtu: %u\n", m->natt_frag);
+	if (keymsg_has(m, EXT_SA) && m->sa.flags & SAF_ESN)
+		fputs("\tesn\n", out);
+	if (keymsg_has(m, EXT_HW_OFFL))
+		fprintf(out, "\thwif: %.*s\n", KEYMSG_IFNAME_MAX, m->hw_offl);
+}
+
 static void put_sa_head(FILE *out, const struct keymsg *m)
 {
 	fputc('\t', out);
-	put_name(out, satypes, COUNT(satypes), m->satype);
+	if (is_in_udp(m))
+		fputs("esp-udp", out);
+	else
+		put_name(out, satypes, COUNT(satypes), m->satype);
 	fputs(" mode=", out);
 	put_name(out, modes, COUNT(modes), m->sa2.mode);
 	fprintf(out, " spi=%u(0x%08x) reqid=%u(0x%08x)\n", m->sa.spi, m->sa.spi, m->sa2.reqid,
@@ -131,24 +196,106 @@ static void put_sa_head(FILE *out, const struct keymsg *m)
 
 void print_sa(FILE *out, const struct keymsg *m, const struct print_opts *o)
 {
-	char text[ADDR_TEXT_MAX];
-
 	if (!need(out, m, EXT_ADDRESS_SRC, "ADDRESS_SRC"))
 		return;
-	fprintf(out, "%s ", addr_text(&m->src.range.addr, text));
+	put_end(out, m, &m->src, m->natt_sport, o);
 	if (!need(out, m, EXT_ADDRESS_DST, "ADDRESS_DST"))
 		return;
-	fprintf(out, "%s \n", addr_text(&m->dst.range.addr, text));
+	put_end(out, m, &m->dst, m->natt_dport, o);
+	fputc('\n', out);
 	if (!need(out, m, EXT_SA, "SA") || !need(out, m, EXT_SA2, "SA2"))
 		return;
 	put_sa_head(out, m);
+	put_original(out, m);
 	put_algorithms(out, m);
 	fprintf(out, "\tseq=0x%08x replay=%u flags=0x%08x state=", m->sa2.sequence,
 		keymsg_has(m, EXT_REPLAY) ? m->replay_window : m->sa.replay, m->sa.flags);
 	put_name(out, states, COUNT(states), m->sa.state);
 	fputs(" \n", out);
 	put_lifetimes(out, m, o->now_s);
+	put_label(out, m);
+	put_more(out, m);
 	fprintf(out, "\tsadb_seq=%u pid=%u refcnt=%u\n", m->seq, m->pid, m->refcnt);
+}
+
+/* ---- the short form --------------------------------------------------------- */
+
+void print_short_head(FILE *out)
+{
+	fputs("time p   s spi      ltime   src -> dst\n", out);
+}
+
+/* Minutes and seconds of the clock. */
+static void put_clock(FILE *out, uint64_t now_s)
+{
+	time_t t = (time_t)now_s;
+	char text[TIME_MAX];
+	struct tm tm;
+
+	if (!localtime_r(&t, &tm) || !strftime(text, sizeof(text), "%M%S", &tm))
+		snprintf(text, sizeof(text), "????");
+	fputs(text, out);
+}
+
+/* Three columns hold no more than 999 seconds. */
+#define BIG_S 1000
+
+static const char *seconds_text(uint64_t s, char buf[static TIME_MAX])
+{
+	if (s >= BIG_S)
+		return "big";
+	snprintf(buf, TIME_MAX, "%" PRIu64, s);
+	return buf;
+}
+
+static void put_age(FILE *out, const struct keymsg *m, uint64_t now_s)
+{
+	uint64_t created = m->current.add_s;
+	char age[TIME_MAX], limit[TIME_MAX];
+
+	if (!keymsg_has(m, EXT_LIFETIME_CURRENT)) {
+		fprintf(out, "%3s/???", "??");
+		return;
+	}
+	fprintf(out, "%3s/%-3s",
+		seconds_text(created && now_s > created ? now_s - created : 0, age),
+		seconds_text(keymsg_has(m, EXT_LIFETIME_HARD) ? m->hard.add_s : 0, limit));
+}
+
+static void put_short_end(FILE *out, const struct keymsg *m, const struct keymsg_addr *a,
+			  uint16_t port)
+{
+	uint16_t shown = is_in_udp(m) ? port : a->range.port;
+	char text[ADDR_TEXT_MAX];
+
+	if (a->proto && a->proto != PROTO_ANY)
+		fprintf(out, "%u ", a->proto);
+	fputs(addr_text(&a->range.addr, text), out);
+	if (shown)
+		fprintf(out, "[%u]", shown);
+}
+
+void print_sa_short(FILE *out, const struct keymsg *m, const struct print_opts *o)
+{
+	static const char letters[] = "LMDd";
+	char proto[8];
+
+	if (!need(out, m, EXT_ADDRESS_SRC, "ADDRESS_SRC") ||
+	    !need(out, m, EXT_ADDRESS_DST, "ADDRESS_DST") || !need(out, m, EXT_SA, "SA"))
+		return;
+	put_clock(out, o->now_s);
+	snprintf(proto, sizeof(proto), "#%u", m->satype);
+	fprintf(out, " %-3s %c %08x ",
+		m->satype == SATYPE_AH	  ? "ah"
+		: m->satype == SATYPE_ESP ? "esp"
+					  : proto,
+		m->sa.state < sizeof(letters) - 1 ? letters[m->sa.state] : '?', m->sa.spi);
+	put_age(out, m, o->now_s);
+	fputc(' ', out);
+	put_short_end(out, m, &m->src, m->natt_sport);
+	fputs(" -> ", out);
+	put_short_end(out, m, &m->dst, m->natt_dport);
+	fputc('\n', out);
 }
 
 /* ---- policies --------------------------------------------------------------- */
@@ -184,7 +331,9 @@ static void put_upper(FILE *out, const struct keymsg *m, const struct print_opts
 		fputs(name, out);
 	else
 		fprintf(out, "%u", proto);
-	if ((proto == IPPROTO_ICMP || proto == IPPROTO_ICMPV6) && (type || code))
+	if (proto == IPPROTO_GRE && (type || code))
+		fprintf(out, " %u", (uint32_t)type << 16 | code);
+	else if (!has_ports(proto) && (type || code))
 		fprintf(out, " %u,%u", type, code);
 	fputc('\n', out);
 }
@@ -216,11 +365,13 @@ void print_policy(FILE *out, const struct keymsg *m, const struct print_opts *o)
 	put_selector(out, m, o);
 	if (!need(out, m, EXT_POLICY, "POLICY"))
 		return;
-	policy_print(text, sizeof(text), &m->policy, "\n\t");
+	policy_print_form(text, sizeof(text), &m->policy, "\n\t", o->ports ? POLICY_FORM_PORTS : 0);
 	fprintf(out, "\t%s\n", text);
 	fprintf(out, "\tcreated: %s  lastused: %s\n", time_text(created, t1), time_text(used, t2));
 	fprintf(out, "\tlifetime: %" PRIu64 "(s) validtime: %" PRIu64 "(s)\n",
 		limited ? m->hard.add_s : 0, limited ? m->hard.use_s : 0);
+	put_label(out, m);
+	put_more(out, m);
 	fprintf(out, "\tspid=%u seq=%u pid=%u\n", m->policy.id, m->seq, m->pid);
 	fprintf(out, "\trefcnt=%u\n", m->refcnt);
 }

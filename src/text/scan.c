@@ -65,13 +65,18 @@ static void skip_comment(struct scan *s)
 static void skip_blank(struct scan *s)
 {
 	s->comments = (struct span){ 0 };
+	s->newline = false;
 	while (s->pos < s->end) {
-		if (has_class(s, s->pos, CH_SPACE))
+		char c = s->text[s->pos];
+
+		if (classes[(uint8_t)c] & CH_SPACE) {
+			s->newline |= c == '\n';
 			s->pos++;
-		else if (s->text[s->pos] == '#')
+		} else if (c == '#') {
 			skip_comment(s);
-		else
+		} else {
 			break;
+		}
 	}
 }
 
@@ -94,18 +99,23 @@ static bool is_unique_mark(const struct scan *s, uint32_t end)
 	       s->text[end + 1] <= '9';
 }
 
+/* Behind the last character from `at` that is of the class. */
+static uint32_t end_of_class(const struct scan *s, uint32_t at, int class)
+{
+	const char *p = s->text + at, *end = s->text + s->end;
+
+	while (p < end && classes[(uint8_t)*p] & class)
+		p++;
+	return (uint32_t)(p - s->text);
+}
+
 static struct token scan_word(struct scan *s)
 {
 	int class = s->policy ? CH_POLICY : CH_COMMAND;
-	uint32_t end = s->pos;
+	uint32_t end = end_of_class(s, s->pos, class);
 
-	while (has_class(s, end, class))
-		end++;
-	if (is_unique_mark(s, end)) {
-		end++;
-		while (has_class(s, end, class))
-			end++;
-	}
+	if (is_unique_mark(s, end))
+		end = end_of_class(s, end + 1, class);
 	return token_to(s, TOK_WORD, end);
 }
 
@@ -122,14 +132,16 @@ static struct token scan_quoted(struct scan *s)
 /* The longest option word at the place, or OPT_UNKNOWN. */
 static enum option option_at(const struct scan *s)
 {
+	const char *p = s->text + s->pos;
+	const size_t left = s->end - s->pos;
 	enum option found = OPT_UNKNOWN;
 	size_t best = 0;
 
-	for (size_t i = 0; i < sizeof(options) / sizeof(*options); i++) {
+	for (size_t i = 0; left > 1 && i < sizeof(options) / sizeof(*options); i++) {
 		size_t len = options[i].len;
 
-		if (len > best && s->end - s->pos >= len &&
-		    memcmp(s->text + s->pos, options[i].word, len) == 0) {
+		if (p[1] == options[i].word[1] && len > best && left >= len &&
+		    memcmp(p, options[i].word, len) == 0) {
 			best = len;
 			found = (enum option)i;
 		}

@@ -20,33 +20,40 @@ enum token_kind {
 	TOK_QUOTED, /* "...": the span has the quotes */
 	TOK_OPTION, /* -X in a command */
 	TOK_SLASH,
-	TOK_OPEN,  /* [ */
-	TOK_CLOSE, /* ] */
-	TOK_DASH,  /* - in a policy */
-	TOK_PLUS,  /* + in a policy */
+	TOK_OPEN,	  /* [ */
+	TOK_CLOSE,	  /* ] */
+	TOK_DASH,	  /* - in a policy */
+	TOK_PLUS,	  /* + in a policy */
 	TOK_UNTERMINATED, /* a quote without its end: the rest of the text */
-	TOK_BAD,   /* a byte that starts nothing */
+	TOK_BAD,	  /* a byte that starts nothing */
 };
 
 /* Options and their words. The longest word that fits is the option: `-u5` is -u and 5. */
-#define OPTIONS(_)         \
-	_(AUTH, "-A")      \
-	_(COMP, "-C")      \
-	_(ENC, "-E")       \
-	_(POLICY, "-P")    \
-	_(RAWCPI, "-R")    \
-	_(FLAG, "-f")      \
-	_(HARD, "-lh")     \
-	_(SOFT, "-ls")     \
-	_(MODE, "-m")      \
-	_(REPLAY, "-r")    \
+#define OPTIONS(_)                                                                                 \
+	_(AUTH, "-A")                                                                              \
+	_(COMP, "-C")                                                                              \
+	_(ENC, "-E")                                                                               \
+	_(POLICY, "-P")                                                                            \
+	_(RAWCPI, "-R")                                                                            \
+	_(HARD_BYTES, "-bh")                                                                       \
+	_(SOFT_BYTES, "-bs")                                                                       \
+	_(LABEL, "-ctx")                                                                           \
+	_(ESN, "-esn")                                                                             \
+	_(FLAG, "-f")                                                                              \
+	_(HWIF, "-hwif")                                                                           \
+	_(HARD, "-lh")                                                                             \
+	_(SOFT, "-ls")                                                                             \
+	_(MODE, "-m")                                                                              \
+	_(NATT, "-natt")                                                                           \
+	_(NATT_MTU, "-natt_mtu")                                                                   \
+	_(REPLAY, "-r")                                                                            \
 	_(REQID, "-u")
 
 enum option {
 #define _(name, word) OPT_##name,
 	OPTIONS(_)
 #undef _
-	OPT_RESOLVE, /* -4, -6, -n or several of them in one */
+		OPT_RESOLVE, /* -4, -6, -n or several of them in one */
 	OPT_UNKNOWN,
 };
 
@@ -59,14 +66,16 @@ struct token {
 struct scan {
 	const char *text;
 	uint32_t pos, end;
-	bool policy;          /* scan as policy text */
+	bool policy;	      /* scan as policy text */
+	bool newline;	      /* a line ended before the token */
 	struct span comments; /* from the first to the last comment before the token, or len 0 */
 };
 
 static inline struct scan scan_of(const struct source *src, struct span at, bool policy)
 {
-	return (struct scan){ .text = src->text, .pos = at.off, .end = at.off + at.len,
-			      .policy = policy };
+	return (struct scan){
+		.text = src->text, .pos = at.off, .end = at.off + at.len, .policy = policy
+	};
 }
 
 /* The next token. */
@@ -75,8 +84,11 @@ struct token scan_next(struct scan *s);
 /* Whether the token is a word that reads so. */
 static inline bool token_is(const struct scan *s, const struct token *t, const char *word)
 {
-	return t->kind == TOK_WORD && strlen(word) == t->span.len &&
-	       memcmp(s->text + t->span.off, word, t->span.len) == 0;
+	const char *p = s->text + t->span.off;
+
+	/* nearly all words differ in their first letter */
+	return t->kind == TOK_WORD && p[0] == word[0] && strlen(word) == t->span.len &&
+	       memcmp(p, word, t->span.len) == 0;
 }
 
 /* Whether there are more hexadecimal digits in a row than any number or address has. */

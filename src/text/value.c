@@ -29,13 +29,15 @@ static enum value number(const char *p, size_t len, unsigned base, uint64_t max,
 		return VALUE_NONE;
 	for (size_t i = 0; i < len; i++) {
 		unsigned d = (unsigned)digit(p[i]);
+		uint64_t next;
 
 		if (d >= base)
 			return VALUE_NONE;
-		if (n > max || n > (UINT64_MAX - d) / base)
+		if (n > max || __builtin_mul_overflow(n, base, &next) ||
+		    __builtin_add_overflow(next, d, &next))
 			result = VALUE_WRONG;
 		else
-			n = n * base + d;
+			n = next;
 	}
 	if (n > max)
 		result = VALUE_WRONG;
@@ -64,8 +66,31 @@ static size_t count(const char *p, size_t len, char c)
 	return n;
 }
 
-/* One octet of a dotted quad: false with the reason in why. */
-static bool octet(const char *p, size_t len, uint8_t *out, char why[static VALUE_WHY_MAX])
+/* Four octets as they ought to be; what is wrong with others, why_no_addr4() says. */
+static bool addr4(const char *p, size_t len, uint8_t out[static 4])
+{
+	unsigned octets = 0, digits = 0, v = 0;
+
+	for (size_t i = 0; i <= len; i++) {
+		if (i == len || p[i] == '.') {
+			if (digits == 0 || octets == 4)
+				return false;
+			out[octets++] = (uint8_t)v;
+			digits = v = 0;
+			continue;
+		}
+		if (p[i] < '0' || p[i] > '9' || (digits && v == 0))
+			return false;
+		v = v * 10 + (unsigned)(p[i] - '0');
+		if (v > 255)
+			return false;
+		digits++;
+	}
+	return octets == 4;
+}
+
+/* Whether an octet of a dotted quad is right; if not, why. */
+static bool octet_is_right(const char *p, size_t len, char why[static VALUE_WHY_MAX])
 {
 	uint64_t v;
 
@@ -86,11 +111,10 @@ static bool octet(const char *p, size_t len, uint8_t *out, char why[static VALUE
 			 (int)(len > 12 ? 12 : len), p);
 		return false;
 	}
-	*out = (uint8_t)v;
 	return true;
 }
 
-static enum value addr4(const char *p, size_t len, struct addr *a, char why[static VALUE_WHY_MAX])
+static void why_no_addr4(const char *p, size_t len, char why[static VALUE_WHY_MAX])
 {
 	size_t parts = count(p, len, '.') + 1;
 	const char *end = p + len;
@@ -99,23 +123,21 @@ static enum value addr4(const char *p, size_t len, struct addr *a, char why[stat
 		snprintf(why, VALUE_WHY_MAX,
 			 "a number alone is no address; an IPv4 address is four octets, as in "
 			 "192.0.2.1");
-		return VALUE_WRONG;
+		return;
 	}
 	if (parts != 4) {
 		snprintf(why, VALUE_WHY_MAX, "an IPv4 address has four octets; this one has %zu",
 			 parts);
-		return VALUE_WRONG;
+		return;
 	}
-	*a = (struct addr){ .family = AF_INET };
 	for (size_t i = 0; i < 4; i++) {
 		const char *dot = memchr(p, '.', (size_t)(end - p));
 		size_t n = (size_t)((dot ? dot : end) - p);
 
-		if (!octet(p, n, &a->bytes[i], why))
-			return VALUE_WRONG;
+		if (!octet_is_right(p, n, why))
+			return;
 		p = dot ? dot + 1 : end;
 	}
-	return VALUE_OK;
 }
 
 static enum value addr6(const char *p, size_t len, struct addr *a, char why[static VALUE_WHY_MAX])
@@ -168,6 +190,9 @@ static bool only_digits_and_dots(const char *p, size_t len)
 
 enum value value_addr(const char *p, size_t len, struct addr *a, char why[static VALUE_WHY_MAX])
 {
+	*a = (struct addr){ .family = AF_INET };
+	if (addr4(p, len, a->bytes))
+		return VALUE_OK;
 	if (len > 1 && p[0] == '0' && (p[1] | 0x20) == 'x') {
 		snprintf(why, VALUE_WHY_MAX,
 			 "a hexadecimal number is no address; write four octets, as in 192.0.2.1");
@@ -175,9 +200,24 @@ enum value value_addr(const char *p, size_t len, struct addr *a, char why[static
 	}
 	if (memchr(p, ':', len))
 		return addr6(p, len, a, why);
-	if (only_digits_and_dots(p, len))
-		return addr4(p, len, a, why);
-	return VALUE_NONE;
+	if (!only_digits_and_dots(p, len))
+		return VALUE_NONE;
+	why_no_addr4(p, len, why);
+	return VALUE_WRONG;
+}
+
+bool value_has_interface(const char *p, size_t len)
+{
+	return memchr(p, ':', len) && memchr(p, '%', len);
+}
+
+/* IFNAMSIZ with its NUL */
+#define INTERFACE_MAX 16
+
+bool value_is_interface(const char *p, size_t len)
+{
+	return len > 0 && len < INTERFACE_MAX && !memchr(p, ':', len) &&
+	       !(p[0] == '.' && (len == 1 || (len == 2 && p[1] == '.')));
 }
 
 /*

@@ -6,6 +6,7 @@
 #ifndef SALLYPORT_TEXT_VALUE_H
 #define SALLYPORT_TEXT_VALUE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -25,6 +26,15 @@ enum value value_number_or_hex(const char *p, size_t len, uint64_t max, uint64_t
  * can only be a name.
  */
 enum value value_addr(const char *p, size_t len, struct addr *a, char why[static VALUE_WHY_MAX]);
+
+/*
+ * Whether what value_addr() took for a name is an IPv6 address and the name of an
+ * interface behind `%`, which is to be resolved and is no name of a host.
+ */
+bool value_has_interface(const char *p, size_t len);
+
+/* Whether the kernel takes it for the name of an interface, white space and `/` aside. */
+bool value_is_interface(const char *p, size_t len);
 
 /* The number of an IP protocol by name, case aside, or -1. */
 int value_proto(const char *p, size_t len);

@@ -3,7 +3,8 @@
  * Fuzzes what a client can send: a datagram of PF_KEY messages. Each that
  * decodes must encode, and decode to the same again; then it is put to fresh
  * databases, with those before it, and what must hold of them and of the replies
- * is checked after each.
+ * is checked after each. Then all of it is put once more, within a transaction that
+ * is taken back: the dumps must not tell; and once more within one that is kept.
  *
  *     clang -fsanitize=fuzzer,address,undefined -Isrc tests/fuzz/fuzz_keymsg.c \
  *         src/base/addr.c src/alg/alg.c src/keymsg/?*.c src/db/?*.c
@@ -14,6 +15,7 @@
 #include <string.h>
 
 #include "db/handle.h"
+#include "db/undo.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -54,9 +56,10 @@ static void take_reply(void *arg, enum handle_to to, const struct keymsg *m)
 	REQUIRE(back.present == m->present);
 	REQUIRE(m->type == l->req->type && m->pid == l->req->pid);
 	REQUIRE(is_dump(m) || m->seq == l->req->seq);
-	REQUIRE(!is_dump(m) || m->errnum || l->replies == 0 || m->seq == l->last_seq - 1);
+	REQUIRE(!is_dump(m) || m->errnum || m->seq == l->replies + 1 || m->seq == 0);
+	REQUIRE(!is_dump(m) || l->replies == 0 || l->last_seq != 0); /* 0 is the last one */
 	REQUIRE(to == HANDLE_ONE || !(keymsg_has(m, EXT_KEY_AUTH) || keymsg_has(m, EXT_KEY_ENCRYPT)));
-	REQUIRE(!m->errnum == !keymsg_has(m, EXT_REASON));
+	REQUIRE(!m->errnum || keymsg_has(m, EXT_REASON)); /* without an error it is a warning */
 	REQUIRE(!m->errnum || to == HANDLE_ONE);
 	l->last_seq = m->seq;
 	l->replies++;
@@ -73,7 +76,9 @@ static void check_larval(const struct sa *sa, const struct sa *out)
 static void check_grown(const struct sa *sa, const struct sa *out)
 {
 	REQUIRE(out && out->id <= sa->id);
-	REQUIRE(sa->proto == SA_ESP ? sa->enc != NULL : sa->auth != NULL);
+	REQUIRE(sa->proto == SA_ESP || sa->proto == SA_IPCOMP ? sa->enc != NULL : sa->auth != NULL);
+	REQUIRE(sa->unprovided || ((sa->proto == SA_AH || sa->proto == SA_ESP) && sa->mode != MODE_TUNNEL &&
+				   !sa->natt.type && !(sa->flags & (SAF_OLD | SAF_ESN))));
 	REQUIRE(!sa->enc || alg_key_ok(sa->enc, sa->enc_key.bits));
 	REQUIRE(!sa->auth || alg_key_ok(sa->auth, sa->auth_key.bits));
 }
@@ -89,7 +94,9 @@ static void check_sad(const struct sad *sad)
 		REQUIRE(sad_find_in(sad, sa->proto, sa->spi, &sa->dst) == sa);
 		(sa->state == SA_LARVAL ? check_larval : check_grown)(sa, out);
 		REQUIRE(sa->id < younger);
-		REQUIRE(sa->spi > 255 && sa->src.family == sa->dst.family);
+		REQUIRE(sa->spi > 255 || sa->proto == SA_IPCOMP || sa->proto == SA_TCP);
+		REQUIRE(sa->spi <= 65535 || sa->proto != SA_IPCOMP);
+		REQUIRE(sa->src.family == sa->dst.family);
 		younger = sa->id;
 	}
 	REQUIRE(n == sad_count(sad));
@@ -112,6 +119,9 @@ static void check_spd(const struct spd *spd)
 		REQUIRE((e->pol.action == POLICY_IPSEC) == (e->pol.n_requests > 0));
 	}
 	REQUIRE(n == spd_count(spd));
+	for (struct spd_entry *e = spd_older(spd, NULL); e; e = spd_older(spd, e), n--)
+		REQUIRE(e->older == NULL || e->older->pol.id < e->pol.id);
+	REQUIRE(n == 0);
 }
 
 static void check_round_trip(const struct keymsg *m)
@@ -144,21 +154,82 @@ static void check_request(struct db *db, const struct keymsg *m)
 	check_spd(db->spd);
 }
 
+static void check_requests(struct db *db, const uint8_t *data, size_t size)
+{
+	struct keymsg m;
+	size_t len;
+
+	for (; (len = keymsg_first_len(data, size)) > 0; data += len, size -= len) {
+		if (keymsg_decode(&m, data, len) == 0) {
+			check_round_trip(&m);
+			check_request(db, &m);
+		}
+	}
+}
+
+/* Dumps as a client gets them, and the order in which policies are tried. */
+struct dump {
+	size_t len;
+	uint8_t bytes[1 << 19];
+};
+
+static void take_entry(void *arg, enum handle_to to, const struct keymsg *m)
+{
+	struct dump *d = arg;
+	int len = keymsg_encode(m, d->bytes + d->len, sizeof(d->bytes) - d->len, true);
+
+	(void)to;
+	REQUIRE(len > 0);
+	d->len += (size_t)len;
+}
+
+static void dump(struct db *db, struct dump *d)
+{
+	const struct handle_env env = { .provides = provides, .reply = take_entry, .arg = d };
+
+	d->len = 0;
+	handle(db, &(struct keymsg){ .type = KEYMSG_DUMP }, &env);
+	handle(db, &(struct keymsg){ .type = KEYMSG_SPDDUMP }, &env);
+	for (struct spd_entry *e = spd_next(db->spd, NULL); e; e = spd_next(db->spd, e)) {
+		REQUIRE(sizeof(d->bytes) - d->len >= sizeof(e->pol.id));
+		memcpy(d->bytes + d->len, &e->pol.id, sizeof(e->pol.id));
+		d->len += sizeof(e->pol.id);
+	}
+}
+
+/* What is put within a transaction that is taken back was never put. */
+static void check_transactions(struct db *db, const uint8_t *data, size_t size)
+{
+	static struct dump before, after;
+
+	dump(db, &before);
+	if (undo_begin(db))
+		return;
+	check_requests(db, data, size);
+	undo_rollback(db);
+	check_sad(db->sad);
+	check_spd(db->spd);
+	dump(db, &after);
+	REQUIRE(after.len == before.len && memcmp(after.bytes, before.bytes, before.len) == 0);
+	if (undo_begin(db))
+		return;
+	check_requests(db, data, size);
+	dump(db, &before);
+	undo_commit(db);
+	dump(db, &after);
+	REQUIRE(after.len == before.len && memcmp(after.bytes, before.bytes, before.len) == 0);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct keymsg m;
 	struct db db;
-	size_t len;
 
 	if (!db_init(&db))
 		return 0;
 	keymsg_decode(&m, data, size);
-	for (; (len = keymsg_first_len(data, size)) > 0; data += len, size -= len) {
-		if (keymsg_decode(&m, data, len) == 0) {
-			check_round_trip(&m);
-			check_request(&db, &m);
-		}
-	}
+	check_requests(&db, data, size);
+	check_transactions(&db, data, size);
 	db_fini(&db);
 	return 0;
 }

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The control socket under clients that do not behave."""
 
+import errno
 import os
 import random
 import re
@@ -8,13 +9,14 @@ import socket
 import stat
 import struct
 import subprocess
+import time
 
 import pytest
 
 from lab import BUILD, SANITIZER, wait_until
 
 HEADER = struct.Struct("=BBBBHHII")
-ADD, FLUSH, DUMP = 3, 9, 10
+ADD, FLUSH, DUMP, PROMISC, SPDFLUSH, BEGIN, COMMIT, ROLLBACK = 3, 9, 10, 11, 19, 129, 130, 131
 
 
 def message(kind, seq=1, body=b"", satype=0):
@@ -121,7 +123,7 @@ def test_clients_that_do_not_read(keys):
                 data = data[size:]
     except TimeoutError:
         pass
-    assert left[:3000] == list(range(2999, -1, -1))
+    assert left[:3000] == [*range(1, 3000), 0]
     for s in deaf[:10]:
         s.close()
 
@@ -160,3 +162,179 @@ def test_a_stale_socket_is_replaced(bare):
         getattr(process, how)()
         process.wait(20)
     assert os.listdir(bare.dir) == []
+
+
+# Transactions ------------------------------------------------------------------------
+
+def add(spi, seq=1):
+    """add 10.0.0.1 10.0.0.2 ah SPI -A hmac-md5 ..."""
+    ends = b"".join(struct.pack("=HHBBHHH", 3, kind, 255, 32, 0, socket.AF_INET, 0) + socket.inet_aton(address)
+                    + bytes(8) for kind, address in ((5, "10.0.0.1"), (6, "10.0.0.2")))
+    sa = struct.pack("=HH", 2, 1) + struct.pack(">I", spi) + struct.pack("=BBBBI", 0, 1, 2, 0, 0x40)
+    key = struct.pack("=HHHH", 3, 8, 128, 0) + b"1234567890123456"
+    return message(ADD, seq, sa + ends + key, satype=2)
+
+
+def answers(s, until):
+    """[(type, errno, seq)] of our own messages up to the one of this type."""
+    found = []
+    while not found or found[-1][0] != until:
+        data = s.recv(65536)
+        assert data
+        while data:
+            _, kind, error, _, size, _, seq, pid = HEADER.unpack_from(data)
+            if pid == os.getpid():
+                found.append((kind, error, seq))
+            data = data[size * 8:]
+    return found
+
+
+def spis(lab, path):
+    """In the SAD, oldest first."""
+    return [int(spi) for spi in re.findall(r"spi=(\d+)", setkey(lab, path, "-D").stdout)][::-1]
+
+
+def test_a_transaction_is_done_at_its_end(keys):
+    lab, path, _ = keys
+    with client(path) as s:
+        s.send(message(BEGIN, 1))
+        assert answers(s, BEGIN) == [(BEGIN, 0, 1)]
+        s.send(add(300, 2) + add(301, 3))
+        s.send(message(BEGIN, 4))
+        assert answers(s, BEGIN) == [(BEGIN, errno.EBUSY, 4)]  # and nothing of what was collected
+        assert spis(lab, path) == []
+        s.send(add(302, 5) + message(COMMIT, 6))
+        assert answers(s, COMMIT) == [(ADD, 0, 2), (ADD, 0, 3), (ADD, 0, 5), (COMMIT, 0, 6)]
+        assert spis(lab, path) == [300, 301, 302]
+        s.send(add(303, 7))  # as ever
+        assert answers(s, ADD) == [(ADD, 0, 7)]
+        s.send(message(COMMIT, 8))
+        assert answers(s, COMMIT) == [(COMMIT, errno.EINVAL, 8)]
+    assert spis(lab, path) == [300, 301, 302, 303]
+
+
+def test_a_refused_transaction_does_nothing(keys):
+    lab, path, _ = keys
+    load(lab, path, 5)
+    before = setkey(lab, path, "-D").stdout
+    wrong = {
+        "there already": (add(300, 2) + add(300, 3), [(ADD, 0, 2), (ADD, errno.EEXIST, 3)]),
+        "nothing that can be read": (message(ADD, 2, b"\xff" * 8) + add(300, 3),
+                                     [(ADD, errno.EINVAL, 2), (ADD, 0, 3)]),
+        "no such message": (message(200, 2) + message(FLUSH, 3), [(200, errno.EINVAL, 2), (FLUSH, 0, 3)]),
+    }
+    with client(path) as s:
+        for name, (messages, said) in wrong.items():
+            s.send(message(BEGIN, 1) + messages + message(COMMIT, 4))
+            assert answers(s, COMMIT) == [(BEGIN, 0, 1), *said, (COMMIT, errno.ECANCELED, 4)], name
+            strip = re.compile(r"(current|diff):.*|pid=\d+")
+            assert strip.sub("", setkey(lab, path, "-D").stdout) == strip.sub("", before), name
+        # To show what is not there is no refusal.
+        s.send(message(BEGIN, 1) + message(FLUSH, 2) + message(DUMP, 3) + add(300, 4) + message(COMMIT, 5))
+        assert answers(s, COMMIT) == [(BEGIN, 0, 1), (FLUSH, 0, 2), (DUMP, errno.ENOENT, 3), (ADD, 0, 4),
+                                      (COMMIT, 0, 5)]
+    assert spis(lab, path) == [300]
+
+
+def test_a_transaction_without_its_end(keys):
+    """Taken back, left, or never ended: nothing of it is done, and others go on."""
+    lab, path, _ = keys
+    with client(path) as kept, client(path) as s:
+        kept.send(message(BEGIN, 1) + add(400, 2))
+        assert answers(kept, BEGIN) == [(BEGIN, 0, 1)]
+        s.send(message(BEGIN, 1) + add(300, 2) + message(ROLLBACK, 3))
+        assert answers(s, ROLLBACK) == [(BEGIN, 0, 1), (ROLLBACK, 0, 3)]
+        s.send(message(COMMIT, 4))
+        assert answers(s, COMMIT) == [(COMMIT, errno.EINVAL, 4)]
+        s.send(message(BEGIN, 5) + add(301, 6))
+        assert answers(s, BEGIN) == [(BEGIN, 0, 5)]
+        s.close()
+        assert spis(lab, path) == []
+        load(lab, path, 3)
+        assert len(spis(lab, path)) == 3
+        kept.send(message(COMMIT, 7))
+        assert answers(kept, COMMIT)[-2:] == [(ADD, 0, 2), (COMMIT, 0, 7)]
+    assert len(spis(lab, path)) == 4
+
+
+def test_two_transactions_at_once(keys):
+    """Each is done where it ends; what the first has taken, the second is refused."""
+    lab, path, _ = keys
+    with client(path) as one, client(path) as two:
+        for s in (one, two):
+            s.send(message(BEGIN, 1) + add(300, 2))
+            answers(s, BEGIN)
+        one.send(add(301, 3))
+        two.send(add(302, 3) + message(COMMIT, 4))
+        assert answers(two, COMMIT) == [(ADD, 0, 2), (ADD, 0, 3), (COMMIT, 0, 4)]
+        one.send(message(COMMIT, 4))
+        said = answers(one, COMMIT)
+        # news of the other's come with the same pid: it is one process that plays both
+        assert said[-3:] == [(ADD, errno.EEXIST, 2), (ADD, 0, 3), (COMMIT, errno.ECANCELED, 4)]
+    assert spis(lab, path) == [300, 302]
+
+
+def test_news_come_when_a_transaction_stands(keys):
+    _, path, _ = keys
+    with client(path) as s, client(path) as other:
+        other.send(message(SPDFLUSH))
+        answers(other, SPDFLUSH)
+        s.send(message(BEGIN, 1) + add(300, 2) + add(300, 3) + message(COMMIT, 4))
+        answers(s, COMMIT)
+        s.send(message(BEGIN, 1) + add(301, 7) + message(COMMIT, 8))
+        answers(s, COMMIT)
+        s.send(message(SPDFLUSH, 9))
+        assert answers(other, SPDFLUSH) == [(ADD, 0, 7), (SPDFLUSH, 0, 9)]
+
+
+def test_who_listens_sees_transactions(keys):
+    """What is asked and what is answered, done or not."""
+    _, path, _ = keys
+    with client(path) as s, client(path) as listener:
+        listener.send(message(PROMISC, 1, satype=1))
+        assert answers(listener, PROMISC) == [(PROMISC, 0, 1)]
+        s.send(message(BEGIN, 1) + add(300, 2) + add(300, 3) + message(COMMIT, 4) + message(SPDFLUSH, 5))
+        answers(s, SPDFLUSH)
+        said = answers(listener, SPDFLUSH)
+        # BEGIN and COMMIT are not for a client that never said HELLO
+        assert sorted(said) == sorted([(ADD, 0, 2), (ADD, 0, 3), (ADD, 0, 2), (ADD, errno.EEXIST, 3),
+                                       (SPDFLUSH, 0, 5), (SPDFLUSH, 0, 5)])
+        listener.send(message(PROMISC, 2, satype=2))
+        assert answers(listener, PROMISC) == [(PROMISC, errno.EINVAL, 2)]
+        listener.send(message(PROMISC, 3))
+        answers(listener, PROMISC)
+        s.send(message(DUMP, 6))
+        s.send(message(SPDFLUSH, 7))
+        answers(s, SPDFLUSH)
+        assert answers(listener, SPDFLUSH) == [(SPDFLUSH, 0, 7)]
+
+
+def test_a_large_transaction_and_much_news(keys):
+    """A client that sends and does not listen is read on, whatever happens meanwhile."""
+    lab, path, _ = keys
+    with client(path) as s:
+        s.send(message(BEGIN, 1))
+        load(lab, path, 12000)
+        until = time.monotonic() + 60
+        for _ in range(600):
+            s.send(message(FLUSH, 2) * 100)
+            assert time.monotonic() < until
+        s.send(message(COMMIT, 3))
+        assert answers(s, COMMIT)[-1] == (COMMIT, 0, 3)
+    assert spis(lab, path) == []
+
+
+def test_a_transaction_that_is_too_big(keys):
+    """It is said once, nothing of it is done, and its memory is given back."""
+    lab, path, process = keys
+    load(lab, path, 3)
+    with client(path) as s:
+        s.send(message(BEGIN, 1))
+        assert answers(s, BEGIN) == [(BEGIN, 0, 1)]
+        for _ in range(8200):
+            s.send(message(FLUSH, 2) * 512)  # 8 KiB
+        s.send(message(COMMIT, 3))
+        assert answers(s, COMMIT) == [(FLUSH, errno.ENOBUFS, 2), (COMMIT, errno.ENOBUFS, 3)]
+        s.send(message(BEGIN, 4) + add(300, 5) + message(COMMIT, 6))
+        assert answers(s, COMMIT) == [(BEGIN, 0, 4), (ADD, 0, 5), (COMMIT, 0, 6)]
+    assert len(spis(lab, path)) == 4

@@ -69,7 +69,7 @@ static int service(void *arg, const char *name, size_t len, uint8_t proto)
 	} services[] = {
 		{ "http", IPPROTO_TCP, 80 },	{ "two-ports", IPPROTO_TCP, 65535 },
 		{ "two-ports", IPPROTO_UDP, 7 }, { "9pfs", IPPROTO_TCP, 564 },
-		{ "m3ua", IPPROTO_SCTP, 2905 },
+		{ "m3ua", IPPROTO_SCTP, 2905 },   { "ipsec-nat-t", IPPROTO_UDP, 4500 },
 	};
 
 	(void)arg;
@@ -96,6 +96,25 @@ static void put_key(const char *label, const struct keymsg_key *k)
 		printf("%02x", k->bytes[i]);
 }
 
+static void put_limit(const char *label, const struct keymsg_lifetime *l)
+{
+	printf(" %s=%" PRIu64, label, l->add_s);
+	if (l->bytes)
+		printf("+%" PRIu64 "B", l->bytes);
+}
+
+static void put_natt(const struct keymsg *m)
+{
+	if (keymsg_has(m, EXT_NAT_T_TYPE))
+		printf(" udp=%u:%u->%u", m->natt_type, m->natt_sport, m->natt_dport);
+	if (keymsg_has(m, EXT_NAT_T_OA))
+		put_addr("oa", &m->natt_oa);
+	if (keymsg_has(m, EXT_NAT_T_OAR))
+		put_addr("oar", &m->natt_oar);
+	if (keymsg_has(m, EXT_NAT_T_FRAG))
+		printf(" natt_mtu=%u", m->natt_frag);
+}
+
 static void put_sa(const struct keymsg *m)
 {
 	if (keymsg_has(m, EXT_SA))
@@ -108,9 +127,10 @@ static void put_sa(const struct keymsg *m)
 	if (keymsg_has(m, EXT_REPLAY))
 		printf(" replay=%u window=%u", m->sa.replay, m->replay_window);
 	if (keymsg_has(m, EXT_LIFETIME_HARD))
-		printf(" hard=%" PRIu64, m->hard.add_s);
+		put_limit("hard", &m->hard);
 	if (keymsg_has(m, EXT_LIFETIME_SOFT))
-		printf(" soft=%" PRIu64, m->soft.add_s);
+		put_limit("soft", &m->soft);
+	put_natt(m);
 	if (keymsg_has(m, EXT_KEY_AUTH))
 		put_key("key_auth", &m->key_auth);
 	if (keymsg_has(m, EXT_KEY_ENCRYPT))
@@ -128,6 +148,11 @@ static void put_command(const struct keymsg *m)
 		printf(" proto=%u", m->src.proto);
 	}
 	put_sa(m);
+	if (keymsg_has(m, EXT_SEC_CTX))
+		printf(" label=%u/%u:%.*s", m->sec_ctx.doi, m->sec_ctx.alg, m->sec_ctx.len,
+		       m->sec_ctx.label);
+	if (keymsg_has(m, EXT_HW_OFFL))
+		printf(" hwif=%s", m->hw_offl);
 	if (keymsg_has(m, EXT_POLICY)) {
 		policy_print(policy, sizeof(policy), &m->policy, NULL);
 		printf(" policy={%s}", policy);

@@ -316,6 +316,110 @@ static void levels_out(void **state)
 	}
 }
 
+/*
+ * What the engine cannot do yet is dropped, whatever the level: it was asked for, and
+ * must not go out in clear because it was taken into the databases.
+ */
+static void unprovided_out(void **state)
+{
+	static const struct {
+		uint8_t proto, mode, level;
+		enum { NO_SA, PLAIN_SA, UNPROVIDED_SA } sa;
+		enum verdict want;
+	} rows[] = {
+		{ IPPROTO_ESP, MODE_TRANSPORT, LEVEL_USE, UNPROVIDED_SA, VERDICT_DROP },
+		{ IPPROTO_ESP, MODE_TRANSPORT, LEVEL_DEFAULT, UNPROVIDED_SA, VERDICT_DROP },
+		{ IPPROTO_ESP, MODE_TRANSPORT, LEVEL_REQUIRE, UNPROVIDED_SA, VERDICT_DROP },
+		{ IPPROTO_ESP, MODE_TRANSPORT, LEVEL_USE, PLAIN_SA, VERDICT_WIRE },
+		{ IPPROTO_ESP, MODE_TUNNEL, LEVEL_USE, NO_SA, VERDICT_DROP },
+		{ IPPROTO_ESP, MODE_TUNNEL, LEVEL_USE, PLAIN_SA, VERDICT_DROP },
+		{ IPPROTO_ESP, MODE_TUNNEL, LEVEL_REQUIRE, NO_SA, VERDICT_DROP },
+		{ IPPROTO_COMP, MODE_TRANSPORT, LEVEL_USE, NO_SA, VERDICT_DROP },
+		{ IPPROTO_COMP, MODE_TRANSPORT, LEVEL_DEFAULT, NO_SA, VERDICT_DROP },
+		{ IPPROTO_COMP, MODE_TRANSPORT, LEVEL_USE, UNPROVIDED_SA, VERDICT_DROP },
+		{ IPPROTO_COMP, MODE_TRANSPORT, LEVEL_REQUIRE, NO_SA, VERDICT_DROP },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		const uint8_t requests[] = { rows[i].proto, rows[i].level, 0 };
+		struct lab_packet *l = lab_packet(A4, B4, 17, 8);
+		struct spd_entry *e;
+		struct outcome *o;
+		struct host h;
+
+		host_init(&h);
+		if (rows[i].sa != NO_SA) {
+			bool esp = rows[i].proto == IPPROTO_ESP;
+			struct sa *sa = host_add_sa(&h, &(struct sa_spec){ A4, B4, esp ? SA_ESP : SA_IPCOMP, 5000,
+									   .enc = esp ? "null" : NULL });
+
+			sa->unprovided = rows[i].sa == UNPROVIDED_SA;
+		}
+		e = host_add_policy(&h, A4, B4, POLICY_OUT, POLICY_IPSEC, requests);
+		e->pol.requests[0].mode = rows[i].mode;
+		o = host_run(&h, PKT_OUT, &l->pkt, 0);
+		if (o->verdict != rows[i].want)
+			fail_msg("row %zu: verdict %d", i, o->verdict);
+		if (o->verdict == VERDICT_DROP)
+			assert_int_equal(o->reason, DROP_NOT_PROVIDED);
+		assert_int_equal(h.sink.n_acquires, 0); /* no key management would help */
+		host_fini(&h);
+		free(l);
+	}
+}
+
+/* One header that can be made is no reason to send without the other. */
+static void unprovided_in_a_bundle(void **state)
+{
+	(void)state;
+	for (int v6 = 0; v6 < 2; v6++) {
+		const char *a = v6 ? A6 : A4, *b = v6 ? B6 : B4;
+		struct lab_packet *l = lab_packet(a, b, 17, 8);
+		struct outcome *o;
+		struct host h;
+
+		host_init(&h);
+		host_add_sa(&h, &(struct sa_spec){ a, b, SA_ESP, 5000, .enc = "null" });
+		host_add_sa(&h, &(struct sa_spec){ a, b, SA_AH, 5001, .auth = "hmac-md5", .auth_key = KEY16 })
+			->unprovided = true;
+		host_add_policy(&h, a, b, POLICY_OUT, POLICY_IPSEC, article_requests);
+		o = host_run(&h, PKT_OUT, &l->pkt, 0);
+		assert_int_equal(o->verdict, VERDICT_DROP);
+		assert_int_equal(o->reason, DROP_NOT_PROVIDED);
+		host_fini(&h);
+		free(l);
+	}
+}
+
+/* What arrives for an SA that is held only is dropped, and moves nothing of it. */
+static void unprovided_in(void **state)
+{
+	struct lab_packet *l = lab_packet(A4, B4, 17, 8);
+	struct outcome *o;
+	struct pair p;
+	struct sa *sa;
+	struct addr dst = lab_addr(B4);
+
+	(void)state;
+	pair_init(&p);
+	pair_add_sa(&p, &(struct sa_spec){ A4, B4, SA_ESP, 5000, .enc = "null", .auth = "hmac-md5",
+					   .auth_key = KEY16, .window = 32 });
+	host_add_policy(&p.a, A4, B4, POLICY_OUT, POLICY_IPSEC, esp_require);
+	assert_int_equal(host_run(&p.a, PKT_OUT, &l->pkt, 0)->verdict, VERDICT_WIRE);
+	sa = sad_find_in(p.b.db.sad, SA_ESP, 5000, &dst);
+	sa->unprovided = true;
+	o = host_run(&p.b, PKT_IN, &l->pkt, 0);
+	assert_int_equal(o->verdict, VERDICT_DROP);
+	assert_int_equal(o->reason, DROP_NOT_PROVIDED);
+	assert_int_equal(o->spi, 5000);
+	assert_true(sa->packets == 0 && sa->replay.last == 0);
+	sa->unprovided = false;
+	assert_int_equal(host_run(&p.b, PKT_IN, &l->pkt, 0)->verdict, VERDICT_DELIVER);
+	pair_fini(&p);
+	free(l);
+}
+
 /* What an `in` policy of ESP inside AH makes of packets with this and that protection. */
 static void levels_in(void **state)
 {
@@ -748,6 +852,9 @@ int main(void)
 		cmocka_unit_test(replay_is_refused),
 		cmocka_unit_test(forgery_does_not_move_the_window),
 		cmocka_unit_test(levels_out),
+		cmocka_unit_test(unprovided_out),
+		cmocka_unit_test(unprovided_in_a_bundle),
+		cmocka_unit_test(unprovided_in),
 		cmocka_unit_test(levels_in),
 		cmocka_unit_test(order_matters),
 		cmocka_unit_test(source_belongs_to_the_sa),

@@ -74,6 +74,12 @@ static void test_tokens(void **state)
 		  { TOK_WORD, TOK_SLASH, TOK_WORD, TOK_OPEN, TOK_WORD, TOK_CLOSE }, { 8, 1, 2, 1, 2, 1 } },
 		{ "-u5 -lh10", false, { TOK_OPTION, TOK_WORD, TOK_OPTION, TOK_WORD }, { 2, 1, 3, 2 } },
 		{ "-46n -natt", false, { TOK_OPTION, TOK_OPTION }, { 4, 5 } },
+		{ "-4n6 -natt_mtu1 -nattx -nat", false,
+		  { TOK_OPTION, TOK_OPTION, TOK_WORD, TOK_OPTION, TOK_WORD, TOK_OPTION },
+		  { 4, 9, 1, 5, 1, 4 } },
+		{ "-ctx1 -esn -hwifx -bh1-bs", false,
+		  { TOK_OPTION, TOK_WORD, TOK_OPTION, TOK_OPTION, TOK_WORD, TOK_OPTION, TOK_WORD },
+		  { 4, 1, 4, 5, 1, 3, 4 } },
 		{ "\"a;b\" \"c", false, { TOK_QUOTED, TOK_UNTERMINATED }, { 5, 2 } },
 		{ "\r\n\f\v\t x", false, { TOK_WORD }, { 1 } },
 		{ "\xc3\xbc@", false, { TOK_BAD, TOK_BAD }, { 2, 1 } },
@@ -194,6 +200,21 @@ static void test_protocols(void **state)
 	assert_int_equal(value_proto("nonsense", 8), -1);
 }
 
+static void test_interfaces(void **state)
+{
+	static const char *const good[] = { "eth0", "a", "abcdefghijklmno", "...", "br-lan.7" };
+	static const char *const bad[] = { "", ".", "..", "eth0:1", "abcdefghijklmnop" };
+
+	(void)state;
+	for (size_t i = 0; i < 5; i++) {
+		assert_true(value_is_interface(good[i], strlen(good[i])));
+		assert_false(value_is_interface(bad[i], strlen(bad[i])));
+	}
+	assert_true(value_has_interface("fe80::1%lo", 10));
+	assert_false(value_has_interface("a.b%lo", 6));
+	assert_false(value_has_interface("fe80::1", 7));
+}
+
 static void test_parts(void **state)
 {
 	static const char text[] = "# c\n add 10.0.0.1 10.0.0.2 esp 0x100 -m tunnel -r 4 -lh 9\n"
@@ -230,6 +251,40 @@ static void test_parts(void **state)
 	assert_int_equal(c->parts[PART_STATEMENT].off, 5);
 	assert_int_equal(span_end(c->parts[PART_STATEMENT]), sizeof(text) - 1);
 	assert_int_equal(seen.n_secrets, 2);
+}
+
+/* Parts that not every statement has. */
+static void test_more_parts(void **state)
+{
+	static const char text[] =
+		"add 10.0.0.1[5] 10.0.0.2 esp-udp 10.0.0.3 0x100 -natt_mtu 9 -ctx 1 2 \"x\" -hwif a -E null;"
+		"add 10.0.0.1 10.0.0.2 esp 0x100 -natt 1.1.1.1[1] 2.2.2.2[2] -E null;"
+		"spdadd ::1 ::2 gre 5 -ctx 1 2 \"x\" -P in none -hwif a;";
+	static const struct {
+		unsigned command;
+		enum part part;
+		const char *text;
+	} steps[] = {
+		{ 0, PART_SRC, "10.0.0.1[5]" },	     { 0, PART_PROTO, "esp-udp" },
+		{ 0, PART_NATT, "10.0.0.3" },	     { 0, PART_NATT_MTU, "-natt_mtu 9" },
+		{ 0, PART_LABEL, "-ctx 1 2 \"x\"" }, { 0, PART_HWIF, "-hwif a" },
+		{ 1, PART_NATT, "-natt 1.1.1.1[1] 2.2.2.2[2]" },
+		{ 2, PART_LABEL, "-ctx 1 2 \"x\"" }, { 2, PART_POLICY, "in none" },
+		{ 2, PART_HWIF, "-hwif a" },
+	};
+
+	(void)state;
+	assert_int_equal(read_text(text, sizeof(text) - 1), 0);
+	assert_int_equal(seen.n, 3);
+	for (size_t i = 0; i < sizeof(steps) / sizeof(*steps); i++) {
+		struct span s = seen.commands[steps[i].command].parts[steps[i].part];
+
+		assert_int_equal(s.len, strlen(steps[i].text));
+		assert_memory_equal(text + s.off, steps[i].text, s.len);
+	}
+	/* a label is no key, and is the text's own */
+	assert_int_equal(seen.n_secrets, 0);
+	assert_ptr_equal(seen.commands[0].msg.sec_ctx.label, strstr(text, "x\""));
 }
 
 static void test_policy_part(void **state)
@@ -294,6 +349,8 @@ static void test_no_key_is_shown(void **state)
 {
 	static const char good[] = "flush;\nadd 10.0.0.1 10.0.0.2 esp 0x100 -E aes-cbc \"" KEY_1
 				   "\" -A hmac-md5 " KEY_2 "; # was " KEY_2 "\n"
+				   "add 10.0.0.1 10.0.0.2 ah 0x100 -ctx 1 1 \"x_t\" -A hmac-md5 \"" KEY_1
+				   "\";\n"
 				   "add 10.0.0.1 10.0.0.2 ah 0x100 -A hmac-md5 \"" KEY_1 "\";\n"
 				   "spdadd ::1 ::2 any -P out none;\n";
 	static const char junk[] = { '"', ';', '\n', '#', ' ', '-', 'x', '\0', '/', '\'' };
@@ -302,7 +359,7 @@ static void test_no_key_is_shown(void **state)
 
 	(void)state;
 	assert_int_equal(read_text(good, len), 0);
-	assert_int_equal(seen.n, 4);
+	assert_int_equal(seen.n, 5);
 	for (size_t cut = 0; cut <= len; cut++) {
 		read_text(good, cut);
 		assert_no_key(good, cut);
@@ -354,6 +411,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_tokens),	   cmocka_unit_test(test_numbers),
 		cmocka_unit_test(test_addresses),  cmocka_unit_test(test_protocols),
+		cmocka_unit_test(test_interfaces), cmocka_unit_test(test_more_parts),
 		cmocka_unit_test(test_parts),	   cmocka_unit_test(test_policy_part),
 		cmocka_unit_test(test_no_key_is_shown), cmocka_unit_test(test_errors_are_told),
 	};

@@ -231,6 +231,8 @@ static void test_selectors(void **state)
 		{ end6(1, 128, 0, 58), end6(2, 0, 0, 58), "2001:db8::1 2001:db8::2/0 ipv6-icmp\n" },
 		{ end4(1, 32, 8, 1), end4(2, 32, 0, 1), "10.0.0.1 10.0.0.2 1 8,0\n" },
 		{ end4(1, 32, 0, 47), end4(2, 32, 0, 47), "10.0.0.1 10.0.0.2 47\n" },
+		{ end4(1, 32, 0x0102, 47), end4(2, 32, 0x0304, 47), "10.0.0.1 10.0.0.2 47 16909060\n" },
+		{ end6(1, 128, 5, 135), end6(2, 128, 0, 135), "2001:db8::1 2001:db8::2 135 5,0\n" },
 	};
 	struct keymsg m = { .present = BIT(POLICY) | BIT(ADDRESS_SRC) | BIT(ADDRESS_DST) };
 	char *text;
@@ -246,6 +248,137 @@ static void test_selectors(void **state)
 	m.present = BIT(POLICY);
 	text = printed(print_policy, &m);
 	assert_memory_equal(text, "(per-socket policy) \n", 21);
+	free(text);
+}
+
+/* As setkey -D -p prints it, and what is in UDP without -p. */
+static void test_ports(void **state)
+{
+	static const struct print_opts with = { .now_s = NOW, .proto_name = name_of, .ports = true };
+	struct keymsg m = esp();
+	char *text;
+	size_t len;
+	FILE *out;
+
+	(void)state;
+	out = open_memstream(&text, &len);
+	print_sa(out, &m, &with);
+	fclose(out);
+	assert_memory_equal(text, "10.0.0.1[0] 10.0.0.2[0] \n\tesp mode=tunnel ", 41);
+	free(text);
+	m.present |= BIT(NAT_T_TYPE) | BIT(NAT_T_SPORT) | BIT(NAT_T_DPORT) | BIT(NAT_T_OA);
+	m.natt_type = 2;
+	m.natt_sport = 4501;
+	m.natt_dport = 4500;
+	m.natt_oa = end4(9, 32, 0, 255);
+	text = printed(print_sa, &m);
+	assert_non_null(strstr(text, "10.0.0.1[4501] 10.0.0.2[4500] \n"
+				     "\tesp-udp mode=tunnel spi=4097(0x00001001) reqid=5(0x00000005)\n"
+				     "\tNAT OA=10.0.0.9\n\tE: aes-cbc "));
+	free(text);
+	m.present |= BIT(NAT_T_OAR);
+	m.natt_oar = end4(8, 32, 0, 255);
+	text = printed(print_sa, &m);
+	assert_non_null(strstr(text, ")\n\tNAT: OAI=10.0.0.9 OAR=10.0.0.8\n\tE: "));
+	free(text);
+	m = (struct keymsg){ .present = BIT(POLICY) | BIT(ADDRESS_SRC) | BIT(ADDRESS_DST),
+			     .src = end4(0, 24, 0, 6), .dst = end4(0, 24, 80, 6),
+			     .policy = { .dir = POLICY_OUT, .action = POLICY_IPSEC,
+					 .priority = 0x80000000, .n_requests = 1,
+					 .requests = { { .proto = IPPROTO_ESP, .mode = MODE_TUNNEL,
+							 .level = LEVEL_REQUIRE,
+							 .src = end4(1, 32, 0, 0).range.addr,
+							 .dst = end4(2, 32, 0, 0).range.addr } } } };
+	out = open_memstream(&text, &len);
+	print_policy(out, &m, &with);
+	fclose(out);
+	assert_non_null(strstr(text, "10.0.0.0/24[any] 10.0.0.0/24[80] tcp\n\tout prio def ipsec\n"
+				     "\tesp/tunnel/10.0.0.1[0]-10.0.0.2[0]/require\n"));
+	free(text);
+}
+
+/* What is beyond the dumps of setkey on Linux stands in front of the last line. */
+static void test_more(void **state)
+{
+	struct keymsg m = esp();
+	char *text;
+
+	(void)state;
+	m.present |= BIT(SEC_CTX) | BIT(NAT_T_FRAG) | BIT(HW_OFFL);
+	m.sec_ctx = (struct keymsg_sec_ctx){ .doi = 1, .alg = 2, .len = 5, .label = "a_t\ns" };
+	m.natt_frag = 1400;
+	m.sa.flags = SAF_ESN;
+	strcpy(m.hw_offl, "eth0");
+	text = printed(print_sa, &m);
+	assert_non_null(strstr(text, "\tallocated: 6\thard: 0\tsoft: 0\n"
+				     "\tsecurity context doi: 1\n"
+				     "\tsecurity context algorithm: 2\n"
+				     "\tsecurity context length: 5\n"
+				     "\tsecurity context: a_t?s\n"
+				     "\tnatt_mtu: 1400\n\tesn\n\thwif: eth0\n\tsadb_seq=1 "));
+	free(text);
+	m.present |= BIT(POLICY);
+	text = printed(print_policy, &m);
+	assert_non_null(strstr(text, "\tsecurity context: a_t?s\n\tnatt_mtu: 1400\n\tesn\n"
+				     "\thwif: eth0\n\tspid=0 "));
+	free(text);
+}
+
+/* The lines of golden dump-Dl, and what is not in it. */
+static void test_short(void **state)
+{
+	struct keymsg m = esp();
+	char *text;
+	size_t len;
+	FILE *out = open_memstream(&text, &len);
+
+	(void)state;
+	print_short_head(out);
+	fclose(out);
+	assert_string_equal(text, "time p   s spi      ltime   src -> dst\n");
+	free(text);
+	m.current.add_s = NOW;
+	assert_prints(print_sa_short, &m, "0450 esp M 00001001   0/big 10.0.0.1 -> 10.0.0.2\n");
+	m.satype = SATYPE_AH;
+	m.sa.spi = 0x1002;
+	m.sa.state = SA_DEAD;
+	m.current.add_s = NOW - 999;
+	m.hard.add_s = 999;
+	assert_prints(print_sa_short, &m, "0450 ah  d 00001002 999/999 10.0.0.1 -> 10.0.0.2\n");
+	m.satype = SATYPE_IPCOMP;
+	m.sa.state = 7;
+	m.src = end6(1, 128, 0, 0);
+	m.dst = end6(2, 128, 0, 255);
+	m.current.add_s = NOW - 1000;
+	m.hard.add_s = 0;
+	assert_prints(print_sa_short, &m, "0450 #9  ? 00001002 big/0   2001:db8::1 -> 2001:db8::2\n");
+	m.satype = SATYPE_ESP;
+	m.sa.state = SA_LARVAL;
+	m.present &= ~BIT(LIFETIME_CURRENT);
+	m.present |= BIT(NAT_T_TYPE) | BIT(NAT_T_SPORT) | BIT(NAT_T_DPORT);
+	m.natt_type = 2;
+	m.natt_sport = 500;
+	m.dst.proto = 17;
+	assert_prints(print_sa_short, &m,
+		      "0450 esp L 00001002  ?" "?/??" "? 2001:db8::1[500] -> 17 2001:db8::2\n");
+}
+
+/* Golden cl-H-f, its first line and its last. */
+static void test_hex(void **state)
+{
+	static const uint8_t bytes[24] = { 2, 3, 0, 2, 0xf, [12] = 0x99, 0xb, 0, 0, 0xff };
+	char *text;
+	size_t len;
+	FILE *out = open_memstream(&text, &len);
+
+	(void)state;
+	print_hex(out, bytes, 0);
+	print_hex(out, bytes, 16);
+	print_hex(out, bytes, 24);
+	fclose(out);
+	assert_string_equal(text, "00000000: 02 03 00 02 0f 00 00 00 00 00 00 00 99 0b 00 00 \n"
+				  "00000000: 02 03 00 02 0f 00 00 00 00 00 00 00 99 0b 00 00 \n"
+				  "00000010: ff 00 00 00 00 00 00 00 \n");
 	free(text);
 }
 
@@ -283,6 +416,18 @@ static void test_message(void **state)
 		"sockaddr{ len=16 family=2 port=0\n 0a000003  }\n"
 		"sockaddr{ len=16 family=2 port=0\n 0a000004  }\n }\n",
 		"sadb_x_sa_replay{ replay=77 }\n",
+		"sadb_ext{ len=3 type=14 }\nsadb_sup{\n  { id=251 ivlen=0 min=0 max=0 }\n"
+		"  { id=2 ivlen=0 min=128 max=128 }\n}\n",
+		"sadb_ext{ len=2 type=15 }\nsadb_sup{\n  { id=12 ivlen=16 min=128 max=256 }\n}\n",
+		"sadb_ext{ len=2 type=16 }\nsadb_spirange{ min=0x00000100 max=0x0fffffff }\n",
+		"sadb_ext{ len=1 type=20 }\nsadb_x_nat_t_type{ type=2 }\n",
+		"sadb_ext{ len=1 type=21 }\nsadb_x_nat_t_port{ port=4501 }\n",
+		"sadb_ext{ len=1 type=22 }\nsadb_x_nat_t_port{ port=4500 }\n",
+		"sadb_ext{ len=3 type=23 }\nsadb_address{ proto=255 prefixlen=32 reserved=0x0000 }\n"
+		"sockaddr{ len=16 family=2 port=0\n 0a000009  }\n",
+		"sadb_x_nat_t_oar{ address=10.0.0.8 }\nsadb_x_nat_t_frag{ fraglen=1400 }\n"
+		"sadb_x_if_hw_offl{ if=eth0 }\n",
+		"sadb_ext{ len=2 type=24 }\nsadb_x_sec_ctx{ doi=1 alg=2 len=3\n  label= 615f74 }\n",
 	};
 	struct keymsg m = esp();
 	uint8_t buf[KEYMSG_MAX], bad[KEYMSG_MAX];
@@ -291,7 +436,20 @@ static void test_message(void **state)
 
 	(void)state;
 	m.type = KEYMSG_ADD;
-	m.present |= BIT(POLICY) | BIT(REPLAY);
+	m.present |= BIT(POLICY) | BIT(REPLAY) | BIT(SUPPORTED_AUTH) | BIT(SUPPORTED_ENC) |
+		     BIT(SPIRANGE) | BIT(NAT_T_TYPE) | BIT(NAT_T_SPORT) | BIT(NAT_T_DPORT) |
+		     BIT(NAT_T_OA) | BIT(NAT_T_OAR) | BIT(NAT_T_FRAG) | BIT(SEC_CTX) | BIT(HW_OFFL);
+	m.supported_auth = (struct keymsg_supported){ 2, { { 251, 0, 0, 0 }, { 2, 0, 128, 128 } } };
+	m.supported_enc = (struct keymsg_supported){ 1, { { 12, 16, 128, 256 } } };
+	m.spi_range = (struct keymsg_spirange){ 0x100, 0xfffffff };
+	m.natt_type = 2;
+	m.natt_sport = 4501;
+	m.natt_dport = 4500;
+	m.natt_oa = end4(9, 32, 0, 255);
+	m.natt_oar = end4(8, 32, 0, 255);
+	m.natt_frag = 1400;
+	m.sec_ctx = (struct keymsg_sec_ctx){ 1, 2, 3, "a_t" };
+	strcpy(m.hw_offl, "eth0");
 	m.dst = end6(2, 128, 0, 0);
 	m.replay_window = 77;
 	m.policy = (struct policy){ .dir = POLICY_OUT, .action = POLICY_IPSEC, .priority = 7, .id = 9,
@@ -322,13 +480,34 @@ static void test_message(void **state)
 	}
 }
 
+/* A number that is no extension is told, as setkey tells it, and the rest is shown all the same. */
+static void test_unknown_extension(void **state)
+{
+	static const uint8_t buf[] = { 2, 9, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+				       1, 0, 27, 0, 1, 2, 3, 4, 1, 0, 12, 0, 1, 2, 3, 4,
+				       1, 0, 20, 0, 2, 0, 0, 0 };
+	char *text = shown_message(buf, sizeof(buf));
+
+	(void)state;
+	assert_string_equal(text, "sadb_msg{ version=2 type=9 errno=0 satype=0\n"
+				  "  len=5 reserved=0 seq=0 pid=0\n"
+				  "sadb_ext{ len=1 type=27 }\n"
+				  "kdebug_sadb: invalid ext_type 27 was passed.\n"
+				  "sadb_ext{ len=1 type=12 }\n 01020304\n"
+				  "sadb_ext{ len=1 type=20 }\nsadb_x_nat_t_type{ type=2 }\n\n");
+	free(text);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_esp),	cmocka_unit_test(test_ah),
 		cmocka_unit_test(test_ipcomp),	cmocka_unit_test(test_true_window),
 		cmocka_unit_test(test_missing), cmocka_unit_test(test_policy),
-		cmocka_unit_test(test_selectors), cmocka_unit_test(test_message),
+		cmocka_unit_test(test_selectors), cmocka_unit_test(test_ports),
+		cmocka_unit_test(test_more),	cmocka_unit_test(test_short),
+		cmocka_unit_test(test_hex),	cmocka_unit_test(test_message),
+		cmocka_unit_test(test_unknown_extension),
 	};
 
 	setenv("TZ", "UTC", 1);

@@ -309,6 +309,43 @@ static void against_an_array(void **state)
 	sad_free(sad);
 }
 
+/* What was detached comes back to its place, last first, whatever became of its neighbours. */
+static void back_to_their_places(void **state)
+{
+	struct sad *sad = sad_new();
+	struct addr a = v4(1), b = v4(2);
+	static const unsigned order[] = { 2, 0, 5, 3, 1, 4 };
+	struct sa *sas[6], *sa = NULL;
+	uint64_t generation;
+
+	(void)state;
+	for (unsigned i = 0; i < 6; i++)
+		sas[i] = put(sad, (struct spec){ SA_ESP, 300 + i, a, b, MODE_ANY, i % 2, SA_MATURE });
+	generation = sad_generation(sad);
+	for (unsigned i = 0; i < 6; i++) /* in another order than they came */
+		sad_detach(sad, sas[order[i]]);
+	assert_true(sad_generation(sad) > generation);
+	generation = sad_generation(sad);
+	assert_int_equal(sad_count(sad), 0);
+	assert_int_equal(sad->n_flows, 0);
+	assert_null(sad_next(sad, NULL));
+	assert_null(sad_find_out(sad, SA_ESP, MODE_ANY, 0, &a, &b));
+	for (unsigned i = 6; i-- > 0;)
+		assert_true(sad_attach(sad, sas[order[i]]));
+	assert_true(sad_generation(sad) > generation);
+	for (unsigned i = 6; i-- > 0;)
+		assert_ptr_equal(sa = sad_next(sad, sa), sas[i]);
+	assert_null(sad_next(sad, sa));
+	assert_int_equal(sad->n_flows, 2);
+	for (unsigned i = 0; i < 6; i++) {
+		assert_ptr_equal(sad_find_in(sad, SA_ESP, 300 + i, &b), sas[i]);
+		assert_ptr_equal(sad_find_out(sad, SA_ESP, MODE_ANY, 0, &a, &b), sas[i]);
+		assert_ptr_equal(sad_find_out(sad, SA_ESP, MODE_ANY, 1, &a, &b), sas[i | 1]);
+		sas[i]->state = SA_DEAD;
+	}
+	sad_free(sad);
+}
+
 /* Flows come and go with their SAs. */
 static void nothing_is_left(void **state)
 {
@@ -452,6 +489,7 @@ int main(void)
 		cmocka_unit_test(outbound),
 		cmocka_unit_test(link_local_scopes),
 		cmocka_unit_test(against_an_array),
+		cmocka_unit_test(back_to_their_places),
 		cmocka_unit_test(nothing_is_left),
 		cmocka_unit_test(many_of_one_pair),
 		cmocka_unit_test(protocol_numbers),

@@ -173,31 +173,6 @@ static void matching(void **state)
 	spd_free(spd);
 }
 
-static void update(void **state)
-{
-	struct spd *spd = spd_new();
-	struct selector a = selector("10.0.0.1", 32, "10.0.0.2", 32, 6);
-	struct selector b = selector("10.0.0.1", 32, "10.0.0.2", 32, 17);
-	struct policy pol = { .dir = POLICY_IN, .action = POLICY_DISCARD };
-	struct spd_entry *e;
-
-	(void)state;
-	put(spd, a, POLICY_IN, 0);
-	put(spd, b, POLICY_IN, 0);
-	assert_int_equal(spd_update(spd, &a, &pol, 2000, &e), 0);
-	assert_int_equal(spd_count(spd), 2);
-	assert_int_equal(e->pol.id, 3);
-	assert_int_equal(e->pol.action, POLICY_DISCARD);
-	assert_true(e->created_s == 2000);
-	assert_ptr_equal(spd_find_exact(spd, &a, POLICY_IN), e);
-	assert_int_equal(spd_next(spd, NULL)->pol.id, 2); /* the new one stands behind its equals */
-	assert_null(spd_find_id(spd, 1));
-	pol.dir = POLICY_OUT; /* none there: made */
-	assert_int_equal(spd_update(spd, &a, &pol, 2000, &e), 0);
-	assert_int_equal(spd_count(spd), 3);
-	spd_free(spd);
-}
-
 static void reqids(void **state)
 {
 	static const struct {
@@ -205,9 +180,9 @@ static void reqids(void **state)
 		uint32_t given, kept;
 	} cases[] = {
 		{ LEVEL_UNIQUE, 0, 16384 },	{ LEVEL_UNIQUE, 1, 1 },
-		{ LEVEL_UNIQUE, 16383, 16383 }, { LEVEL_UNIQUE, 16384, 16385 },
-		{ LEVEL_UNIQUE, 70000, 16386 }, { LEVEL_REQUIRE, 0, 0 },
-		{ LEVEL_REQUIRE, 9, 9 },	{ LEVEL_UNIQUE, 0, 16387 },
+		{ LEVEL_UNIQUE, 16383, 16383 }, { LEVEL_UNIQUE, 16386, 16386 },
+		{ LEVEL_UNIQUE, 70000, 70000 }, { LEVEL_REQUIRE, 0, 0 },
+		{ LEVEL_REQUIRE, 9, 9 },	{ LEVEL_UNIQUE, 0, 16385 },
 	};
 	struct policy pol = { .dir = POLICY_OUT, .action = POLICY_IPSEC };
 	struct selector sel = selector("10.0.0.1", 32, "10.0.0.2", 32, 6);
@@ -221,6 +196,13 @@ static void reqids(void **state)
 	for (unsigned i = 0; i < pol.n_requests; i++)
 		assert_int_equal(e->pol.requests[i].reqid, cases[i].kept);
 	assert_int_equal(pol.requests[0].reqid, 0); /* what was given is not touched */
+
+	/* a number that somebody chose is passed over, while it is in use */
+	pol = (struct policy){ .dir = POLICY_OUT, .action = POLICY_IPSEC, .n_requests = 1,
+			       .requests = { { .level = LEVEL_UNIQUE } } };
+	sel.proto = 17;
+	assert_int_equal(spd_insert(spd, &sel, &pol, 0, &e), 0);
+	assert_int_equal(e->pol.requests[0].reqid, 16387);
 	spd_free(spd);
 }
 
@@ -252,6 +234,49 @@ static void numbers_wrap(void **state)
 	spd_free(spd);
 }
 
+/* What was detached comes back to its place, last first: in its list and by its age. */
+static void back_to_their_places(void **state)
+{
+	static const unsigned order[] = { 2, 0, 5, 3, 1, 4 };
+	struct spd *spd = spd_new();
+	struct spd_entry *es[6], *lists[6], *e = NULL;
+	uint64_t generation;
+
+	(void)state;
+	for (unsigned i = 0; i < 6; i++)
+		es[i] = put(spd, selector("10.0.0.1", 32, "10.0.0.2", 32, (uint8_t)i),
+			    i % 3 ? POLICY_OUT : POLICY_IN, i % 2);
+	for (unsigned i = 0; i < 6; i++)
+		lists[i] = e = spd_next(spd, e);
+	generation = spd_generation(spd);
+	for (unsigned i = 0; i < 6; i++)
+		spd_detach(spd, es[order[i]]);
+	assert_true(spd_generation(spd) > generation);
+	generation = spd_generation(spd);
+	assert_int_equal(spd_count(spd), 0);
+	assert_null(spd_next(spd, NULL));
+	assert_null(spd_older(spd, NULL));
+	assert_null(spd_find_id(spd, 1));
+	for (unsigned i = 6; i-- > 0;)
+		spd_attach(spd, es[order[i]]);
+	assert_true(spd_generation(spd) > generation);
+	e = NULL;
+	for (unsigned i = 0; i < 6; i++)
+		assert_ptr_equal(e = spd_next(spd, e), lists[i]);
+	assert_null(spd_next(spd, e));
+	e = NULL;
+	for (unsigned i = 6; i-- > 0;)
+		assert_ptr_equal(e = spd_older(spd, e), es[i]);
+	assert_null(spd_older(spd, e));
+	for (unsigned i = 0; i < 6; i++) {
+		assert_ptr_equal(spd_find_id(spd, i + 1), es[i]);
+		assert_ptr_equal(spd_find_exact(spd, &es[i]->sel, es[i]->pol.dir), es[i]);
+	}
+	spd_detach(spd, es[3]);
+	spd_entry_free(es[3]);
+	spd_free(spd);
+}
+
 static uint32_t random32(uint64_t *x)
 {
 	*x ^= *x << 13;
@@ -277,6 +302,9 @@ static struct selector random_selector(uint64_t *x)
 /* The model: entries of each direction in order. */
 static struct spd_entry *model[4][4096];
 static size_t n_model[4];
+/* The same, oldest first. */
+static struct spd_entry *ages[3 * 4096];
+static size_t n_ages;
 
 static struct spd_entry *model_exact(const struct selector *sel, uint8_t dir)
 {
@@ -327,10 +355,17 @@ static void model_insert(struct spd_entry *e, uint8_t dir)
 	memmove(&model[dir][at + 1], &model[dir][at], (n_model[dir] - at) * sizeof(e));
 	model[dir][at] = e;
 	n_model[dir]++;
+	ages[n_ages++] = e;
 }
 
 static void model_remove(size_t at, uint8_t dir)
 {
+	size_t age = 0;
+
+	while (ages[age] != model[dir][at])
+		age++;
+	n_ages--;
+	memmove(&ages[age], &ages[age + 1], (n_ages - age) * sizeof(ages[0]));
 	n_model[dir]--;
 	memmove(&model[dir][at], &model[dir][at + 1], (n_model[dir] - at) * sizeof(model[0][0]));
 }
@@ -345,6 +380,10 @@ static void assert_same_order(const struct spd *spd)
 	}
 	assert_null(spd_next(spd, e));
 	assert_int_equal(spd_count(spd), n_model[1] + n_model[2] + n_model[3]);
+	e = NULL;
+	for (size_t i = n_ages; i > 0; i--)
+		assert_ptr_equal(e = spd_older(spd, e), ages[i - 1]);
+	assert_null(spd_older(spd, e));
 }
 
 static void step(struct spd *spd, uint64_t *x)
@@ -364,8 +403,9 @@ static void step(struct spd *spd, uint64_t *x)
 	} else if (n_model[pol.dir]) {
 		size_t at = random32(x) % n_model[pol.dir];
 
-		spd_remove(spd, model[pol.dir][at]);
+		e = model[pol.dir][at];
 		model_remove(at, pol.dir);
+		spd_remove(spd, e);
 	}
 	assert_ptr_equal(spd_find_exact(spd, &q, pol.dir), model_exact(&q, pol.dir));
 	assert_ptr_equal(spd_find(spd, pol.dir, &f), model_find(&f, pol.dir));
@@ -455,8 +495,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(order),	    cmocka_unit_test(identity),
-		cmocka_unit_test(matching),	    cmocka_unit_test(update),
-		cmocka_unit_test(reqids),	    cmocka_unit_test(numbers_wrap),
+		cmocka_unit_test(matching),	    cmocka_unit_test(reqids),
+		cmocka_unit_test(numbers_wrap),	    cmocka_unit_test(back_to_their_places),
+		
 		cmocka_unit_test(against_an_array), cmocka_unit_test(many_equal),
 		cmocka_unit_test(levels),
 	};

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What waits to be sent: messages, and the places in the text that they came from. */
+/* The places in a text that a request came from, by which its refusal is shown. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,8 +8,9 @@
 #include <cmocka.h>
 
 #include <stdio.h>
+#include <string.h>
 
-#include "setkey/queue.c"
+#include "setkey/place.c"
 
 static const struct {
 	const char *text;
@@ -30,9 +31,17 @@ static const struct {
 	{ "flush;", PART_COUNT, "flush" },
 };
 
+struct kept {
+	struct place place;
+	size_t n;
+};
+
 static void keep(void *arg, const struct command *c)
 {
-	assert_int_equal(queue_add(arg, c, 3), 0);
+	struct kept *k = arg;
+
+	if (k->n++ == 0)
+		k->place = place_of(c, 3);
 }
 
 static void no_diag(void *arg, const struct diag *d)
@@ -41,88 +50,82 @@ static void no_diag(void *arg, const struct diag *d)
 	fail_msg("%s", d->text);
 }
 
-static void read_text(struct queue *q, const char *text, size_t len)
+/* The place of the first of n statements. */
+static struct place read_text(const char *text, size_t len, size_t n)
 {
 	const struct source src = { .name = "text", .text = text, .len = len };
-	const struct parse_env env = { .command = keep, .diag.report = no_diag, .arg = q };
+	struct kept k = { .n = 0 };
+	const struct parse_env env = { .command = keep, .diag.report = no_diag, .arg = &k };
 
 	assert_int_equal(parse_text(&src, &env), 0);
+	assert_int_equal(k.n, n);
+	assert_int_equal(k.place.script, 3);
+	assert_false(k.place.twin);
+	return k.place;
 }
 
 static void spans(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < sizeof(places) / sizeof(*places); i++) {
-		struct queue q = { 0 };
-		struct span s;
+		struct place p = read_text(places[i].text, strlen(places[i].text), 1);
+		struct span s = place_span(&p, places[i].part);
 
-		read_text(&q, places[i].text, strlen(places[i].text));
-		assert_int_equal(q.n, 1);
-		assert_int_equal(q.items[0].script, 3);
-		s = queue_span(&q, 0, places[i].part);
 		assert_int_equal(s.len, strlen(places[i].shown));
 		assert_memory_equal(places[i].text + s.off, places[i].shown, s.len);
-		queue_free(&q);
 	}
 }
 
-/* Places are kept in 16 bits: a part that is farther from its command is shown at the command. */
+/* Parts are kept in 16 bits: one that is farther from its command is shown at the command. */
 static void far_away(void **state)
 {
 	static const char begin[] = "\nspdadd 10.0.0.1 10.0.0.2", end[] = "any -P out none;";
 	static char text[80000];
-	struct queue q = { 0 };
+	struct place p;
 	struct span s;
 
 	(void)state;
 	memset(text, ' ', sizeof(text));
 	memcpy(text, begin, sizeof(begin) - 1);
 	memcpy(text + 70000, end, sizeof(end) - 1);
-	read_text(&q, text, sizeof(text));
-	s = queue_span(&q, 0, PART_DST);
+	p = read_text(text, sizeof(text), 1);
+	s = place_span(&p, PART_DST);
 	assert_memory_equal(text + s.off, "10.0.0.2", s.len);
 	assert_int_equal(s.len, 8);
-	s = queue_span(&q, 0, PART_POLICY);
+	s = place_span(&p, PART_POLICY);
 	assert_int_equal(s.off, 1);
 	assert_int_equal(s.len, 6);
-	queue_free(&q);
 }
 
-/* Through many times of growing no message is lost or changed, and each has its number. */
-static void growing(void **state)
+/* Only within a statement: in a text, it may stand anywhere. */
+static void far_down(void **state)
 {
-	const size_t most = 5000;
-	struct queue q = { .pid = 77 };
+	static const char statement[] = "delete 10.0.0.1 10.0.0.2 esp 300;";
+	static char text[200000];
+	struct place p;
+	struct span s;
 
 	(void)state;
-	for (size_t i = 0; i < most; i++) {
-		uint8_t key[KEYMSG_KEY_MAX];
-		struct command c = { .msg = { .type = KEYMSG_ADD,
-					      .present = 1u << EXT_SA | 1u << EXT_KEY_AUTH,
-					      .sa.spi = (uint32_t)i,
-					      .key_auth = { .bits = (uint16_t)(8 * (i % 200 + 1)),
-							    .bytes = key } } };
+	memset(text, '\n', sizeof(text));
+	memcpy(text + 150000, statement, sizeof(statement) - 1);
+	p = read_text(text, sizeof(text), 1);
+	s = place_span(&p, PART_SPI);
+	assert_int_equal(s.off, 150000 + strlen("delete 10.0.0.1 10.0.0.2 esp "));
+	assert_int_equal(s.len, 3);
+}
 
-		memset(key, (int)i, sizeof(key));
-		assert_int_equal(queue_add(&q, &c, 0), 0);
-	}
-	assert_int_equal(q.n, most);
-	for (size_t i = 0; i < most; i++) {
-		struct keymsg m;
-		size_t len;
-		const uint8_t *bytes = queue_message(&q, i, &len);
+/* A key longer than 64 KiB is no key, but nothing here may count on that. */
+static void too_long(void **state)
+{
+	struct command c = { .parts = { [PART_COMMAND] = { .off = 7, .len = 3 },
+					[PART_AUTH_KEY] = { .off = 20, .len = 70000 },
+					[PART_STATEMENT] = { .off = 7, .len = 70040 } } };
+	struct place p = place_of(&c, 0);
+	struct span s = place_span(&p, PART_AUTH_KEY);
 
-		assert_int_equal(keymsg_decode(&m, bytes, len), 0);
-		assert_int_equal(m.seq, i + 1);
-		assert_int_equal(m.pid, 77);
-		assert_int_equal(m.sa.spi, i);
-		assert_int_equal(m.key_auth.bits, 8 * (i % 200 + 1));
-		assert_int_equal(m.key_auth.bytes[i % 200], i & 0xff);
-	}
-	queue_free(&q);
-	assert_null(q.buf);
-	assert_int_equal(q.n, 0);
-	queue_free(&q); /* of an empty one */
+	(void)state;
+	assert_int_equal(s.off, 20);
+	assert_int_equal(s.len, UINT16_MAX);
 }
 
 int main(void)
@@ -130,7 +133,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(spans),
 		cmocka_unit_test(far_away),
-		cmocka_unit_test(growing),
+		cmocka_unit_test(far_down),
+		cmocka_unit_test(too_long),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
