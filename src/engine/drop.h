@@ -31,6 +31,9 @@
 	_(IPCOMP_NESTED, "ipcomp-nested", "compressed more than once")                                \
 	_(ENCAPSULATION, "encapsulation", "ESP comes in UDP, or not, against what its SA says")         \
 	_(KEEPALIVE, "keepalive", "a byte that keeps a NAT's mapping alive")                          \
+	_(TCP_MALFORMED, "tcp-malformed", "TCP header or options malformed, where they are to be signed") \
+	_(TCP_OPTIONS, "tcp-options", "no room for a signature among the options of TCP")             \
+	_(TCP_UNSIGNED, "tcp-unsigned", "a segment of TCP without the signature that its SA wants")   \
 	_(DUMMY, "dummy", "dummy packet (next header 59)")                                             \
 	_(TUNNEL_PAYLOAD, "tunnel-payload", "no IP packet in a tunnel's packet")                      \
 	_(INNER_MALFORMED, "inner-malformed", "the packet in a tunnel has a malformed header or checksum") \

@@ -258,12 +258,7 @@ static bool open_round(struct worker *w, struct step *step, const struct now *no
 	n = worker_crypt(w, CRYPTO_OPEN, jobs, n);
 	for (size_t i = 0; i < n; i++)
 		finish_in(w, jobs[i], now);
-	still = 0;
-	for (size_t i = 0; i < w->n_active; i++) {
-		if (w->active[i]->outcome->verdict != VERDICT_DROP)
-			w->active[still++] = w->active[i];
-	}
-	w->n_active = still;
+	worker_drop_dead(w);
 	return any || n > 0;
 }
 
@@ -398,7 +393,7 @@ static void check_policy(struct worker *w, struct job *j, const struct now *now)
 	else if (action == POLICY_IPSEC && !satisfied(w, j, entry, &flow))
 		worker_drop(w, j, DROP_POLICY_CLEAR);
 	else
-		j->outcome->verdict = j->n_bundle ? VERDICT_DELIVER : VERDICT_PASS;
+		j->outcome->verdict = j->n_bundle || j->signature ? VERDICT_DELIVER : VERDICT_PASS;
 }
 
 void engine_in(struct worker *w, struct burst *in, struct sink *out, const struct now *now)
@@ -412,6 +407,7 @@ void engine_in(struct worker *w, struct burst *in, struct sink *out, const struc
 	}
 	while (open_round(w, &step, now))
 		;
+	worker_tcpmd5(w, CRYPTO_OPEN, now);
 	for (size_t i = 0; i < w->n_active; i++)
 		check_policy(w, w->active[i], now);
 	for (size_t i = 0; i < out->n_out; i++) {

@@ -163,7 +163,7 @@ static size_t bundle_inner(const struct applied *bundle, unsigned n, struct shap
 /* Too big once protected: its source is told, if it may be. */
 static void answer_too_big(struct worker *w, struct job *j, struct shape s, size_t mtu)
 {
-	size_t inner = bundle_inner(j->bundle, j->n_bundle, s, mtu);
+	size_t inner = bundle_inner(j->bundle, j->n_bundle, s, mtu) - j->grown;
 
 	worker_drop(w, j, DROP_TOO_BIG);
 	if (ip_make_too_big(j->pkt, &j->view, (uint32_t)inner))
@@ -211,17 +211,20 @@ static bool classify_out(struct worker *w, struct job *j, uint32_t mtu, struct s
 
 	if (!worker_decide(w, j, POLICY_OUT, now, &flow, &entry, &action))
 		return false;
-	j->outcome->verdict = VERDICT_PASS;
-	if (action == POLICY_DISCARD)
+	if (action == POLICY_DISCARD) {
 		worker_drop(w, j, DROP_POLICY_DISCARD);
-	if (action != POLICY_IPSEC)
 		return false;
-	if (!resolve_bundle(w, j, entry, out, &reason)) {
+	}
+	if (action == POLICY_IPSEC && !resolve_bundle(w, j, entry, out, &reason)) {
 		worker_drop(w, j, reason);
 		return false;
 	}
-	if (j->n_bundle == 0)
+	if (j->n_bundle == 0) {
+		j->outcome->verdict = j->signature ? VERDICT_WIRE : VERDICT_PASS;
+		if (j->grown)
+			check_length(w, j, mtu);
 		return false;
+	}
 	if (j->view.fragment && !j->bundle[0].tunnel) {
 		worker_drop(w, j, DROP_FRAGMENT);
 		return false;
@@ -278,10 +281,13 @@ void engine_out(struct worker *w, struct burst *in, uint32_t mtu, struct sink *o
 	step.random_len = now->random_len;
 	worker_begin(w, in, out);
 	for (size_t i = 0; i < w->n_active; i++) {
+		w->stats.out_packets++;
+		w->stats.out_bytes += w->active[i]->pkt->len;
+	}
+	worker_tcpmd5(w, CRYPTO_PROTECT, now);
+	for (size_t i = 0; i < w->n_active; i++) {
 		struct job *j = w->active[i];
 
-		w->stats.out_packets++;
-		w->stats.out_bytes += j->pkt->len;
 		if (!classify_out(w, j, mtu, out, now))
 			continue;
 		if (j->n_bundle > deepest)
