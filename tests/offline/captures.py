@@ -9,7 +9,7 @@ import struct
 import subprocess
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
-SALLYPORT = pathlib.Path(os.environ.get("BUILD", ROOT / "build")) / "sallyport"
+SALLYPORT = pathlib.Path(os.environ.get("BUILD", ROOT / "build")).resolve() / "sallyport"
 ETHERNET, RAW, LOOP, SLL, IPV4, IPV6, SLL2, NULL = 1, 101, 108, 113, 228, 229, 276, 0
 
 
