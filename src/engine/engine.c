@@ -228,11 +228,11 @@ bool worker_decide(struct worker *w, struct job *j, uint8_t dir, const struct no
 {
 	ip_flow(j->pkt, &j->view, flow);
 	*entry = spd_find(w->db->spd, dir, flow);
-	*action = w->db->tun.def_policy;
+	*action = w->db->tun.def_policy[dir];
 	if (!*entry)
 		return true;
 	if (flow->partial && !surely_fits(&(*entry)->sel, flow)) {
-		worker_drop(w, j, j->view.fragment ? DROP_FRAGMENT : DROP_MALFORMED);
+		worker_drop(w, j, j->view.fragment ? DROP_FRAGMENT : DROP_PORTS);
 		return false;
 	}
 	*action = (*entry)->pol.action;

@@ -28,11 +28,6 @@ static bool top_spi(const struct job *j, enum sa_proto proto, uint32_t *spi)
 	return at;
 }
 
-static bool is_alive(const struct sa *sa)
-{
-	return sa->state == SA_MATURE || sa->state == SA_DYING;
-}
-
 /* An IPComp SA between the ends that the packet names. */
 static struct sa *ipcomp_between(const struct worker *w, const struct job *j, uint8_t mode)
 {
@@ -92,7 +87,9 @@ static struct sa *arriving_sa(struct worker *w, struct job *j, enum sa_proto pro
 		return NULL;
 	*reason = proto == SA_IPCOMP ? DROP_IPCOMP_CPI : DROP_NO_SA_IN;
 	sa = find_sa(w, j, proto, j->outcome->spi);
-	return sa && is_alive(sa) ? sa : NULL;
+	if (sa && sa_is_spent(sa))
+		*reason = DROP_SA_SPENT;
+	return sa && sa_is_usable(sa) ? sa : NULL;
 }
 
 /* Prepares the outermost security header for opening. */

@@ -29,8 +29,8 @@ static struct sa *request_sa(const struct db *db, const struct request *req,
 
 	if (!sa_proto_of_ip(req->proto, &proto))
 		return NULL;
-	return sad_find_out(db->sad, proto, req->mode, level == LEVEL_UNIQUE ? req->reqid : 0, src,
-			    dst);
+	return (db->tun.preferred_oldsa ? sad_find_out : sad_find_out_newest)(
+		db->sad, proto, req->mode, level == LEVEL_UNIQUE ? req->reqid : 0, src, dst);
 }
 
 /*
