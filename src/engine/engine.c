@@ -202,7 +202,8 @@ void worker_tcpmd5(struct worker *w, enum crypto_dir dir, const struct now *now)
 	n_check = worker_crypt(w, CRYPTO_OPEN, check, n_check);
 	finish_segments(sign, n_sign, tcpmd5_out_done, now);
 	finish_segments(check, n_check,
-			dir == CRYPTO_OPEN && w->db->tun.tcp_md5_strip ? tcpmd5_in_done : NULL, now);
+			dir == CRYPTO_OPEN && w->db->tun.tcp_md5_strip ? tcpmd5_in_done : NULL,
+			now);
 	worker_drop_dead(w);
 }
 
