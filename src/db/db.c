@@ -16,6 +16,11 @@ bool db_init(struct db *db)
 			},
 			.def_policy = POLICY_NONE,
 			.ah_cleartos = 1,
+			.ipcomp_threshold = 90,
+			.tunnel_ecn = TUNNEL_ECN_NORMAL,
+			.tunnel_df = TUNNEL_DF_CLEAR,
+			.tunnel_ttl = 64,
+			.check_history = HISTORY_EXACT,
 		},
 	};
 	if (db->sad && db->spd)

@@ -64,7 +64,7 @@ struct sa {
 
 	/* state */
 	uint8_t state;   /* enum sa_state */
-	uint32_t seq;    /* last sequence number sent, 0 = none yet */
+	uint64_t seq;    /* last sequence number sent, 0 = none yet; above 2^32 with ESN only */
 	uint64_t iv;     /* next counter IV of an AEAD or CTR cipher */
 	struct replay replay;
 	uint64_t created_s, used_s; /* unix seconds; used_s = first use, 0 = not yet */

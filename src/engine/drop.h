@@ -26,7 +26,17 @@
 	_(ESP_PADDING, "esp-padding", "ESP padding is not what the SA says: a wrong key, or damaged")  \
 	_(REPLAY, "replay", "sequence number already seen or too old")                                 \
 	_(ICV, "icv", "integrity check failed")                                                        \
+	_(IPCOMP_CPI, "ipcomp-cpi", "compressed, without an SA of this CPI or a policy about ipcomp")   \
+	_(IPCOMP_DATA, "ipcomp-data", "compressed data are damaged, or too long once decompressed")   \
+	_(IPCOMP_NESTED, "ipcomp-nested", "compressed more than once")                                \
+	_(ENCAPSULATION, "encapsulation", "ESP comes in UDP, or not, against what its SA says")         \
+	_(KEEPALIVE, "keepalive", "a byte that keeps a NAT's mapping alive")                          \
 	_(DUMMY, "dummy", "dummy packet (next header 59)")                                             \
+	_(TUNNEL_PAYLOAD, "tunnel-payload", "no IP packet in a tunnel's packet")                      \
+	_(INNER_MALFORMED, "inner-malformed", "the packet in a tunnel has a malformed header or checksum") \
+	_(INNER_SOURCE, "inner-source", "the packet in a tunnel comes from a loopback or multicast address") \
+	_(INNER_ECN, "inner-ecn", "congestion was marked on a packet that knows no ECN")              \
+	_(TUNNEL_POLICY, "tunnel-policy", "the policy for the packet names no such tunnel")           \
 	_(NESTED, "nested", "too many nested IPsec headers")                                           \
 	_(POLICY_CLEAR, "policy-clear", "policy requires protection that the packet did not have")
 

@@ -16,6 +16,7 @@ const struct transform *transform_of(enum sa_proto proto)
 	static const struct transform *const transforms[SA_PROTO_COUNT] = {
 		[SA_AH] = &transform_ah,
 		[SA_ESP] = &transform_esp,
+		[SA_IPCOMP] = &transform_ipcomp,
 	};
 
 	return transforms[proto];
@@ -28,10 +29,14 @@ struct worker *worker_new(struct db *db)
 	if (!w)
 		return NULL;
 	w->db = db;
+	w->any_ipcomp = (struct sa){ .proto = SA_IPCOMP,
+				     .mode = MODE_ANY,
+				     .state = SA_MATURE,
+				     .enc = alg_by_name(ALG_COMP, "deflate", 7) };
 	w->crypto = crypto_new();
-	if (!w->crypto || !keys_init(&w->keys)) {
-		crypto_free(w->crypto);
-		free(w);
+	w->compress = compress_new();
+	if (!w->crypto || !w->compress || !keys_init(&w->keys)) {
+		worker_free(w);
 		return NULL;
 	}
 	return w;
@@ -41,6 +46,7 @@ void worker_free(struct worker *w)
 {
 	keys_fini(&w->keys);
 	crypto_free(w->crypto);
+	compress_free(w->compress);
 	explicit_bzero(w, sizeof(*w)); /* the jobs' nonces begin with salts, which are keys */
 	free(w);
 }
@@ -83,23 +89,32 @@ void worker_begin(struct worker *w, struct burst *in, struct sink *out)
 	}
 }
 
+struct step worker_step(struct worker *w)
+{
+	return (struct step){ .tun = &w->db->tun, .compress = w->compress, .scratch = w->scratch };
+}
+
 size_t worker_crypt(struct worker *w, enum crypto_dir dir, struct job **jobs, size_t n)
 {
-	size_t kept = 0;
+	size_t kept = 0, n_ops = 0;
 
-	for (size_t i = 0; i < n; i++)
-		w->ops[i] = jobs[i]->op;
-	crypto_burst(w->crypto, dir, w->ops, n);
+	for (size_t i = 0; i < n; i++) {
+		if (jobs[i]->op.key)
+			w->ops[n_ops++] = jobs[i]->op;
+	}
+	crypto_burst(w->crypto, dir, w->ops, n_ops);
+	n_ops = 0;
 	for (size_t i = 0; i < n; i++) {
 		struct job *j = jobs[i];
+		enum crypto_status status = j->op.key ? w->ops[n_ops++].status : CRYPTO_OK;
 
-		if (w->ops[i].status == CRYPTO_OK) {
+		if (status == CRYPTO_OK) {
 			jobs[kept++] = j;
 			continue;
 		}
-		if (w->ops[i].status == CRYPTO_BAD_ICV)
+		if (status == CRYPTO_BAD_ICV)
 			j->sa->bad_icv++;
-		worker_drop(w, j, w->ops[i].status == CRYPTO_BAD_ICV ? DROP_ICV : DROP_CRYPTO);
+		worker_drop(w, j, status == CRYPTO_BAD_ICV ? DROP_ICV : DROP_CRYPTO);
 	}
 	return kept;
 }
@@ -111,7 +126,10 @@ bool worker_take_sa(struct worker *w, struct job *j, struct sa *sa, enum drop_re
 	j->outcome->spi = sa->spi;
 	if (!transform_of(sa->proto) || sa->unprovided)
 		return false;
-	j->op = (struct crypto_op){ .key = keys_get(&w->keys, w->crypto, sa) };
+	j->op = (struct crypto_op){ 0 };
+	if (transform_of(sa->proto)->keyless)
+		return true;
+	j->op.key = keys_get(&w->keys, w->crypto, sa);
 	return j->op.key;
 }
 

@@ -469,10 +469,12 @@ void data_log_counters(const struct data *d)
 		{ "in.bytes", s->in_bytes },
 		{ "in.opened", s->in_opened },
 		{ "in.passed", s->in_passed },
-		{ "ah.out", s->ah_out },
-		{ "ah.in", s->ah_in },
-		{ "esp.out", s->esp_out },
-		{ "esp.in", s->esp_in },
+		{ "ah.out", s->transforms_out[SA_AH] },
+		{ "ah.in", s->transforms_in[SA_AH] },
+		{ "esp.out", s->transforms_out[SA_ESP] },
+		{ "esp.in", s->transforms_in[SA_ESP] },
+		{ "ipcomp.out", s->transforms_out[SA_IPCOMP] },
+		{ "ipcomp.in", s->transforms_in[SA_IPCOMP] },
 	};
 
 	for (size_t i = 0; i < sizeof(counters) / sizeof(counters[0]); i++)

@@ -190,6 +190,67 @@ static void against_a_set(void **state)
 	}
 }
 
+/* RFC 4303 appendix A2.1: the subspace of a low half, by window and highest number so far. */
+static void extends(void **state)
+{
+	static const struct {
+		uint32_t window;
+		uint64_t last;
+		uint32_t low;
+		uint64_t want;
+	} rows[] = {
+		{ 64, 0, 1, 1 },
+		{ 64, 0, 0xffffffff, 0xffffffff },
+		{ 64, 100, 37, 37 },		   /* the window's bottom */
+		{ 64, 100, 36, 0x100000024 },	   /* below it: the next subspace */
+		{ 64, 0xfffffff0, 0xffffffff, 0xffffffff },
+		{ 64, 0xffffffff, 0, 0x100000000 },
+		{ 64, 0xffffffff, 5, 0x100000005 },
+		{ 64, 0x100000005, 0xffffffff, 0xffffffff }, /* still in the window, one subspace back */
+		{ 64, 0x100000005, 0xffffffc6, 0xffffffc6 },
+		{ 64, 0x100000005, 0xffffffc5, 0x1ffffffc5 },
+		{ 64, 0x100000005, 6, 0x100000006 },
+		{ 64, 0x10000003f, 0, 0x100000000 },
+		{ 64, 0x10000003e, 0xffffffff, 0xffffffff },
+		{ 1, 0x100000000, 0, 0x100000000 },
+		{ 1, 0x100000000, 0xffffffff, 0x1ffffffff },
+		{ 1 << 20, 0x700000000, 0xfff00001, 0x6fff00001 },
+		{ 1 << 20, 0x700000000, 0xfff00000, 0x7fff00000 },
+		{ 0, 0x700000000, 0x7fffffff, 0x77fffffff },
+		{ 0, 0x700000000, 0x90000000, 0x690000000 },
+		{ 0, 0, 0x90000000, 0x90000000 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct replay r = { .window = rows[i].window, .last = rows[i].last };
+		uint64_t got = replay_extend(&r, rows[i].low);
+
+		if (got != rows[i].want)
+			fail_msg("row %zu: %llx", i, (unsigned long long)got);
+	}
+}
+
+/* Numbers across 2^32, and far jumps, in a window as elsewhere. */
+static void wide_numbers(void **state)
+{
+	struct replay r;
+
+	(void)state;
+	assert_true(replay_init(&r, 64));
+	assert_true(replay_update(&r, 0xfffffffe));
+	assert_true(replay_update(&r, 0x100000003));
+	assert_false(replay_update(&r, 0xfffffffe));
+	assert_true(replay_update(&r, 0xffffffff));
+	assert_true(replay_update(&r, 0x100000000));
+	assert_false(replay_check(&r, 3));
+	assert_true(replay_update(&r, 0x900000003));
+	assert_false(replay_check(&r, 0x100000003));
+	assert_true(replay_update(&r, 0x900000000 - 60));
+	assert_false(replay_update(&r, 0x900000000 - 61));
+	replay_fini(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -203,6 +264,8 @@ int main(void)
 		cmocka_unit_test(check_changes_nothing),
 		cmocka_unit_test(limits),
 		cmocka_unit_test(against_a_set),
+		cmocka_unit_test(extends),
+		cmocka_unit_test(wide_numbers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
