@@ -34,7 +34,7 @@ static const char *where(const struct check *k, const struct plan_place *first,
 }
 
 static void tell_twice(const struct check *k, const struct command *cmd,
-		       const struct plan_place *first)
+		       const struct plan_place *first, bool twin)
 {
 	const struct keymsg *m = &cmd->msg;
 	char dst[ADDR_TEXT_MAX], place[WHERE_MAX];
@@ -46,11 +46,19 @@ static void tell_twice(const struct check *k, const struct command *cmd,
 			    "this name has several addresses, which would make several SAs with one "
 			    "SPI to %s; write one address, or an add for each with an SPI of its own",
 			    addr_text(&m->dst.range.addr, dst));
+	else if (twin)
+		script_fail(k->script, cmd->parts[PART_COMMAND],
+			    "this policy brings a twin for fwd, and that is added %s already; "
+			    "leave that one out, or say -k",
+			    place);
 	else if (m->type == KEYMSG_SPDADD)
 		script_fail(k->script, cmd->parts[PART_COMMAND],
-			    "a policy of this selector and direction is added %s already; "
+			    "a policy of this selector and direction is added %s already%s; "
 			    "delete it in between, or say spdupdate",
-			    place);
+			    place,
+			    m->policy.dir == POLICY_FWD && !k->c->cli->no_twins
+				    ? " (a policy for in brings one for fwd; -k leaves it out)"
+				    : "");
 	else
 		script_fail(k->script, cmd->parts[PART_SPI],
 			    "an SA with this SPI and protocol to %s is added %s already; "
@@ -58,28 +66,33 @@ static void tell_twice(const struct check *k, const struct command *cmd,
 			    addr_text(&m->dst.range.addr, dst), place);
 }
 
-static void note(struct check *k, const struct command *cmd)
+/* False where it, or its twin, is there already. */
+static bool note(struct check *k, const struct command *cmd, bool twin)
 {
 	struct plan_place first;
 
-	switch (plan_note(k->plan, cmd, k->index, &first)) {
+	switch ((twin ? plan_note_twin : plan_note)(k->plan, cmd, k->index, &first)) {
 	case PLAN_TWICE:
-		tell_twice(k, cmd, &first);
-		break;
+		tell_twice(k, cmd, &first, twin);
+		return false;
 	case PLAN_NO_MEMORY:
 		k->script->no_memory = true;
 		break;
 	case PLAN_OK:
 		break;
 	}
+	return true;
 }
 
 static void on_check(void *arg, const struct command *cmd)
 {
 	struct check *k = arg;
 
-	k->c->progress.total += 1u + client_has_twin(k->c, cmd);
-	note(k, cmd);
+	bool twin = client_has_twin(k->c, cmd);
+
+	k->c->progress.total += 1u + twin;
+	if (note(k, cmd, false) && twin)
+		note(k, cmd, true);
 }
 
 static bool check_texts(struct client *c)

@@ -8,7 +8,6 @@
  */
 #include "setkey/plan.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -90,9 +89,9 @@ static uint64_t mix_range(uint64_t h, const struct range *r)
 	return mix(mix_addr(h, &r->addr), (uint64_t)r->prefix_len << 16 | r->port);
 }
 
-static uint64_t sp_id(const struct plan *p, const struct keymsg *m)
+static uint64_t sp_id(const struct plan *p, const struct keymsg *m, uint8_t dir)
 {
-	uint64_t h = mix(p->seed, m->src.proto << 16 | m->policy.dir << 8 | SP);
+	uint64_t h = mix(p->seed, m->src.proto << 16 | dir << 8 | SP);
 
 	return finish(mix_range(mix_range(h, &m->src.range), &m->dst.range));
 }
@@ -199,11 +198,40 @@ static enum plan_result delete_sas(struct plan *p, const struct keymsg *m, uint6
 	return PLAN_OK;
 }
 
+static uint64_t when(const struct command *c, uint16_t script)
+{
+	return ((uint64_t)script << 32 | c->parts[PART_STATEMENT].off) + 1;
+}
+
+static enum plan_result note_sp(struct plan *p, const struct keymsg *m, uint8_t dir, uint64_t at,
+				struct plan_place *first)
+{
+	struct slot item = { .id = sp_id(p, m, dir), .at = at };
+
+	switch (m->type) {
+	case KEYMSG_SPDADD:
+		return add(p, item, p->spd_flushed, first);
+	case KEYMSG_SPDUPDATE:
+		return put(p, item);
+	case KEYMSG_SPDDELETE:
+		take_away(p, item.id);
+		return PLAN_OK;
+	default:
+		return PLAN_OK;
+	}
+}
+
+enum plan_result plan_note_twin(struct plan *p, const struct command *c, uint16_t script,
+				struct plan_place *first)
+{
+	return note_sp(p, &c->msg, POLICY_FWD, when(c, script), first);
+}
+
 enum plan_result plan_note(struct plan *p, const struct command *c, uint16_t script,
 			   struct plan_place *first)
 {
 	const struct keymsg *m = &c->msg;
-	uint64_t at = ((uint64_t)script << 32 | c->parts[PART_STATEMENT].off) + 1;
+	uint64_t at = when(c, script);
 
 	switch (m->type) {
 	case KEYMSG_ADD:
@@ -215,17 +243,10 @@ enum plan_result plan_note(struct plan *p, const struct command *c, uint16_t scr
 	case KEYMSG_FLUSH:
 		flush(p, m->satype, at);
 		return PLAN_OK;
-	case KEYMSG_SPDADD:
-		return add(p, (struct slot){ .id = sp_id(p, m), .at = at }, p->spd_flushed, first);
-	case KEYMSG_SPDUPDATE:
-		return put(p, (struct slot){ .id = sp_id(p, m), .at = at });
-	case KEYMSG_SPDDELETE:
-		take_away(p, sp_id(p, m));
-		return PLAN_OK;
 	case KEYMSG_SPDFLUSH:
 		p->spd_flushed = at;
 		return PLAN_OK;
 	default:
-		return PLAN_OK;
+		return note_sp(p, m, m->policy.dir, at, first);
 	}
 }

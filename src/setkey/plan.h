@@ -27,6 +27,9 @@ struct plan_place {
 
 enum plan_result { PLAN_OK, PLAN_TWICE, PLAN_NO_MEMORY };
 
+/* Notes the twin for fwd that goes with a policy for `in`. */
+enum plan_result plan_note_twin(struct plan *p, const struct command *c, uint16_t script,
+				struct plan_place *first);
 /* Notes a command. PLAN_TWICE: *first did the same, and nothing took it away. */
 enum plan_result plan_note(struct plan *p, const struct command *c, uint16_t script,
 			   struct plan_place *first);

@@ -77,42 +77,58 @@ void show_message(const struct cli *cli, const uint8_t *buf, size_t len)
 }
 
 /* One that carries an SA or a policy is shown as an answer that does; others field by field. */
-static void show_stored(const struct cli *cli, const struct keymsg *m, const uint8_t *buf, size_t len)
+static int show_stored(const struct cli *cli, const uint8_t *buf, size_t len)
 {
 	const struct print_opts o = print_opts(cli);
+	struct keymsg m;
 
+	if (keymsg_decode(&m, buf, len) < 0)
+		return EINVAL;
 	if (cli->verbose || cli->hex)
 		show_message(cli, buf, len);
-	if (m->errnum)
-		printf("%s: %s\n", keymsg_type_name(m->type), strerror(m->errnum));
-	else if (keymsg_has(m, EXT_SA))
-		print_sa(stdout, m, &o);
-	else if (keymsg_has(m, EXT_POLICY))
-		print_policy(stdout, m, &o);
+	if (m.errnum)
+		printf("%s: %s\n", keymsg_type_name(m.type), strerror(m.errnum));
+	else if (keymsg_has(&m, EXT_SA))
+		print_sa(stdout, &m, &o);
+	else if (keymsg_has(&m, EXT_POLICY))
+		print_policy(stdout, &m, &o);
 	else if (!cli->verbose && !cli->hex)
 		show_message(cli, buf, len);
+	return 0;
+}
+
+#define HEADER	  16
+#define LENGTH_AT 4 /* sadb_msg_len, in units of 8 bytes and host order */
+
+/* The next message into buf; *len is 0 at the end. 0 or an errno. */
+static int read_message(FILE *in, uint8_t buf[static KEYMSG_MAX], size_t *len)
+{
+	size_t got = fread(buf, 1, HEADER, in);
+	uint16_t units;
+
+	*len = got;
+	if (ferror(in))
+		return errno;
+	if (got == 0)
+		return 0;
+	memcpy(&units, buf + LENGTH_AT, sizeof(units));
+	*len = (size_t)units * 8;
+	if (got < HEADER || *len < HEADER || *len > KEYMSG_MAX)
+		return EINVAL;
+	if (fread(buf + HEADER, 1, *len - HEADER, in) < *len - HEADER)
+		return ferror(in) ? errno : EINVAL;
+	return 0;
 }
 
 static int show_file(const struct cli *cli, const char *name)
 {
-	uint8_t head[16], buf[KEYMSG_MAX];
 	FILE *in = fopen(name, "re");
-	struct keymsg m;
-	size_t n, len;
+	uint8_t buf[KEYMSG_MAX];
+	size_t len;
 	int err = in ? 0 : errno;
 
-	while (!err && (n = fread(buf, 1, sizeof(head), in)) > 0) {
-		memcpy(head, buf, n);
-		len = n < sizeof(head) ? 0 : (size_t)(head[4] | head[5] << 8) * 8;
-		if (len < sizeof(head) || len > sizeof(buf) ||
-		    fread(buf + sizeof(head), 1, len - sizeof(head), in) < len - sizeof(head) ||
-		    keymsg_decode(&m, buf, len) < 0)
-			err = ferror(in) ? EIO : EINVAL;
-		else
-			show_stored(cli, &m, buf, len);
-	}
-	if (!err && ferror(in))
-		err = EIO;
+	while (!err && !(err = read_message(in, buf, &len)) && len > 0)
+		err = show_stored(cli, buf, len);
 	if (in)
 		fclose(in);
 	explicit_bzero(buf, sizeof(buf));

@@ -110,6 +110,8 @@ static bool take_line(struct stream *s, const char *line, size_t len)
 		return false;
 	}
 	run_complete(s);
+	if (!is_open(s)) /* blanks and comments are not looked at again */
+		s->done = (uint32_t)s->script->src.len;
 	return !s->stop;
 }
 
