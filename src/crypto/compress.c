@@ -42,7 +42,8 @@ void compress_free(struct compress *c)
 	free(c);
 }
 
-size_t compress_deflate(struct compress *c, const uint8_t *in, size_t len, uint8_t *out, size_t room)
+size_t compress_deflate(struct compress *c, const uint8_t *in, size_t len, uint8_t *out,
+			size_t room)
 {
 	return libdeflate_deflate_compress(c->deflate, in, len, out, room);
 }
@@ -51,5 +52,6 @@ bool compress_inflate(struct compress *c, const uint8_t *in, size_t len, uint8_t
 		      size_t *out_len)
 {
 	*out_len = 0;
-	return libdeflate_deflate_decompress(c->inflate, in, len, out, room, out_len) == LIBDEFLATE_SUCCESS;
+	return libdeflate_deflate_decompress(c->inflate, in, len, out, room, out_len) ==
+	       LIBDEFLATE_SUCCESS;
 }

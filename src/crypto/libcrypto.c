@@ -125,10 +125,11 @@ struct crypto {
 };
 
 struct crypto_key {
-	enum crypto_status (*run[2])(struct crypto_key *key, struct crypto_op *op); /* by enum crypto_dir */
-	EVP_CIPHER *cipher;     /* NULL: none */
+	/* by enum crypto_dir */
+	enum crypto_status (*run[2])(struct crypto_key *key, struct crypto_op *op);
+	EVP_CIPHER *cipher;      /* NULL: none */
 	const struct aead *aead; /* NULL: the cipher does not authenticate */
-	EVP_CIPHER_CTX *ctx[2]; /* by enum crypto_dir; NULL until used */
+	EVP_CIPHER_CTX *ctx[2];  /* by enum crypto_dir; NULL until used */
 	size_t block;
 	uint8_t cipher_key[CIPHER_KEY_MAX]; /* for the direction not used yet */
 	size_t cipher_key_len;
@@ -188,7 +189,7 @@ struct crypto *crypto_new(void)
 	}
 	/* a module that may be missing: what needs it is then not provided */
 	c->legacy = OSSL_PROVIDER_load(c->lib, "legacy");
-	/* the first fetch of a kind collects all of it, for milliseconds: not while a packet waits */
+	/* the first fetch of a kind collects all of it, for milliseconds: not when a packet waits */
 	can_fetch_digest(c, "SHA1");
 	can_fetch_cipher(c, "AES-128-CBC");
 	ERR_clear_error();
@@ -277,7 +278,8 @@ static bool cipher_run(EVP_CIPHER_CTX *ctx, uint8_t *text, size_t len)
 {
 	int done;
 
-	return len == 0 || (EVP_CipherUpdate(ctx, text, &done, text, (int)len) && (size_t)done == len);
+	return len == 0 ||
+	       (EVP_CipherUpdate(ctx, text, &done, text, (int)len) && (size_t)done == len);
 }
 
 static bool plain_run(struct crypto_key *key, enum crypto_dir dir, const struct crypto_op *op)
@@ -401,7 +403,8 @@ static enum crypto_status aead_open(struct crypto_key *key, struct crypto_op *op
 		return CRYPTO_FAILED;
 	EVP_CIPHER_CTX *ctx = cipher_ctx(key, CRYPTO_OPEN, op->iv);
 	if (ctx && EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, (int)key->icv_len, op->icv)) {
-		const bool right = aead_run(ctx, key->aead, op) && EVP_CipherFinal_ex(ctx, none, &done);
+		const bool right =
+			aead_run(ctx, key->aead, op) && EVP_CipherFinal_ex(ctx, none, &done);
 
 		status = right ? CRYPTO_OK : CRYPTO_BAD_ICV;
 	}
@@ -441,8 +444,8 @@ static bool key_set_mac(struct crypto_key *key, struct crypto *c, const struct c
 	return key->mac && spec->icv_len > 0 && spec->icv_len <= mac_size(key->mac);
 }
 
-static bool key_set_cipher(struct crypto_key *key, struct crypto *c, enum prim prim, const uint8_t *bytes,
-			   size_t len)
+static bool key_set_cipher(struct crypto_key *key, struct crypto *c, enum prim prim,
+			   const uint8_t *bytes, size_t len)
 {
 	const char *name = fetch_name(prim, len);
 
@@ -457,8 +460,8 @@ static bool key_set_cipher(struct crypto_key *key, struct crypto *c, enum prim p
 	return true;
 }
 
-static bool key_set_aead(struct crypto_key *key, struct crypto *c, enum prim prim, const uint8_t *bytes,
-			 size_t len)
+static bool key_set_aead(struct crypto_key *key, struct crypto *c, enum prim prim,
+			 const uint8_t *bytes, size_t len)
 {
 	key->aead = table[prim].aead;
 	key->run[CRYPTO_PROTECT] = aead_protect;
@@ -487,7 +490,9 @@ static bool key_set(struct crypto_key *key, struct crypto *c, const struct crypt
 	} else if (cipher != KIND_NULL) {
 		return false;
 	}
-	return auth == KIND_NULL ? spec->icv_len == 0 : auth == KIND_MAC && key_set_mac(key, c, spec);
+	if (auth == KIND_NULL)
+		return spec->icv_len == 0;
+	return auth == KIND_MAC && key_set_mac(key, c, spec);
 }
 
 struct crypto_key *crypto_key_new(struct crypto *c, const struct crypto_spec *spec)

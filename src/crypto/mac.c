@@ -39,7 +39,8 @@ struct mac {
 };
 
 struct way {
-	bool (*set)(struct mac *m, OSSL_LIB_CTX *lib, const char *name, const uint8_t *key, size_t len);
+	bool (*set)(struct mac *m, OSSL_LIB_CTX *lib, const char *name, const uint8_t *key,
+		    size_t len);
 	bool (*run)(struct mac *m, const struct crypto_op *op, uint8_t out[static CRYPTO_ICV_MAX]);
 };
 
@@ -59,7 +60,8 @@ static bool evp_set(struct mac *m, OSSL_LIB_CTX *lib, const char *mac, const OSS
 	return true;
 }
 
-static bool hmac_set(struct mac *m, OSSL_LIB_CTX *lib, const char *digest, const uint8_t *key, size_t len)
+static bool hmac_set(struct mac *m, OSSL_LIB_CTX *lib, const char *digest, const uint8_t *key,
+		     size_t len)
 {
 	const OSSL_PARAM params[] = {
 		OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, (char *)digest, 0),
@@ -69,7 +71,8 @@ static bool hmac_set(struct mac *m, OSSL_LIB_CTX *lib, const char *digest, const
 	return evp_set(m, lib, "HMAC", params, key, len);
 }
 
-static bool cmac_set(struct mac *m, OSSL_LIB_CTX *lib, const char *cipher, const uint8_t *key, size_t len)
+static bool cmac_set(struct mac *m, OSSL_LIB_CTX *lib, const char *cipher, const uint8_t *key,
+		     size_t len)
 {
 	const OSSL_PARAM params[] = {
 		OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_CIPHER, (char *)cipher, 0),
@@ -86,13 +89,15 @@ static bool evp_run(struct mac *m, const struct crypto_op *op, uint8_t out[stati
 	/* without a key: back to the state before the first byte */
 	return EVP_MAC_init(m->evp, NULL, 0, NULL) &&
 	       EVP_MAC_update(m->evp, op->auth, op->auth_len) &&
-	       (op->auth_tail_len == 0 || EVP_MAC_update(m->evp, op->auth_tail, op->auth_tail_len)) &&
+	       (op->auth_tail_len == 0 ||
+		EVP_MAC_update(m->evp, op->auth_tail, op->auth_tail_len)) &&
 	       EVP_MAC_final(m->evp, out, &len, CRYPTO_ICV_MAX);
 }
 
 /* Keyed hashes. */
 
-static bool hash_begin(struct mac *m, OSSL_LIB_CTX *lib, const char *digest, const uint8_t *key, size_t len)
+static bool hash_begin(struct mac *m, OSSL_LIB_CTX *lib, const char *digest, const uint8_t *key,
+		       size_t len)
 {
 	EVP_MD *md = EVP_MD_fetch(lib, digest, NULL);
 
@@ -115,7 +120,8 @@ static bool hash_begin(struct mac *m, OSSL_LIB_CTX *lib, const char *digest, con
  * the length in bits, little-endian. KAME fills so for SHA-1 too, though SHA-1
  * itself puts the length big-endian; its peers are who keyed-sha1 is for.
  */
-static bool keyed_set(struct mac *m, OSSL_LIB_CTX *lib, const char *digest, const uint8_t *key, size_t len)
+static bool keyed_set(struct mac *m, OSSL_LIB_CTX *lib, const char *digest, const uint8_t *key,
+		      size_t len)
 {
 	const size_t zeros = (2 * HASH_BLOCK - 1 - 8 - len % HASH_BLOCK) % HASH_BLOCK;
 	uint8_t fill[1 + HASH_BLOCK + 8] = { 0x80 };
@@ -131,7 +137,8 @@ static bool hash_run(struct mac *m, const struct crypto_op *op, uint8_t out[stat
 	return EVP_MD_CTX_copy_ex(m->work, m->begun) &&
 	       EVP_DigestUpdate(m->work, op->auth, op->auth_len) &&
 	       EVP_DigestUpdate(m->work, op->auth_tail, op->auth_tail_len) &&
-	       EVP_DigestUpdate(m->work, m->key, m->key_len) && EVP_DigestFinal_ex(m->work, out, NULL);
+	       EVP_DigestUpdate(m->work, m->key, m->key_len) &&
+	       EVP_DigestFinal_ex(m->work, out, NULL);
 }
 
 /* XCBC. */
@@ -139,7 +146,8 @@ static bool hash_run(struct mac *m, const struct crypto_op *op, uint8_t out[stat
 static const uint8_t zero_block[CBC_BLOCK];
 
 /* Whole blocks into the chain, whose last block goes to `last`. */
-static bool cbc_push(EVP_CIPHER_CTX *cbc, const uint8_t *blocks, size_t len, uint8_t last[static CBC_BLOCK])
+static bool cbc_push(EVP_CIPHER_CTX *cbc, const uint8_t *blocks, size_t len,
+		     uint8_t last[static CBC_BLOCK])
 {
 	uint8_t chain[CBC_CHUNK];
 	int done;
@@ -164,7 +172,8 @@ static bool xcbc_derive(EVP_CIPHER_CTX *cbc, uint8_t byte, uint8_t key[static CB
 }
 
 /* RFC 3566 section 4, step 1: K1, K2 and K3 */
-static bool xcbc_set(struct mac *m, OSSL_LIB_CTX *lib, const char *cipher, const uint8_t *key, size_t len)
+static bool xcbc_set(struct mac *m, OSSL_LIB_CTX *lib, const char *cipher, const uint8_t *key,
+		     size_t len)
 {
 	EVP_CIPHER *cbc = EVP_CIPHER_fetch(lib, cipher, NULL);
 	uint8_t k1[CBC_BLOCK];
@@ -175,7 +184,8 @@ static bool xcbc_set(struct mac *m, OSSL_LIB_CTX *lib, const char *cipher, const
 	if (cbc && m->cbc && (size_t)EVP_CIPHER_get_key_length(cbc) == len && len == sizeof(k1) &&
 	    EVP_EncryptInit_ex2(m->cbc, cbc, key, zero_block, NULL))
 		set = xcbc_derive(m->cbc, 1, k1) && xcbc_derive(m->cbc, 2, m->k2) &&
-		      xcbc_derive(m->cbc, 3, m->k3) && EVP_EncryptInit_ex2(m->cbc, NULL, k1, zero_block, NULL);
+		      xcbc_derive(m->cbc, 3, m->k3) &&
+		      EVP_EncryptInit_ex2(m->cbc, NULL, k1, zero_block, NULL);
 	OPENSSL_cleanse(k1, sizeof(k1));
 	EVP_CIPHER_free(cbc);
 	return set;
@@ -231,12 +241,13 @@ static bool xcbc_run(struct mac *m, const struct crypto_op *op, uint8_t out[stat
 	struct xcbc_run r = { .cbc = m->cbc };
 
 	return EVP_EncryptInit_ex2(m->cbc, NULL, NULL, zero_block, NULL) &&
-	       xcbc_add(&r, op->auth, op->auth_len) && xcbc_add(&r, op->auth_tail, op->auth_tail_len) &&
-	       xcbc_end(&r, m, out);
+	       xcbc_add(&r, op->auth, op->auth_len) &&
+	       xcbc_add(&r, op->auth_tail, op->auth_tail_len) && xcbc_end(&r, m, out);
 }
 
 /* Any of them. */
 
+/* clang-format off */
 static const struct way ways[] = {
 	[MAC_HMAC] = { hmac_set, evp_run },
 	[MAC_CMAC] = { cmac_set, evp_run },
@@ -244,6 +255,7 @@ static const struct way ways[] = {
 	[MAC_KEYED] = { keyed_set, hash_run },
 	[MAC_SUFFIXED] = { hash_begin, hash_run },
 };
+/* clang-format on */
 
 struct mac *mac_new(OSSL_LIB_CTX *lib, enum mac_kind kind, const char *name, const uint8_t *key,
 		    size_t key_len)

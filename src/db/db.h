@@ -22,7 +22,8 @@ struct tunables {
 	struct {
 		uint8_t esp_trans, esp_net, ah_trans, ah_net;
 	} deflev[2];
-	uint8_t def_policy;  /* where no policy fits: POLICY_DISCARD or POLICY_NONE */
+	uint8_t def_policy[POLICY_FWD + 1]; /* where no policy of this direction fits: POLICY_DISCARD or POLICY_NONE */
+	uint8_t preferred_oldsa; /* of several SAs that could protect a packet 1 takes the oldest, 0 the newest */
 	uint8_t ah_cleartos; /* 1: the TOS octet does not count in AH's ICV */
 	uint16_t ipcomp_threshold; /* shorter payloads are not worth compressing */
 	/* Segments of TCP from or to these ports are signed where there is an SA of tcp: RFC 2385. */

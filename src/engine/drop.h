@@ -7,7 +7,9 @@
 #define SALLYPORT_ENGINE_DROP_H
 
 #define DROP_REASONS(_)                                                                                \
-	_(MALFORMED, "malformed", "malformed IP header, or ports cut off")                             \
+	_(MALFORMED, "malformed", "malformed IP header")                                               \
+	_(PORTS, "ports", "datagram ends before its ports, which a policy asks for")                   \
+	_(OPTIONS, "options", "malformed options of IPv4, or of a kind that AH cannot protect")        \
 	_(EXTENSION, "extension", "IPv6 extension headers malformed or too many")                      \
 	_(FRAGMENT, "fragment", "fragment: transport mode protects whole datagrams only")              \
 	_(POLICY_DISCARD, "policy-discard", "a policy says discard")                                   \
@@ -19,6 +21,7 @@
 	_(CRYPTO, "crypto", "the cryptographic library refused the packet")                            \
 	_(NOT_PROVIDED, "not-provided", "an SA or policy asks for what this engine does not provide") \
 	_(NO_SA_IN, "no-sa-in", "no SA for this SPI, protocol and destination")                        \
+	_(SA_SPENT, "sa-spent", "the SA is past its hard limit of bytes or packets")                   \
 	_(SPI_RESERVED, "spi-reserved", "reserved SPI")                                                \
 	_(TRUNCATED, "truncated", "AH or ESP header truncated")                                        \
 	_(AH_LENGTH, "ah-length", "AH length does not fit the SA")                                     \

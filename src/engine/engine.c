@@ -202,7 +202,8 @@ void worker_tcpmd5(struct worker *w, enum crypto_dir dir, const struct now *now)
 	n_check = worker_crypt(w, CRYPTO_OPEN, check, n_check);
 	finish_segments(sign, n_sign, tcpmd5_out_done, now);
 	finish_segments(check, n_check,
-			dir == CRYPTO_OPEN && w->db->tun.tcp_md5_strip ? tcpmd5_in_done : NULL, now);
+			dir == CRYPTO_OPEN && w->db->tun.tcp_md5_strip ? tcpmd5_in_done : NULL,
+			now);
 	worker_drop_dead(w);
 }
 
@@ -228,11 +229,11 @@ bool worker_decide(struct worker *w, struct job *j, uint8_t dir, const struct no
 {
 	ip_flow(j->pkt, &j->view, flow);
 	*entry = spd_find(w->db->spd, dir, flow);
-	*action = w->db->tun.def_policy;
+	*action = w->db->tun.def_policy[dir];
 	if (!*entry)
 		return true;
 	if (flow->partial && !surely_fits(&(*entry)->sel, flow)) {
-		worker_drop(w, j, j->view.fragment ? DROP_FRAGMENT : DROP_MALFORMED);
+		worker_drop(w, j, j->view.fragment ? DROP_FRAGMENT : DROP_PORTS);
 		return false;
 	}
 	*action = (*entry)->pol.action;

@@ -29,8 +29,8 @@ static struct sa *request_sa(const struct db *db, const struct request *req,
 
 	if (!sa_proto_of_ip(req->proto, &proto))
 		return NULL;
-	return sad_find_out(db->sad, proto, req->mode, level == LEVEL_UNIQUE ? req->reqid : 0, src,
-			    dst);
+	return (db->tun.preferred_oldsa ? sad_find_out : sad_find_out_newest)(
+		db->sad, proto, req->mode, level == LEVEL_UNIQUE ? req->reqid : 0, src, dst);
 }
 
 /*
@@ -51,7 +51,7 @@ static bool is_provided(const struct sa *sa)
 struct resolution {
 	const struct db *db;
 	const struct spd_entry *entry;
-	struct addr src, dst; /* of the header that the next request is about: a tunnel's, or the packet's */
+	struct addr src, dst; /* of the header that the next request is about */
 	unsigned i;	      /* that request's number */
 	struct applied *bundle;
 	unsigned n;
@@ -145,8 +145,8 @@ static size_t bundle_length(const struct applied *bundle, unsigned n, struct sha
 			s.len += s.headers;
 		}
 		if (transform_of(sa->proto))
-			s.len = transform_of(sa->proto)
-					->length(sa, s.family, s.headers, s.len - s.headers);
+			s.len = transform_of(sa->proto)->length(sa, s.family, s.headers,
+								s.len - s.headers);
 	}
 	return s.len;
 }
@@ -187,7 +187,7 @@ static bool may_fragment_outside(const struct worker *w, const struct job *j)
 	return outermost->dst.family == AF_INET6 || w->db->tun.tunnel_df != TUNNEL_DF_SET;
 }
 
-/* Whether a job's packet, once protected, is of a length that can be sent; else its source is told. */
+/* Whether a job's packet, once protected, can be sent; else its source is told. */
 static bool check_length(struct worker *w, struct job *j, uint32_t mtu)
 {
 	struct shape s = { j->view.family, j->view.split, j->pkt->len };

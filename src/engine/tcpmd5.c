@@ -47,9 +47,9 @@ bool tcpmd5_concerns(const struct job *j, const struct tunables *tun)
 /* A segment's parts, once they are known to be there. */
 struct segment {
 	uint8_t *tcp;
-	size_t header;	 /* with options */
-	uint8_t *md5;	 /* the option, NULL = none */
-	uint8_t *mss;	 /* likewise */
+	size_t header; /* with options */
+	uint8_t *md5;  /* the option, NULL = none */
+	uint8_t *mss;  /* likewise */
 };
 
 /* The option at p of `left` bytes: its length, or 0 where it is malformed. */
@@ -175,8 +175,8 @@ static void append_sack(struct options *o, const struct segment *s)
 
 static bool append_md5(struct options *o)
 {
-	static const uint8_t nops[3] = { OPT_NOP, OPT_NOP, OPT_NOP }, head[2] = { OPT_MD5, MD5_OPTION },
-			     empty[DIGEST];
+	static const uint8_t nops[3] = { OPT_NOP, OPT_NOP, OPT_NOP },
+			     head[2] = { OPT_MD5, MD5_OPTION }, empty[DIGEST];
 
 	return append(o, nops, (2 - o->len) % 4) && append(o, head, sizeof(head)) &&
 	       append(o, empty, sizeof(empty));

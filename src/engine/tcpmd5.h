@@ -7,7 +7,7 @@
 
 #include "engine/transform.h"
 
-/* Whether the packet is a segment, or a part of one, from or to a port whose segments are signed. */
+/* Whether the packet is a segment, or a part of one, of a port whose segments are signed. */
 bool tcpmd5_concerns(const struct job *j, const struct tunables *tun);
 
 enum tcpmd5 {

@@ -249,7 +249,9 @@ static size_t select_of(const struct db *db, struct io_select *sel)
 {
 	size_t n = 0;
 
-	if (db->tun.def_policy == POLICY_DISCARD || spd_count(db->spd) > STEER_POLICIES_MAX)
+	if (db->tun.def_policy[POLICY_IN] == POLICY_DISCARD ||
+	    db->tun.def_policy[POLICY_OUT] == POLICY_DISCARD ||
+	    spd_count(db->spd) > STEER_POLICIES_MAX)
 		return select_all(sel);
 	for (const struct spd_entry *e = spd_next(db->spd, NULL); e; e = spd_next(db->spd, e)) {
 		struct io_select s = {

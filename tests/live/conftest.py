@@ -50,6 +50,18 @@ def bare():
         yield network
 
 
+@pytest.fixture
+def databases(bare):
+    """A daemon on phoenix that holds databases, empty ones; it needs no interface for that."""
+    bare.keys = bare.dir / "keys.sock"
+    daemon = bare.daemon("phoenix", "-s", bare.keys, interface=None, ready=False)
+    lab_module.wait_until(bare.keys.exists, 10, "the socket")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SALLYPORT_SOCKET", str(bare.keys))
+        yield bare
+        daemon.stop()
+
+
 @pytest.fixture(scope="module")
 def wire(tun):
     """phoenix with a daemon, and the test at the other end of its cable."""

@@ -195,3 +195,29 @@ def test_fragments_do_not_leave_in_clear(lab, version):
     lab.ping("phoenix", CARDINAL[version], "-M", "dont", "-s", "4000", "-c", "2", "-i", "0.2", "-W", "1")
     assert clear_between(capture.packets(), version) == []
     assert phoenix.counters()["out.packets"] > 0  # they did come by
+
+
+@pytest.mark.steering
+def test_all_or_nothing(lab):
+    """What --atomic has loaded is in force when it answers; what it refuses has changed nothing."""
+    daemons = {host: lab.daemon(host) for host in ("phoenix", "cardinal")}
+    for host in daemons:
+        lab.setkey(host, "--atomic", "-f", ARTICLE / f"{host}-require.conf")
+    capture = lab.router_capture()
+    assert lab.pings("phoenix", CARDINAL[4])
+    before = lab.dumps("phoenix")
+    refused = "flush; spdflush; delete 192.0.2.10 198.51.100.10 ah 1000;"
+    result = lab.setkey("phoenix", "--atomic", "-c", input=refused, check=False)
+    assert result.returncode == 1 and "nothing was done" in result.stderr, result.stderr
+    after = lab.dumps("phoenix")
+    mask = re.compile(r"(seq|allocated|lastused|current):?.*")
+    assert mask.sub("", before) == mask.sub("", after)
+    assert lab.pings("phoenix", CARDINAL[4])
+    packets = [p for p in capture.packets() if p.between(PHOENIX[4], CARDINAL[4])]
+    assert [p.layers() for p in packets] == [THERE, BACK] * 6
+    lab.setkey("phoenix", "--atomic", "-c", input="spdflush; flush;")
+    lab.setkey("cardinal", "--atomic", "-c", input="spdflush; flush;")
+    assert lab.pings("phoenix", CARDINAL[4])
+    assert [p.protected for p in capture.packets()][-6:] == [False] * 6
+    for daemon in daemons.values():
+        daemon.stop()

@@ -5,24 +5,13 @@ import re
 
 import pytest
 
-from lab import BUILD, ROOT, wait_until
+from lab import BUILD, ROOT
 
 PAGE = (ROOT / "man/setkey.8").read_text()
 BLOCKS = [text for text in
           re.findall(r"(?ms)^\.Bd -literal -offset indent\n(.*?)^\.Ed\n", PAGE)]
 TEXTS = [text for text in BLOCKS if not text.startswith("$ ")]
 COMMANDS = [text for text in BLOCKS if text.startswith("$ ")]
-
-
-@pytest.fixture
-def databases(bare):
-    bare.keys = bare.dir / "manual.sock"
-    daemon = bare.daemon("phoenix", "-s", bare.keys, interface=None, ready=False)
-    wait_until(bare.keys.exists, 10, "the socket")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SALLYPORT_SOCKET", str(bare.keys))
-        yield bare
-        daemon.stop()
 
 
 def test_the_page_has_examples():

@@ -32,16 +32,10 @@ BAD = {
 
 
 @pytest.fixture
-def keyed(bare):
-    """A daemon that holds the article's databases; it needs no interface for that."""
-    bare.keys = bare.dir / "keys.sock"
-    daemon = bare.daemon("phoenix", "-s", bare.keys, interface=None, ready=False)
-    wait_until(bare.keys.exists, 10, "the socket")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SALLYPORT_SOCKET", str(bare.keys))
-        bare.setkey("phoenix", "-f", ARTICLE / "phoenix.conf")
-        yield bare
-        daemon.stop()
+def keyed(databases):
+    """The article's databases."""
+    databases.setkey("phoenix", "-f", ARTICLE / "phoenix.conf")
+    return databases
 
 
 @pytest.mark.parametrize("name", BAD)
@@ -57,6 +51,40 @@ def test_bad_file_changes_nothing(keyed, name):
     for word in words:
         assert word in first, first
     assert any(line.strip(" ~") == "^" for line in rest), result.stderr
+    assert keyed.dumps("phoenix") == before
+
+
+# Line, column and a word of each of ten mistakes; the right statements between them are not done either.
+TEN = f"""{SA} esp 0x2001 -E null "";
+{SA} esp 0x10 -E null "";
+{SA} esp 0x2002 -E aes-gcm-16 "too short";
+{SA} ah 0x2003 -E null "" ;
+{SA} esp 0x100000000 -E null "";
+adn 192.0.2.10 198.51.100.10 esp 0x2004 -E null "";
+spdadd 192.0.2.0/33 198.51.100.10 any -P out none;
+spdflush;
+spdadd 192.0.2.10 198.51.100.10 any -P out;
+spdadd 192.0.2.10 198.51.100.10 any -P out ipsec
+        esp/transport//requre;
+{SA} esp 0x2001 -E null "";
+delete 192.0.2.10 192.0.2.010 esp 0x2001;
+"""
+TEN_PLACES = [(2, 34, "0 to 255"), (3, 55, "72 bits"), (4, 40, "-E"), (5, 34, "32 bits"), (6, 1, "`add`"),
+              (7, 18, "32 bits"), (9, 43, "discard, none"), (11, 24, "`require`"), (12, 34, "line 1"),
+              (13, 19, "leading zero")]
+
+
+def test_ten_mistakes_in_one_run(keyed):
+    path = keyed.dir / "ten.conf"
+    path.write_text(TEN)
+    before = keyed.dumps("phoenix")
+    result = keyed.setkey("phoenix", "-f", path, check=False)
+    assert result.returncode == 1
+    told = re.findall(rf"(?m)^{re.escape(str(path))}:(\d+):(\d+): error: (.*)$", result.stderr)
+    assert [(int(line), int(column)) for line, column, _ in told] == [place[:2] for place in TEN_PLACES], result.stderr
+    for (_, _, text), (_, _, word) in zip(told, TEN_PLACES):
+        assert word in text, text
+    assert "too short" not in result.stderr
     assert keyed.dumps("phoenix") == before
 
 
@@ -300,10 +328,10 @@ def test_atomic_with_dumps(keyed):
 def test_warnings_of_what_the_engine_cannot_do(keyed):
     """It is held, and said once; the place is right."""
     result = keyed.setkey("phoenix", "-c", input=(
-        f"{SA} esp 0x1001 -m tunnel -E null;\n{SA} esp 0x1002 -m tunnel -E null;\n"))
-    assert result.stderr.startswith("stdin:1:") and ": warning: tunnel mode" in result.stderr, result.stderr
-    assert result.stderr.count("tunnel mode") == 1 and "1 more" in result.stderr, result.stderr
-    assert keyed.setkey("phoenix", "-D").stdout.count("mode=tunnel") == 2
+        f"{SA} esp 0x1001 -E twofish-cbc 0x{'11' * 16};\n{SA} esp 0x1002 -E twofish-cbc 0x{'22' * 16};\n"))
+    assert result.stderr.startswith("stdin:1:") and ": warning: twofish-cbc is not" in result.stderr, result.stderr
+    assert result.stderr.count("twofish-cbc is not") == 1 and "1 more" in result.stderr, result.stderr
+    assert keyed.setkey("phoenix", "-D").stdout.count("twofish") == 2
 
 
 # Messages, stored and overheard --------------------------------------------------------
@@ -468,3 +496,23 @@ def test_atomic_at_a_terminal_waits_for_the_end(keyed):
         terminal.type("\x04")
         assert terminal.end() == 0
     assert re.findall(r"spi=(\d+)", keyed.setkey("phoenix", "-D").stdout) == ["4097"]
+
+
+def test_progress_on_a_terminal(keyed):
+    """A line that is written over and taken away; none where standard error is no terminal."""
+    path = keyed.dir / "long.conf"
+    path.write_text("flush;\n" + "".join(f'{SA} ah {1000 + n} -A hmac-md5 "1234567890123456";\n' for n in range(150000)))
+    fd, slave = pty.openpty()
+    with subprocess.Popen(["ip", "netns", "exec", "phoenix", BUILD / "setkey", "-f", path], stderr=slave) as process:
+        os.close(slave)
+        said = ""
+        try:
+            while data := os.read(fd, 65536):
+                said += data.decode()
+        except OSError:  # nobody has the other end any more
+            pass
+        assert process.wait(60) == 0, said
+    os.close(fd)
+    steps = [int(step) for step in re.findall(r"\rsetkey: (\d+) of 150001 commands", said)]
+    assert steps and steps == sorted(steps) and said.endswith("\r\033[K"), said
+    assert keyed.setkey("phoenix", "-f", path).stderr == ""
