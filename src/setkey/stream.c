@@ -24,6 +24,7 @@ struct stream {
 	bool connected;
 	uint32_t done;	/* what is before has been taken */
 	bool stop;
+	bool wrong; /* a mistake ended it, and no further text is looked at */
 };
 
 static void on_command(void *arg, const struct command *cmd)
@@ -35,7 +36,7 @@ static void on_command(void *arg, const struct command *cmd)
 	if (s->connected)
 		client_ask(s->c, cmd, s->index);
 	else if (!s->c->cli->dry_run)
-		s->c->failed = s->stop = true;
+		s->c->failed = s->stop = s->wrong = true;
 }
 
 /*
@@ -59,8 +60,8 @@ static void run_statement(struct stream *s, uint32_t end)
 	s->done = end;
 	if (script->errors > errors || script->no_memory)
 		s->c->failed = true;
-	if ((script->errors > errors && !s->goes_on) || script->no_memory || script->over)
-		s->stop = true;
+	s->wrong |= (script->errors > errors && !s->goes_on) || script->no_memory;
+	s->stop |= s->wrong || script->over;
 }
 
 /* The end of the first statement that is there in full, or 0. */
@@ -106,7 +107,7 @@ static bool take_line(struct stream *s, const char *line, size_t len)
 
 	if (err) {
 		fprintf(stderr, "setkey: %s\n", strerror(-err));
-		s->c->failed = s->stop = true;
+		s->c->failed = s->stop = s->wrong = true;
 		return false;
 	}
 	run_complete(s);
@@ -202,7 +203,7 @@ int stream_texts(struct client *c)
 			run_rest(&s);
 		}
 		connected = s.connected;
-		if (c->failed && !s.goes_on)
+		if (s.wrong)
 			break;
 	}
 	if (connected)
