@@ -591,6 +591,8 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 
 			keymsg_decode(&header, buf, sizeof(buf));
 			answer_error(c, &header, EMSGSIZE);
+			if (c->batch)
+				c->batch->refused = true;
 		} else {
 			policies |= take_datagram(c, buf, (size_t)n);
 		}

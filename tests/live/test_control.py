@@ -229,6 +229,12 @@ def test_a_refused_transaction_does_nothing(keys):
             assert answers(s, COMMIT) == [(BEGIN, 0, 1), *said, (COMMIT, errno.ECANCELED, 4)], name
             strip = re.compile(r"(current|diff):.*|pid=\d+")
             assert strip.sub("", setkey(lab, path, "-D").stdout) == strip.sub("", before), name
+        # A datagram that is too long is none of the transaction, and so it is not all of it.
+        s.send(message(BEGIN, 1) + message(FLUSH, 2))
+        s.send(add(300, 3) * 100)
+        s.send(message(COMMIT, 4))
+        assert answers(s, COMMIT) == [(BEGIN, 0, 1), (ADD, errno.EMSGSIZE, 3), (FLUSH, 0, 2),
+                                      (COMMIT, errno.ECANCELED, 4)]
         # To show what is not there is no refusal.
         s.send(message(BEGIN, 1) + message(FLUSH, 2) + message(DUMP, 3) + add(300, 4) + message(COMMIT, 5))
         assert answers(s, COMMIT) == [(BEGIN, 0, 1), (FLUSH, 0, 2), (DUMP, errno.ENOENT, 3), (ADD, 0, 4),
