@@ -450,6 +450,7 @@ static bool commit_batch(struct client *c, const struct keymsg *req)
 		answer_reason(c, req, EINVAL, "no transaction has begun");
 		return false;
 	}
+	ctl->calls.age(ctl->calls.arg);
 	if (c->batch->given_up || undo_begin(ctl->db)) {
 		answer_reason(c, req, ENOBUFS, "nothing was done: no memory for this transaction");
 		end_batch(c);

@@ -263,6 +263,17 @@ def test_a_transaction_without_its_end(keys):
     assert len(spis(lab, path)) == 4
 
 
+def test_a_transaction_shows_no_sa_that_is_past_its_limit(keys):
+    lab, path, _ = keys
+    setkey(lab, path, "-e", "add 10.0.0.1 10.0.0.2 esp 300 -lh 1 -E null;")
+    created = int(time.time())
+    while True:
+        asked = int(time.time())
+        if "spi=300" not in setkey(lab, path, "--atomic", "-e", "dump;").stdout:
+            break
+        assert asked <= created + 1
+
+
 def test_two_transactions_at_once(keys):
     """Each is done where it ends; what the first has taken, the second is refused."""
     lab, path, _ = keys
