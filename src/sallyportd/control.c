@@ -376,6 +376,7 @@ static void end_batch(struct client *c)
 struct commit {
 	struct client *client;
 	struct batch news;
+	size_t dumped; /* bytes */
 	unsigned refused;
 	bool policies, lost;
 };
@@ -410,12 +411,34 @@ static void tell_news(struct commit *t, enum handle_to to)
 		log_line("no memory to tell other clients all of a transaction");
 }
 
+static bool is_dump(uint8_t type)
+{
+	return type == KEYMSG_DUMP || type == KEYMSG_SPDDUMP;
+}
+
 /* An empty database that was to be shown is no reason to do nothing. */
 static bool is_refusal(const struct keymsg *m, int err)
 {
-	bool dump = m->type == KEYMSG_DUMP || m->type == KEYMSG_SPDDUMP;
+	return err < 0 && !(is_dump(m->type) && err == -ENOENT);
+}
 
-	return err < 0 && !(dump && err == -ENOENT);
+/* Answers true where it was done. Nobody reads in between, so dumps are only as many as there is
+ * room for; the first one has what it needs. */
+static bool run_one(struct commit *t, const struct keymsg *m, const struct handle_env *env)
+{
+	struct client *c = t->client;
+	size_t before = c->backlog;
+	int err;
+
+	if (is_dump(m->type) && t->dumped >= BACKLOG_MAX) {
+		answer_reason(c, m, ENOBUFS,
+			      "this is too much to show in one transaction; dump behind it");
+		return false;
+	}
+	err = handle(c->control->db, m, env);
+	if (is_dump(m->type))
+		t->dumped += c->backlog - before;
+	return !is_refusal(m, err);
 }
 
 static void run_batch(struct commit *t)
@@ -432,8 +455,8 @@ static void run_batch(struct commit *t)
 	struct keymsg m;
 
 	for (; left && (one = keymsg_first_len(p, left)); p += one, left -= one) {
-		if (!draw_random(ctl, &env.random) ||
-		    keymsg_decode(&m, p, one) < 0 || is_refusal(&m, handle(ctl->db, &m, &env)))
+		if (!draw_random(ctl, &env.random) || keymsg_decode(&m, p, one) < 0 ||
+		    !run_one(t, &m, &env))
 			t->refused++;
 		t->policies |= about_policies(m.type);
 	}

@@ -242,6 +242,21 @@ def test_a_refused_transaction_does_nothing(keys):
     assert spis(lab, path) == [300]
 
 
+def test_a_transaction_of_many_dumps(keys):
+    """One shows whatever there is; more than there is room for are refused, and with them the rest."""
+    lab, path, _ = keys
+    load(lab, path, 3000)
+    with client(path) as s:
+        s.send(message(BEGIN, 1) + message(DUMP, 2) + add(300, 3) + message(COMMIT, 4))
+        said = answers(s, COMMIT)
+        assert len(said) == 3003 and said[-1] == (COMMIT, 0, 4)
+        s.send(message(BEGIN, 1) + message(DUMP, 2) * 100 + message(COMMIT, 3))
+        said = answers(s, COMMIT)
+        assert (DUMP, errno.ENOBUFS, 2) in said and said[-1] == (COMMIT, errno.ECANCELED, 3)
+        assert len(said) < 6200
+    assert len(spis(lab, path)) == 3001
+
+
 def test_a_transaction_without_its_end(keys):
     """Taken back, left, or never ended: nothing of it is done, and others go on."""
     lab, path, _ = keys
