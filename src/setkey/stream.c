@@ -23,6 +23,8 @@ struct stream {
 	bool goes_on;	/* behind an error */
 	bool connected;
 	uint32_t done;	/* what is before has been taken */
+	uint32_t seen;	/* up to here it has no end of a statement */
+	bool quoted;	/* a string begins there, and its end has not come */
 	bool stop;
 	bool wrong; /* a mistake ended it, and no further text is looked at */
 };
@@ -64,17 +66,30 @@ static void run_statement(struct stream *s, uint32_t end)
 	s->stop |= s->wrong || script->over;
 }
 
-/* The end of the first statement that is there in full, or 0. */
-static uint32_t statement_end(const struct stream *s)
+/*
+ * The end of the first statement that is there in full, or 0. What has been looked at in
+ * vain is not looked at again: whole lines, for a token ends with its line, and the
+ * string that goes on in the next one as soon as that has a quote.
+ */
+static uint32_t statement_end(struct stream *s)
 {
-	struct span rest = { .off = s->done, .len = (uint32_t)s->script->src.len - s->done };
-	struct scan scan = scan_of(&s->script->src, rest, false);
+	const struct source *src = &s->script->src;
+	uint32_t from = s->seen > s->done ? s->seen : s->done;
+	struct span rest = { .off = from, .len = (uint32_t)src->len - from };
+	struct scan scan = scan_of(src, rest, false);
 	struct token t;
 
 	do
 		t = scan_next(&scan);
 	while (t.kind != TOK_SEMI && t.kind != TOK_END && t.kind != TOK_UNTERMINATED);
-	return t.kind == TOK_SEMI ? span_end(t.span) : 0;
+	s->quoted = t.kind == TOK_UNTERMINATED;
+	if (t.kind == TOK_SEMI)
+		return span_end(t.span);
+	if (s->quoted)
+		s->seen = t.span.off;
+	else if (src->len && src->text[src->len - 1] == '\n')
+		s->seen = (uint32_t)src->len;
+	return 0;
 }
 
 static void run_complete(struct stream *s)
@@ -110,6 +125,8 @@ static bool take_line(struct stream *s, const char *line, size_t len)
 		s->c->failed = s->stop = s->wrong = true;
 		return false;
 	}
+	if (s->quoted && !memchr(line, '"', len))
+		return true;
 	run_complete(s);
 	if (!is_open(s)) /* blanks and comments are not looked at again */
 		s->done = (uint32_t)s->script->src.len;
