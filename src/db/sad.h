@@ -100,6 +100,9 @@ struct sa *sad_find_in(const struct sad *sad, enum sa_proto proto, uint32_t spi,
  */
 struct sa *sad_find_out(const struct sad *sad, enum sa_proto proto, uint8_t mode, uint32_t reqid,
 			const struct addr *src, const struct addr *dst);
+/* One of the SAs of this protocol from src to dst that are not larval, whatever its mode and reqid; or NULL. */
+struct sa *sad_find_between(const struct sad *sad, enum sa_proto proto, const struct addr *src,
+			    const struct addr *dst);
 /* A larval SA has got its keys: for packets that is another SAD. */
 void sad_mature(struct sad *sad, struct sa *sa);
 /* An SA was changed in place. */
