@@ -780,7 +780,7 @@ void control_announce(struct control *ctl, const struct keymsg *m)
 
 	LIST_FOREACH(c, &ctl->clients, next)
 	{
-		if ((c->registered || c->promisc) && c->backlog < BACKLOG_MAX)
+		if ((c->registered || c->promisc) && c->backlog < NEWS_MAX)
 			queue_message(c, m);
 	}
 }

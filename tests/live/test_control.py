@@ -16,7 +16,7 @@ import pytest
 from lab import BUILD, SANITIZER, wait_until
 
 HEADER = struct.Struct("=BBBBHHII")
-ADD, FLUSH, DUMP, PROMISC, SPDFLUSH, BEGIN, COMMIT, ROLLBACK = 3, 9, 10, 11, 19, 129, 130, 131
+ADD, REGISTER, FLUSH, DUMP, PROMISC, SPDFLUSH, BEGIN, COMMIT, ROLLBACK = 3, 7, 9, 10, 11, 19, 129, 130, 131
 
 
 def message(kind, seq=1, body=b"", satype=0):
@@ -354,6 +354,22 @@ def test_a_large_transaction_and_much_news(keys):
         s.send(message(COMMIT, 3))
         assert answers(s, COMMIT)[-1] == (COMMIT, 0, 3)
     assert spis(lab, path) == []
+
+
+def test_much_news_of_what_expires(keys):
+    """It is no reason either not to read from a client that sends and does not listen."""
+    lab, path, _ = keys
+    with client(path) as s:
+        s.send(message(REGISTER, 1))
+        assert answers(s, REGISTER) == [(REGISTER, 0, 1)]
+        setkey(lab, path, "-c", input="".join(f"add 10.0.0.1 10.0.0.2 esp {spi} -lh 1 -E null;\n"
+                                              for spi in range(300, 8300)))
+        wait_until(lambda: not spis(lab, path), 10, "the SAs' end")
+        s.send(message(BEGIN, 2))
+        for _ in range(600):
+            s.send(message(FLUSH, 3) * 100)
+        s.send(message(COMMIT, 4))
+        assert answers(s, COMMIT)[-1] == (COMMIT, 0, 4)
 
 
 def test_a_transaction_that_is_too_big(keys):
