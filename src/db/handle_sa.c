@@ -509,17 +509,15 @@ int handle_sa_update(struct call *c)
 static int delete_all(struct call *c)
 {
 	const struct addr *src = &c->req->src.range.addr, *dst = &c->req->dst.range.addr;
-	struct sa *sa, *next;
 	enum sa_proto proto;
+	struct sa *sa;
 	int err = take_satype(c, &proto);
 
 	if (err)
 		return err;
-	for (sa = sad_next(c->db->sad, NULL); sa; sa = next) {
-		next = sad_next(c->db->sad, sa);
-		/* a larval one is about to become what took the others' place */
-		if (sa->state != SA_LARVAL && sa->proto == proto && addr_equal(&sa->src, src) &&
-		    addr_equal(&sa->dst, dst) && undo_remove_sa(c->db, sa))
+	/* larval ones stay: they are about to become what took the others' place */
+	while ((sa = sad_find_between(c->db->sad, proto, src, dst))) {
+		if (undo_remove_sa(c->db, sa))
 			return no_memory(c);
 	}
 	return reply_as_asked(c);

@@ -340,6 +340,23 @@ struct sa *sad_find_out_newest(const struct sad *sad, enum sa_proto proto, uint8
 	return choose_out(sad, proto, mode, reqid, src, dst, true);
 }
 
+struct sa *sad_find_between(const struct sad *sad, enum sa_proto proto, const struct addr *src,
+			    const struct addr *dst)
+{
+	uint32_t hash = hash_out(proto, 0, src, dst);
+
+	for (const struct sad_flow *f = sad->out[hash & sad->out_mask]; f; f = f->next) {
+		if (f->hash != hash || f->proto != proto || f->reqid != 0 ||
+		    !addr_equal(&f->src, src) || !addr_equal(&f->dst, dst))
+			continue;
+		for (struct sa *sa = f->oldest; sa; sa = sa->out[0].next) {
+			if (sa->state != SA_LARVAL)
+				return sa;
+		}
+	}
+	return NULL;
+}
+
 void sad_detach(struct sad *sad, struct sa *sa)
 {
 	struct sa **at = slot_in(sad, sa->proto, sa->spi, &sa->dst);

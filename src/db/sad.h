@@ -106,6 +106,9 @@ struct sa *sad_find_out_newest(const struct sad *sad, enum sa_proto proto, uint8
 bool sa_is_spent(const struct sa *sa);
 /* Mature or dying, and not spent. */
 bool sa_is_usable(const struct sa *sa);
+/* One of the SAs of this protocol from src to dst that are not larval, whatever its mode and reqid; or NULL. */
+struct sa *sad_find_between(const struct sad *sad, enum sa_proto proto, const struct addr *src,
+			    const struct addr *dst);
 /* A larval SA has got its keys: for packets that is another SAD. */
 void sad_mature(struct sad *sad, struct sa *sa);
 /* An SA was changed in place. */

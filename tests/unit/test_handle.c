@@ -12,6 +12,7 @@
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "db/handle.h"
 
@@ -482,6 +483,29 @@ static void delete_every(void **state)
 	assert_int_equal(sad_count(db.sad), 2); /* another source, another protocol */
 	all.satype = 0;
 	refused("of no protocol", all, EINVAL, EXT_COUNT, "SA type 0");
+}
+
+/* Each looks at what is between its two hosts, not at all there is. */
+static void delete_every_of_many(void **state)
+{
+	enum { N = 40000 };
+	struct keymsg m = add_ah(), all = one(KEYMSG_DELETE, SATYPE_AH, 0);
+	clock_t start;
+
+	(void)state;
+	all.present &= ~BIT(SA);
+	for (uint32_t i = 0; i < N; i++) {
+		memcpy(m.src.range.addr.bytes + 1, &i, 3);
+		m.sa.spi = 256 + i;
+		ok(m);
+	}
+	start = clock();
+	for (uint32_t i = 0; i < N; i++) {
+		memcpy(all.src.range.addr.bytes + 1, &i, 3);
+		ok(all);
+	}
+	assert_int_equal(sad_count(db.sad), 0);
+	assert_true((clock() - start) / CLOCKS_PER_SEC < 5);
 }
 
 static void dump_and_flush(void **state)
@@ -1502,6 +1526,7 @@ int main(void)
 		T(ports_of_an_sa),
 		T(delete_one),
 		T(delete_every),
+		T(delete_every_of_many),
 		T(dump_and_flush),
 		T(refusals_begin_well),
 		T(refusals_of_all_kinds),
