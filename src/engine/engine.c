@@ -59,6 +59,8 @@ const struct engine_stats *worker_stats(const struct worker *w)
 void worker_prune(struct worker *w)
 {
 	keys_prune(&w->keys, w->db->sad);
+	for (size_t i = 0; i < BURST_MAX; i++)
+		explicit_bzero(w->jobs[i].iv, sizeof(w->jobs[i].iv)); /* nonces begin with salts */
 }
 
 void worker_drop(struct worker *w, struct job *j, enum drop_reason reason)

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <cmocka.h>
 
+#include "engine/worker.h"
 #include "engine_lab.h"
 
 #define A4 "192.0.2.10"
@@ -864,6 +865,33 @@ static void extended_numbers(void **state)
 	}
 }
 
+/* An AEAD's nonces begin with the salt, which is part of the key. */
+static void salts_go_with_the_sa(void **state)
+{
+	static const uint8_t esp[] = { IPPROTO_ESP, LEVEL_REQUIRE, 0 };
+	struct pair p;
+
+	(void)state;
+	pair_init(&p);
+	pair_add_sa(&p, &(struct sa_spec){ A4, B4, SA_ESP, 5000, NULL, "aes-gcm-16", NULL, KEY16 "SALT", .window = 64 });
+	host_add_policy(&p.a, A4, B4, POLICY_OUT, POLICY_IPSEC, esp);
+	for (int i = 0; i < 2; i++) {
+		struct lab_packet *l = lab_packet(A4, B4, 17, 30);
+		struct host *h = i ? &p.b : &p.a;
+
+		assert_int_equal(host_run(&p.a, PKT_OUT, &l->pkt, 0)->verdict, VERDICT_WIRE);
+		if (i)
+			assert_int_equal(host_run(&p.b, PKT_IN, &l->pkt, 0)->verdict, VERDICT_DELIVER);
+		sad_remove(h->db.sad, sad_next(h->db.sad, NULL));
+		worker_prune(h->worker);
+		assert_null(memmem(h->worker, sizeof(*h->worker), "SALT", 4));
+		free(l);
+		if (!i)
+			host_add_sa(h, &(struct sa_spec){ A4, B4, SA_ESP, 5000, NULL, "aes-gcm-16", NULL, KEY16 "SALT", .window = 64 });
+	}
+	pair_fini(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -892,6 +920,7 @@ int main(void)
 		cmocka_unit_test(keys_follow_the_sa),
 		cmocka_unit_test(many_keys),
 		cmocka_unit_test(extended_numbers),
+		cmocka_unit_test(salts_go_with_the_sa),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
