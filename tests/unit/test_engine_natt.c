@@ -123,6 +123,35 @@ static void other_datagrams(void **state)
 	}
 }
 
+/* An IP packet may be longer than its UDP datagram (RFC 9868): only before ESP is that cut off. */
+static void bytes_behind(void **state)
+{
+	struct lab_packet *l = lab_packet(A4, B4, IPPROTO_UDP, 30), *esp = lab_packet(A4, B4, 61, 30);
+	struct request req = request(MODE_TRANSPORT, A4, B4);
+	struct pair p;
+
+	(void)state;
+	pair_init(&p);
+	add_sa(&p.a, A4, B4, MODE_TRANSPORT, true);
+	add_sa(&p.b, A4, B4, MODE_TRANSPORT, true);
+	put_be16(l->pkt.data + 24, 8 + 13);
+	assert_int_equal(host_run(&p.b, PKT_IN, &l->pkt, 0)->verdict, VERDICT_PASS);
+	assert_int_equal(l->pkt.len, 50);
+	check_v4(&l->pkt);
+	host_add_requests(&p.a, A4, B4, POLICY_OUT, &req, 1);
+	host_run(&p.a, PKT_OUT, &esp->pkt, 0);
+	assert_non_null(pkt_put(&esp->pkt, 5));
+	ip_set_len(&esp->pkt, AF_INET);
+	assert_int_equal(host_run(&p.b, PKT_IN, &esp->pkt, 0)->verdict, VERDICT_DELIVER);
+	check_payload(&esp->pkt, 20, 30);
+	/* one byte of a keepalive, and more behind it */
+	memcpy(l->pkt.data + 20, (uint8_t[]){ 0x9c, 0x40, 4500 >> 8, 4500 & 255, 0, 9, 0, 0, 0xff }, 9);
+	assert_int_equal(host_run(&p.b, PKT_IN, &l->pkt, 0)->reason, DROP_KEEPALIVE);
+	free(l);
+	free(esp);
+	pair_fini(&p);
+}
+
 /* Bare ESP of an SA that wants UDP is refused: that is not how it was agreed on. */
 static void bare_esp(void **state)
 {
@@ -201,6 +230,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(round_trips),
 		cmocka_unit_test(other_datagrams),
+		cmocka_unit_test(bytes_behind),
 		cmocka_unit_test(bare_esp),
 		cmocka_unit_test(checksums),
 	};
