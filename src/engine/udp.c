@@ -77,9 +77,8 @@ static uint32_t change_of(const struct addr *old, const struct addr *now, uint32
 }
 
 /* RFC 1624: the sum of all that stays is not computed anew, so damage is not covered up. */
-void udp_repair_checksum(struct job *j)
+void udp_repair_checksum(struct job *j, const struct sa_natt *natt)
 {
-	const struct sa_natt *natt = &j->sa->natt;
 	const struct ip_view *v = &j->view;
 	size_t at = checksum_at(v->proto);
 	uint8_t *sum = at && !v->fragment ? pkt_at(j->pkt, v->upper + at, 2) : NULL;

@@ -225,6 +225,47 @@ static void checksums(void **state)
 	}
 }
 
+/* The checksum that NAT spoiled may stand behind IPComp. */
+static void checksums_behind_ipcomp(void **state)
+{
+	(void)state;
+	for (int known = 0; known < 2; known++) {
+		struct lab_packet *l = lab_packet(REAL, B4, IPPROTO_UDP, 400);
+		struct request reqs[2] = { { .proto = IPPROTO_COMP, .mode = MODE_TRANSPORT, .level = LEVEL_REQUIRE },
+					   request(MODE_TRANSPORT, REAL, B4) };
+		enum drop_reason reason;
+		struct ip_view v;
+		struct pair p;
+		uint16_t sum;
+
+		pair_init(&p);
+		add_sa(&p.a, REAL, B4, MODE_TRANSPORT, true);
+		add_sa(&p.b, A4, B4, MODE_TRANSPORT, true)->natt.oa = known ? lab_addr(REAL) : (struct addr){ 0 };
+		host_add_sa(&p.a, &(struct sa_spec){ REAL, B4, SA_IPCOMP, 2, .mode = MODE_TRANSPORT })->enc =
+			alg_by_name(ALG_COMP, "deflate", 7);
+		host_add_sa(&p.b, &(struct sa_spec){ A4, B4, SA_IPCOMP, 2, .mode = MODE_TRANSPORT })->enc =
+			alg_by_name(ALG_COMP, "deflate", 7);
+		host_add_requests(&p.a, REAL, B4, POLICY_OUT, reqs, 2);
+		host_add_requests(&p.b, A4, B4, POLICY_IN, reqs, 2);
+		memset(l->pkt.data + 28, 0, 392);
+		put_be16(l->pkt.data + 24, 400);
+		assert_true(ip_parse(&l->pkt, &v, &reason));
+		ip_set_l4_checksum(&l->pkt, &v, 20, IPPROTO_UDP, 6);
+		host_run(&p.a, PKT_OUT, &l->pkt, 0);
+		assert_in_range(l->pkt.len, 60, 200);
+		memcpy(l->pkt.data + 12, lab_addr(A4).bytes, 4);
+		ip_set_checksum(&l->pkt);
+		assert_int_equal(host_run(&p.b, PKT_IN, &l->pkt, 0)->verdict, VERDICT_DELIVER);
+		assert_int_equal(l->pkt.len, 420);
+		sum = get_be16(l->pkt.data + 26);
+		assert_true(ip_parse(&l->pkt, &v, &reason));
+		ip_set_l4_checksum(&l->pkt, &v, 20, IPPROTO_UDP, 6);
+		assert_int_equal(sum, get_be16(l->pkt.data + 26));
+		free(l);
+		pair_fini(&p);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -233,6 +274,7 @@ int main(void)
 		cmocka_unit_test(bytes_behind),
 		cmocka_unit_test(bare_esp),
 		cmocka_unit_test(checksums),
+		cmocka_unit_test(checksums_behind_ipcomp),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
