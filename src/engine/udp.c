@@ -76,6 +76,17 @@ static uint32_t change_of(const struct addr *old, const struct addr *now, uint32
 	return ip_sum(now->bytes, addr_size(now), sum);
 }
 
+/* Over UDP's own length: what a sender hides lengths with stands behind it (RFC 4303 section 2.7). */
+static void renew_checksum(struct pkt *p, const struct ip_view *v, size_t at)
+{
+	size_t whole = p->len, udp = v->proto == IPPROTO_UDP ? datagram_len(p, v->upper) : 0;
+
+	if (udp)
+		pkt_trim(p, v->upper + udp);
+	ip_set_l4_checksum(p, v, v->upper, v->proto, at);
+	p->len = whole;
+}
+
 /* RFC 1624: the sum of all that stays is not computed anew, so damage is not covered up. */
 void udp_repair_checksum(struct job *j, const struct sa_natt *natt)
 {
@@ -87,7 +98,7 @@ void udp_repair_checksum(struct job *j, const struct sa_natt *natt)
 	if (!sum || (v->proto == IPPROTO_UDP && get_be16(sum) == 0))
 		return;
 	if (!natt->oa.family && !natt->oar.family) {
-		ip_set_l4_checksum(j->pkt, v, v->upper, v->proto, at);
+		renew_checksum(j->pkt, v, at);
 		return;
 	}
 	s = change_of(&natt->oa, &v->src, (uint16_t)~get_be16(sum));

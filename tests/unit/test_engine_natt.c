@@ -266,6 +266,28 @@ static void checksums_behind_ipcomp(void **state)
 	}
 }
 
+/* What a sender of padding for confidentiality put behind a UDP datagram is not UDP's: RFC 4303 section 2.7. */
+static void checksum_before_padding(void **state)
+{
+	struct lab_packet *l = lab_packet(A4, B4, IPPROTO_UDP, 70);
+	struct request req = request(MODE_TRANSPORT, A4, B4);
+	uint32_t sum;
+	struct pair p;
+
+	(void)state;
+	pair_init(&p);
+	add_sa(&p.a, A4, B4, MODE_TRANSPORT, true);
+	add_sa(&p.b, A4, B4, MODE_TRANSPORT, true);
+	host_add_requests(&p.a, A4, B4, POLICY_OUT, &req, 1);
+	put_be16(l->pkt.data + 24, 40);
+	host_run(&p.a, PKT_OUT, &l->pkt, 0);
+	assert_int_equal(host_run(&p.b, PKT_IN, &l->pkt, 0)->verdict, VERDICT_DELIVER);
+	sum = ip_sum(l->pkt.data + 12, 8, 40 + IPPROTO_UDP);
+	assert_int_equal(ip_sum(l->pkt.data + 20, 40, sum), 0xffff);
+	free(l);
+	pair_fini(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -275,6 +297,7 @@ int main(void)
 		cmocka_unit_test(bare_esp),
 		cmocka_unit_test(checksums),
 		cmocka_unit_test(checksums_behind_ipcomp),
+		cmocka_unit_test(checksum_before_padding),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
