@@ -16,7 +16,7 @@
 	_(TOO_BIG, "too-big", "too big once protected")                                                \
 	_(NO_ROOM, "no-room", "no room in the packet buffer")                                          \
 	_(NO_RANDOM, "no-random", "no random bytes for an IV")                                         \
-	_(CRYPTO, "crypto", "the cryptographic library refused the packet")                            \
+	_(CRYPTO, "crypto", "the cryptographic library refused the packet or the key")                  \
 	_(NOT_PROVIDED, "not-provided", "an SA or policy asks for what this engine does not provide") \
 	_(NO_SA_IN, "no-sa-in", "no SA for this SPI, protocol and destination")                        \
 	_(SPI_RESERVED, "spi-reserved", "reserved SPI")                                                \

@@ -131,6 +131,7 @@ bool worker_take_sa(struct worker *w, struct job *j, struct sa *sa, enum drop_re
 	j->op = (struct crypto_op){ 0 };
 	if (transform_of(sa->proto)->keyless)
 		return true;
+	*reason = DROP_CRYPTO;
 	j->op.key = keys_get(&w->keys, w->crypto, sa);
 	return j->op.key;
 }

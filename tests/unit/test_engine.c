@@ -865,6 +865,21 @@ static void extended_numbers(void **state)
 	}
 }
 
+/* A key that the library does not take is no algorithm that we do not provide. */
+static void keys_refused(void **state)
+{
+	struct lab_packet *l = lab_packet(A4, B4, 17, 30);
+	struct host h;
+
+	(void)state;
+	host_init(&h);
+	host_add_sa(&h, &(struct sa_spec){ A4, B4, SA_ESP, 5000, NULL, "rijndael-cbc", NULL, "15 bytes of key", .window = 0 });
+	host_add_policy(&h, A4, B4, POLICY_OUT, POLICY_IPSEC, esp_require);
+	assert_int_equal(host_run(&h, PKT_OUT, &l->pkt, 0)->reason, DROP_CRYPTO);
+	free(l);
+	host_fini(&h);
+}
+
 /* An AEAD's nonces begin with the salt, which is part of the key. */
 static void salts_go_with_the_sa(void **state)
 {
@@ -920,6 +935,7 @@ int main(void)
 		cmocka_unit_test(keys_follow_the_sa),
 		cmocka_unit_test(many_keys),
 		cmocka_unit_test(extended_numbers),
+		cmocka_unit_test(keys_refused),
 		cmocka_unit_test(salts_go_with_the_sa),
 	};
 
