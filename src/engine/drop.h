@@ -9,7 +9,7 @@
 #define DROP_REASONS(_)                                                                                \
 	_(MALFORMED, "malformed", "malformed IP header, or ports cut off")                             \
 	_(EXTENSION, "extension", "IPv6 extension headers malformed or too many")                      \
-	_(FRAGMENT, "fragment", "fragment: transport mode protects whole datagrams only")              \
+	_(FRAGMENT, "fragment", "fragment of what can only be judged, protected or opened whole")      \
 	_(POLICY_DISCARD, "policy-discard", "a policy says discard")                                   \
 	_(NO_SA_OUT, "no-sa-out", "policy requires protection and there is no SA for it")              \
 	_(SEQ_EXHAUSTED, "seq-exhausted", "sequence numbers of the SA are used up")                    \
