@@ -11,14 +11,14 @@
 	_(PORTS, "ports", "datagram ends before its ports, which a policy asks for")                   \
 	_(OPTIONS, "options", "malformed options of IPv4, or of a kind that AH cannot protect")        \
 	_(EXTENSION, "extension", "IPv6 extension headers malformed or too many")                      \
-	_(FRAGMENT, "fragment", "fragment: transport mode protects whole datagrams only")              \
+	_(FRAGMENT, "fragment", "fragment of what can only be judged, protected or opened whole")      \
 	_(POLICY_DISCARD, "policy-discard", "a policy says discard")                                   \
 	_(NO_SA_OUT, "no-sa-out", "policy requires protection and there is no SA for it")              \
 	_(SEQ_EXHAUSTED, "seq-exhausted", "sequence numbers of the SA are used up")                    \
 	_(TOO_BIG, "too-big", "too big once protected")                                                \
 	_(NO_ROOM, "no-room", "no room in the packet buffer")                                          \
 	_(NO_RANDOM, "no-random", "no random bytes for an IV")                                         \
-	_(CRYPTO, "crypto", "the cryptographic library refused the packet")                            \
+	_(CRYPTO, "crypto", "the cryptographic library refused the packet or the key")                  \
 	_(NOT_PROVIDED, "not-provided", "an SA or policy asks for what this engine does not provide") \
 	_(NO_SA_IN, "no-sa-in", "no SA for this SPI, protocol and destination")                        \
 	_(SA_SPENT, "sa-spent", "the SA is past its hard limit of bytes or packets")                   \

@@ -60,6 +60,8 @@ const struct engine_stats *worker_stats(const struct worker *w)
 void worker_prune(struct worker *w)
 {
 	keys_prune(&w->keys, w->db->sad);
+	for (size_t i = 0; i < BURST_MAX; i++)
+		explicit_bzero(w->jobs[i].iv, sizeof(w->jobs[i].iv)); /* nonces begin with salts */
 }
 
 void worker_drop(struct worker *w, struct job *j, enum drop_reason reason)
@@ -139,7 +141,10 @@ bool worker_take_sa(struct worker *w, struct job *j, struct sa *sa, enum drop_re
 	if (!transform_of(sa->proto) || sa->unprovided)
 		return false;
 	j->op = (struct crypto_op){ 0 };
-	return transform_of(sa->proto)->keyless || take_key(w, j, sa);
+	if (transform_of(sa->proto)->keyless)
+		return true;
+	*reason = DROP_CRYPTO;
+	return take_key(w, j, sa);
 }
 
 /* What is to be done to a job's segment, if anything. */
@@ -152,6 +157,8 @@ static bool take_segment(struct worker *w, struct job *j, enum crypto_dir dir, e
 	    !(sa = sad_find_out(w->db->sad, SA_TCP, MODE_TRANSPORT, 0, &j->view.src, &j->view.dst)))
 		return false;
 	*what = TCPMD5_DROP;
+	if (!sa->unprovided)
+		reason = DROP_CRYPTO;
 	if (!sa->unprovided && take_key(w, j, sa))
 		*what = (dir == CRYPTO_PROTECT ? tcpmd5_out : tcpmd5_in)(j, &reason);
 	if (*what != TCPMD5_DROP)

@@ -83,7 +83,7 @@ struct worker;
 struct worker *worker_new(struct db *db);
 void worker_free(struct worker *w);
 const struct engine_stats *worker_stats(const struct worker *w);
-/* Forgets the expanded keys of SAs that are gone; to be called after changes of the SAD. */
+/* Forgets the expanded keys of SAs that are gone, and salts; to be called after changes of the SAD. */
 void worker_prune(struct worker *w);
 
 /*

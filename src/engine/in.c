@@ -116,6 +116,16 @@ static bool prepare_in(struct worker *w, struct job *j, enum sa_proto proto, str
 	return false;
 }
 
+/* The NAT that the packet's addresses went through, if any: not those of a tunnel around it. */
+static const struct sa_natt *nat_passed(const struct job *j)
+{
+	for (unsigned i = j->n_bundle; i-- > 0 && !j->bundle[i].tunnel;) {
+		if (j->bundle[i].sa->natt.type)
+			return &j->bundle[i].sa->natt;
+	}
+	return NULL;
+}
+
 /*
  * Takes a tunnel's header off, where the SA makes what was opened one: mode `any`
  * goes by what is inside, but a tunnel of IPComp between the same ends may have put
@@ -125,6 +135,7 @@ static bool leave_tunnel(struct worker *w, struct job *j, struct applied *a,
 			 enum drop_reason *reason)
 {
 	uint8_t next = j->pkt->data[j->view.upper_next];
+	const struct sa_natt *natt;
 
 	a->tunnel = tunnel_is_ip(next) && a->sa->mode != MODE_TRANSPORT &&
 		    !(a->sa->mode == MODE_ANY && a->sa->proto != SA_IPCOMP &&
@@ -134,8 +145,8 @@ static bool leave_tunnel(struct worker *w, struct job *j, struct applied *a,
 	*reason = DROP_TUNNEL_PAYLOAD;
 	if (a->sa->mode == MODE_TUNNEL || !ip_parse(j->pkt, &j->view, reason))
 		return false;
-	if (a->sa->natt.type)
-		udp_repair_checksum(j);
+	if ((natt = nat_passed(j)))
+		udp_repair_checksum(j, natt);
 	return true;
 }
 

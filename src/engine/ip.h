@@ -21,6 +21,9 @@
 #define IPV4_MIN    20
 #define IPV6_HEADER 40
 
+/* Every link carries so much: RFC 8200 section 5. */
+#define IPV6_MTU_MIN 1280
+
 /* The two low bits of the TOS octet and of the traffic class: RFC 3168 section 5. */
 enum ip_ecn { ECN_NOT_ECT = 0, ECN_ECT1 = 1, ECN_ECT0 = 2, ECN_CE = 3, ECN_MASK = 3 };
 

@@ -11,9 +11,6 @@
 #include "engine/tunnel.h"
 #include "engine/worker.h"
 
-/* Every link carries so much: RFC 8200 section 5. */
-#define IPV6_MTU_MIN 1280
-
 static bool same_acquire(const struct acquire *a, const struct acquire *b)
 {
 	return a->policy_id == b->policy_id && a->req.proto == b->req.proto &&
@@ -173,18 +170,23 @@ static void answer_too_big(struct worker *w, struct job *j, struct shape s, size
 /* Whether the outermost header is a tunnel's, of a kind that may be fragmented. */
 static bool may_fragment_outside(const struct worker *w, const struct job *j)
 {
-	const struct sa *outermost = NULL;
+	const struct sa *outermost = NULL, *inside = NULL;
 	bool df = ip_dont_fragment(j->pkt);
 
 	for (unsigned i = 0; i < j->n_bundle; i++) {
-		if (j->bundle[i].tunnel)
+		if (j->bundle[i].tunnel) {
+			inside = outermost;
 			outermost = j->bundle[i].sa;
+		}
 	}
 	if (!outermost || !w->db->carrier.fragments)
 		return false;
 	if (df && !(j->view.family == AF_INET6 && j->pkt->len <= IPV6_MTU_MIN))
 		return false;
-	return outermost->dst.family == AF_INET6 || w->db->tun.tunnel_df != TUNNEL_DF_SET;
+	if (outermost->dst.family == AF_INET6 || w->db->tun.tunnel_df == TUNNEL_DF_CLEAR)
+		return true;
+	/* a tunnel's IPv6 header is copied as DF */
+	return w->db->tun.tunnel_df == TUNNEL_DF_COPY && !(inside && inside->dst.family == AF_INET6);
 }
 
 /* Whether a job's packet, once protected, can be sent; else its source is told. */

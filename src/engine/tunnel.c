@@ -57,9 +57,12 @@ static uint8_t ecn_out_of(enum tunnel_ecn mode, uint8_t inner, uint8_t outer)
 	}
 }
 
-static bool df_outside(enum tunnel_df mode, const struct pkt *inner)
+/* IPv6 knows no DF to copy: it goes without up to the length that no link may refuse. */
+static bool df_outside(enum tunnel_df mode, const struct pkt *inner, int family)
 {
-	return mode == TUNNEL_DF_COPY ? ip_dont_fragment(inner) : mode == TUNNEL_DF_SET;
+	if (mode != TUNNEL_DF_COPY)
+		return mode == TUNNEL_DF_SET;
+	return ip_dont_fragment(inner) && (family == AF_INET || inner->len > IPV6_MTU_MIN);
 }
 
 /*
@@ -82,7 +85,7 @@ bool tunnel_wrap(struct job *j, const struct tunables *tun, enum drop_reason *re
 		.ttl = tun->tunnel_ttl,
 		.proto = j->view.family == AF_INET ? IPPROTO_IPIP : IPPROTO_IPV6,
 		.id = packet_id(sa),
-		.df = df_outside(tun->tunnel_df, j->pkt),
+		.df = df_outside(tun->tunnel_df, j->pkt, j->view.family),
 	};
 
 	*reason = DROP_NO_ROOM;

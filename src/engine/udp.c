@@ -28,39 +28,32 @@ void udp_finish(struct pkt *p, const struct ip_view *v, size_t at)
 		ip_set_l4_checksum(p, v, at, IPPROTO_UDP, UDP_SUM);
 }
 
-/* Whether the header speaks of bytes that are there; cuts off what is behind them. */
-static bool check_length(struct pkt *p, size_t at)
+/* The datagram's own length, which may be less than the IP packet holds; 0 where it is none. */
+static size_t datagram_len(const struct pkt *p, size_t at)
 {
 	const uint8_t *udp = pkt_at(p, at, UDP_HEADER);
 	size_t len = udp ? get_be16(udp + UDP_LEN) : 0;
 
-	if (len < UDP_HEADER || len > p->len - at)
-		return false;
-	pkt_trim(p, at + len);
-	return true;
+	return len >= UDP_HEADER && len <= p->len - at ? len : 0;
 }
 
 enum udp_kind udp_peel(struct job *j, const struct sad *sad)
 {
 	struct pkt *p = j->pkt;
-	size_t at = j->view.upper;
-	const uint8_t *udp, *inside;
+	size_t at = j->view.upper, len = datagram_len(p, at);
+	const uint8_t *udp = p->data + at, *inside = udp + UDP_HEADER;
 	const struct sa *sa;
 
-	if (!check_length(p, at))
-		return UDP_OTHER;
-	udp = p->data + at;
-	if (p->len == at + UDP_HEADER + 1 && get_be16(udp + UDP_DST) == NATT_PORT &&
-	    udp[UDP_HEADER] == 0xff)
+	if (len == UDP_HEADER + 1 && get_be16(udp + UDP_DST) == NATT_PORT && inside[0] == 0xff)
 		return UDP_KEEPALIVE;
-	inside = pkt_at(p, at + UDP_HEADER, 4);
-	if (!inside || get_be32(inside) <= SPI_RESERVED_MAX)
+	if (len < UDP_HEADER + 4 || get_be32(inside) <= SPI_RESERVED_MAX)
 		return UDP_OTHER;
 	sa = sad_find_in(sad, SA_ESP, get_be32(inside), &j->view.dst);
 	if (!sa || !sa->natt.type)
 		return UDP_OTHER;
 	if (get_be16(udp + UDP_SRC) != sa->natt.sport || get_be16(udp + UDP_DST) != sa->natt.dport)
 		return get_be16(udp + UDP_DST) == sa->natt.dport ? UDP_MISMATCH : UDP_OTHER;
+	pkt_trim(p, at + len);
 	p->data[j->view.upper_next] = IPPROTO_ESP;
 	remove_after_headers(p, at, UDP_HEADER);
 	ip_set_len(p, j->view.family);
@@ -83,10 +76,20 @@ static uint32_t change_of(const struct addr *old, const struct addr *now, uint32
 	return ip_sum(now->bytes, addr_size(now), sum);
 }
 
-/* RFC 1624: the sum of all that stays is not computed anew, so damage is not covered up. */
-void udp_repair_checksum(struct job *j)
+/* Over UDP's own length: what a sender hides lengths with stands behind it (RFC 4303 section 2.7). */
+static void renew_checksum(struct pkt *p, const struct ip_view *v, size_t at)
 {
-	const struct sa_natt *natt = &j->sa->natt;
+	size_t whole = p->len, udp = v->proto == IPPROTO_UDP ? datagram_len(p, v->upper) : 0;
+
+	if (udp)
+		pkt_trim(p, v->upper + udp);
+	ip_set_l4_checksum(p, v, v->upper, v->proto, at);
+	p->len = whole;
+}
+
+/* RFC 1624: the sum of all that stays is not computed anew, so damage is not covered up. */
+void udp_repair_checksum(struct job *j, const struct sa_natt *natt)
+{
 	const struct ip_view *v = &j->view;
 	size_t at = checksum_at(v->proto);
 	uint8_t *sum = at && !v->fragment ? pkt_at(j->pkt, v->upper + at, 2) : NULL;
@@ -95,7 +98,7 @@ void udp_repair_checksum(struct job *j)
 	if (!sum || (v->proto == IPPROTO_UDP && get_be16(sum) == 0))
 		return;
 	if (!natt->oa.family && !natt->oar.family) {
-		ip_set_l4_checksum(j->pkt, v, v->upper, v->proto, at);
+		renew_checksum(j->pkt, v, at);
 		return;
 	}
 	s = change_of(&natt->oa, &v->src, (uint16_t)~get_be16(sum));

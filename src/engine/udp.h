@@ -28,6 +28,6 @@ enum udp_kind udp_peel(struct job *j, const struct sad *sad);
  * A transport mode packet has come through NAT, by which its addresses became others
  * than its checksum was made over: RFC 3948 section 3.1.2.
  */
-void udp_repair_checksum(struct job *j);
+void udp_repair_checksum(struct job *j, const struct sa_natt *natt);
 
 #endif

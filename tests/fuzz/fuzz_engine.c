@@ -171,6 +171,12 @@ static void configure(struct host *h, const struct config *c)
 	host_add_requests(h, inner[0], inner[1], POLICY_OUT, reqs, 2)->pol.action = action;
 }
 
+/* What the header says of the datagram's length. */
+static size_t ip_len(const struct pkt *p)
+{
+	return p->data[0] >> 4 == 4 ? get_be16(p->data + 2) : IPV6_HEADER + (size_t)get_be16(p->data + 4);
+}
+
 static void check(const struct host *h, enum pkt_dir dir, unsigned how, size_t n)
 {
 	if (h->sink.n_out != n)
@@ -185,6 +191,8 @@ static void check(const struct host *h, enum pkt_dir dir, unsigned how, size_t n
 		struct pkt copy = *p;
 
 		if (p->data < p->buf || p->data + p->len > p->buf + p->cap)
+			abort();
+		if (o->verdict != VERDICT_DROP && (!ip_parse(&copy, &v, &reason) || copy.len != ip_len(p)))
 			abort();
 		if (o->verdict != VERDICT_PASS || !ip_parse(&copy, &v, &reason))
 			continue;

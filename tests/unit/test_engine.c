@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <cmocka.h>
 
+#include "engine/worker.h"
 #include "engine_lab.h"
 
 #define A4 "192.0.2.10"
@@ -984,6 +985,48 @@ static void malformed_in_their_ways(void **state)
 	}
 }
 
+/* A key that the library does not take is no algorithm that we do not provide. */
+static void keys_refused(void **state)
+{
+	struct lab_packet *l = lab_packet(A4, B4, 17, 30);
+	struct host h;
+
+	(void)state;
+	host_init(&h);
+	host_add_sa(&h, &(struct sa_spec){ A4, B4, SA_ESP, 5000, NULL, "rijndael-cbc", NULL, "15 bytes of key", .window = 0 });
+	host_add_policy(&h, A4, B4, POLICY_OUT, POLICY_IPSEC, esp_require);
+	assert_int_equal(host_run(&h, PKT_OUT, &l->pkt, 0)->reason, DROP_CRYPTO);
+	free(l);
+	host_fini(&h);
+}
+
+/* An AEAD's nonces begin with the salt, which is part of the key. */
+static void salts_go_with_the_sa(void **state)
+{
+	static const uint8_t esp[] = { IPPROTO_ESP, LEVEL_REQUIRE, 0 };
+	struct pair p;
+
+	(void)state;
+	pair_init(&p);
+	pair_add_sa(&p, &(struct sa_spec){ A4, B4, SA_ESP, 5000, NULL, "aes-gcm-16", NULL, KEY16 "SALT", .window = 64 });
+	host_add_policy(&p.a, A4, B4, POLICY_OUT, POLICY_IPSEC, esp);
+	for (int i = 0; i < 2; i++) {
+		struct lab_packet *l = lab_packet(A4, B4, 17, 30);
+		struct host *h = i ? &p.b : &p.a;
+
+		assert_int_equal(host_run(&p.a, PKT_OUT, &l->pkt, 0)->verdict, VERDICT_WIRE);
+		if (i)
+			assert_int_equal(host_run(&p.b, PKT_IN, &l->pkt, 0)->verdict, VERDICT_DELIVER);
+		sad_remove(h->db.sad, sad_next(h->db.sad, NULL));
+		worker_prune(h->worker);
+		assert_null(memmem(h->worker, sizeof(*h->worker), "SALT", 4));
+		free(l);
+		if (!i)
+			host_add_sa(h, &(struct sa_spec){ A4, B4, SA_ESP, 5000, NULL, "aes-gcm-16", NULL, KEY16 "SALT", .window = 64 });
+	}
+	pair_fini(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1016,6 +1059,8 @@ int main(void)
 		cmocka_unit_test(limits_at_the_packet),
 		cmocka_unit_test(default_policies),
 		cmocka_unit_test(malformed_in_their_ways),
+		cmocka_unit_test(keys_refused),
+		cmocka_unit_test(salts_go_with_the_sa),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -123,6 +123,35 @@ static void other_datagrams(void **state)
 	}
 }
 
+/* An IP packet may be longer than its UDP datagram (RFC 9868): only before ESP is that cut off. */
+static void bytes_behind(void **state)
+{
+	struct lab_packet *l = lab_packet(A4, B4, IPPROTO_UDP, 30), *esp = lab_packet(A4, B4, 61, 30);
+	struct request req = request(MODE_TRANSPORT, A4, B4);
+	struct pair p;
+
+	(void)state;
+	pair_init(&p);
+	add_sa(&p.a, A4, B4, MODE_TRANSPORT, true);
+	add_sa(&p.b, A4, B4, MODE_TRANSPORT, true);
+	put_be16(l->pkt.data + 24, 8 + 13);
+	assert_int_equal(host_run(&p.b, PKT_IN, &l->pkt, 0)->verdict, VERDICT_PASS);
+	assert_int_equal(l->pkt.len, 50);
+	check_v4(&l->pkt);
+	host_add_requests(&p.a, A4, B4, POLICY_OUT, &req, 1);
+	host_run(&p.a, PKT_OUT, &esp->pkt, 0);
+	assert_non_null(pkt_put(&esp->pkt, 5));
+	ip_set_len(&esp->pkt, AF_INET);
+	assert_int_equal(host_run(&p.b, PKT_IN, &esp->pkt, 0)->verdict, VERDICT_DELIVER);
+	check_payload(&esp->pkt, 20, 30);
+	/* one byte of a keepalive, and more behind it */
+	memcpy(l->pkt.data + 20, (uint8_t[]){ 0x9c, 0x40, 4500 >> 8, 4500 & 255, 0, 9, 0, 0, 0xff }, 9);
+	assert_int_equal(host_run(&p.b, PKT_IN, &l->pkt, 0)->reason, DROP_KEEPALIVE);
+	free(l);
+	free(esp);
+	pair_fini(&p);
+}
+
 /* Bare ESP of an SA that wants UDP is refused: that is not how it was agreed on. */
 static void bare_esp(void **state)
 {
@@ -196,13 +225,79 @@ static void checksums(void **state)
 	}
 }
 
+/* The checksum that NAT spoiled may stand behind IPComp. */
+static void checksums_behind_ipcomp(void **state)
+{
+	(void)state;
+	for (int known = 0; known < 2; known++) {
+		struct lab_packet *l = lab_packet(REAL, B4, IPPROTO_UDP, 400);
+		struct request reqs[2] = { { .proto = IPPROTO_COMP, .mode = MODE_TRANSPORT, .level = LEVEL_REQUIRE },
+					   request(MODE_TRANSPORT, REAL, B4) };
+		enum drop_reason reason;
+		struct ip_view v;
+		struct pair p;
+		uint16_t sum;
+
+		pair_init(&p);
+		add_sa(&p.a, REAL, B4, MODE_TRANSPORT, true);
+		add_sa(&p.b, A4, B4, MODE_TRANSPORT, true)->natt.oa = known ? lab_addr(REAL) : (struct addr){ 0 };
+		host_add_sa(&p.a, &(struct sa_spec){ REAL, B4, SA_IPCOMP, 2, .mode = MODE_TRANSPORT })->enc =
+			alg_by_name(ALG_COMP, "deflate", 7);
+		host_add_sa(&p.b, &(struct sa_spec){ A4, B4, SA_IPCOMP, 2, .mode = MODE_TRANSPORT })->enc =
+			alg_by_name(ALG_COMP, "deflate", 7);
+		host_add_requests(&p.a, REAL, B4, POLICY_OUT, reqs, 2);
+		host_add_requests(&p.b, A4, B4, POLICY_IN, reqs, 2);
+		memset(l->pkt.data + 28, 0, 392);
+		put_be16(l->pkt.data + 24, 400);
+		assert_true(ip_parse(&l->pkt, &v, &reason));
+		ip_set_l4_checksum(&l->pkt, &v, 20, IPPROTO_UDP, 6);
+		host_run(&p.a, PKT_OUT, &l->pkt, 0);
+		assert_in_range(l->pkt.len, 60, 200);
+		memcpy(l->pkt.data + 12, lab_addr(A4).bytes, 4);
+		ip_set_checksum(&l->pkt);
+		assert_int_equal(host_run(&p.b, PKT_IN, &l->pkt, 0)->verdict, VERDICT_DELIVER);
+		assert_int_equal(l->pkt.len, 420);
+		sum = get_be16(l->pkt.data + 26);
+		assert_true(ip_parse(&l->pkt, &v, &reason));
+		ip_set_l4_checksum(&l->pkt, &v, 20, IPPROTO_UDP, 6);
+		assert_int_equal(sum, get_be16(l->pkt.data + 26));
+		free(l);
+		pair_fini(&p);
+	}
+}
+
+/* What a sender of padding for confidentiality put behind a UDP datagram is not UDP's: RFC 4303 section 2.7. */
+static void checksum_before_padding(void **state)
+{
+	struct lab_packet *l = lab_packet(A4, B4, IPPROTO_UDP, 70);
+	struct request req = request(MODE_TRANSPORT, A4, B4);
+	uint32_t sum;
+	struct pair p;
+
+	(void)state;
+	pair_init(&p);
+	add_sa(&p.a, A4, B4, MODE_TRANSPORT, true);
+	add_sa(&p.b, A4, B4, MODE_TRANSPORT, true);
+	host_add_requests(&p.a, A4, B4, POLICY_OUT, &req, 1);
+	put_be16(l->pkt.data + 24, 40);
+	host_run(&p.a, PKT_OUT, &l->pkt, 0);
+	assert_int_equal(host_run(&p.b, PKT_IN, &l->pkt, 0)->verdict, VERDICT_DELIVER);
+	sum = ip_sum(l->pkt.data + 12, 8, 40 + IPPROTO_UDP);
+	assert_int_equal(ip_sum(l->pkt.data + 20, 40, sum), 0xffff);
+	free(l);
+	pair_fini(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(round_trips),
 		cmocka_unit_test(other_datagrams),
+		cmocka_unit_test(bytes_behind),
 		cmocka_unit_test(bare_esp),
 		cmocka_unit_test(checksums),
+		cmocka_unit_test(checksums_behind_ipcomp),
+		cmocka_unit_test(checksum_before_padding),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

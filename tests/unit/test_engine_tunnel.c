@@ -302,6 +302,8 @@ static void too_big(void **state)
 		{ 1, 0, 0, TUNNEL_DF_CLEAR, true, 1280, 1, VERDICT_WIRE },
 		{ 1, 1, 0, TUNNEL_DF_CLEAR, true, 1280, 1, VERDICT_WIRE },
 		{ 1, 0, 0, TUNNEL_DF_CLEAR, false, 1280, 1, VERDICT_ANSWER },
+		{ 1, 0, 0, TUNNEL_DF_COPY, true, 1280, 1, VERDICT_WIRE },
+		{ 1, 0, 0, TUNNEL_DF_COPY, true, 1500, 1, VERDICT_ANSWER },
 	};
 
 	(void)state;
@@ -329,12 +331,42 @@ static void too_big(void **state)
 			ip_set_checksum(&l->pkt);
 		}
 		assert_int_equal(host_run(&h, PKT_OUT, &l->pkt, rows[i].mtu)->verdict, rows[i].want);
+		if (l->pkt.len > rows[i].mtu)
+			assert_true(rows[i].outer == 1 || !ip_dont_fragment(&l->pkt));
 		if (rows[i].want == VERDICT_ANSWER && rows[i].inner == 0)
 			assert_int_equal(get_be16(l->pkt.data + 26), inner);
 		if (rows[i].want == VERDICT_ANSWER && rows[i].inner == 1)
 			assert_int_equal(get_be32(l->pkt.data + 44), inner < 1280 ? 1280 : inner);
 		if (rows[i].want == VERDICT_WIRE)
 			assert_true((l->pkt.len > rows[i].mtu) == (rows[i].over > 0));
+		free(l);
+		host_fini(&h);
+	}
+}
+
+/* A tunnel's IPv6 header between allows no fragments either, where DF is copied. */
+static void df_of_a_tunnel_inside(void **state)
+{
+	static const struct {
+		uint8_t tunnel_df;
+		enum verdict want;
+	} rows[] = { { TUNNEL_DF_CLEAR, VERDICT_WIRE }, { TUNNEL_DF_COPY, VERDICT_ANSWER }, { TUNNEL_DF_SET, VERDICT_ANSWER } };
+
+	(void)state;
+	for (size_t i = 0; i < 3; i++) {
+		struct request reqs[2] = { tunnel(IPPROTO_ESP, GA6, GB6), tunnel(IPPROTO_ESP, GA4, GB4) };
+		struct sa_spec in = esp_sa(GA6, GB6, 5000, MODE_TUNNEL), out = esp_sa(GA4, GB4, 5001, MODE_TUNNEL);
+		struct lab_packet *l = lab_packet(A4, B4, 17, 1460);
+		struct host h;
+
+		host_init(&h);
+		host_add_sa(&h, &in);
+		host_add_sa(&h, &out);
+		host_add_requests(&h, A4, B4, POLICY_OUT, reqs, 2);
+		h.db.tun.tunnel_df = rows[i].tunnel_df;
+		assert_int_equal(host_run(&h, PKT_OUT, &l->pkt, 1500)->verdict, rows[i].want);
+		if (rows[i].want == VERDICT_WIRE)
+			assert_false(ip_dont_fragment(&l->pkt));
 		free(l);
 		host_fini(&h);
 	}
@@ -627,6 +659,7 @@ int main(void)
 		cmocka_unit_test(ecn_out_of_the_tunnel),
 		cmocka_unit_test(bundles),
 		cmocka_unit_test(too_big),
+		cmocka_unit_test(df_of_a_tunnel_inside),
 		cmocka_unit_test(fragments_in_tunnels),
 		cmocka_unit_test(bad_inside),
 		cmocka_unit_test(modes_decide),

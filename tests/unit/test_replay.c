@@ -231,6 +231,34 @@ static void extends(void **state)
 	}
 }
 
+/* Of every number from the window's bottom on, 2^32 of them, the low half is enough. */
+static void extends_whatever_may_come(void **state)
+{
+	static const uint32_t windows[] = { 1, 2, 32, 64, 1000, 1 << 16, REPLAY_WINDOW_MAX };
+	uint64_t x = 88172645463325252u;
+
+	(void)state;
+	for (unsigned step = 0; step < 1000000; step++) {
+		struct replay r = { .window = windows[random32(&x) % 7] };
+		uint64_t bottom, seq;
+
+		/* near the ends of a subspace, and anywhere */
+		r.last = (uint64_t)(random32(&x) % 4) << 32 | random32(&x);
+		if (step % 4)
+			r.last = ((r.last >> 32) << 32) + random32(&x) % (3 * r.window);
+		if (step % 4 == 2 && r.last >= 3 * (uint64_t)r.window)
+			r.last -= 3 * (uint64_t)r.window;
+		bottom = r.last >= r.window ? r.last - r.window + 1 : 0;
+		seq = bottom + (step % 3 ? random32(&x) : random32(&x) % (2 * r.window));
+		/* before there is anything behind the window, its bottom lies below zero */
+		if (r.last < r.window && seq >= (UINT64_C(1) << 32))
+			continue;
+		if (replay_extend(&r, (uint32_t)seq) != seq)
+			fail_msg("window %u, last %llx: %llx", r.window, (unsigned long long)r.last,
+				 (unsigned long long)seq);
+	}
+}
+
 /* Numbers across 2^32, and far jumps, in a window as elsewhere. */
 static void wide_numbers(void **state)
 {
@@ -265,6 +293,7 @@ int main(void)
 		cmocka_unit_test(limits),
 		cmocka_unit_test(against_a_set),
 		cmocka_unit_test(extends),
+		cmocka_unit_test(extends_whatever_may_come),
 		cmocka_unit_test(wide_numbers),
 	};
 
