@@ -11,6 +11,8 @@
 #include "db/sad.h"
 #include "db/spd.h"
 
+#define TCP_MD5_PORTS_MAX 16
+
 /*
  * Defaults of FreeBSD 12 (net.inet.ipsec.*, net.inet6.ipsec6.*), but for ECN, where RFC 6040 is newer,
  * and for the check of `in` policies, where KAME is stricter.
@@ -20,9 +22,14 @@ struct tunables {
 	struct {
 		uint8_t esp_trans, esp_net, ah_trans, ah_net;
 	} deflev[2];
-	uint8_t def_policy;  /* where no policy fits: POLICY_DISCARD or POLICY_NONE */
+	uint8_t def_policy[POLICY_FWD + 1]; /* where no policy of this direction fits: POLICY_DISCARD or POLICY_NONE */
+	uint8_t preferred_oldsa; /* of several SAs that could protect a packet 1 takes the oldest, 0 the newest */
 	uint8_t ah_cleartos; /* 1: the TOS octet does not count in AH's ICV */
 	uint16_t ipcomp_threshold; /* shorter payloads are not worth compressing */
+	/* Segments of TCP from or to these ports are signed where there is an SA of tcp: RFC 2385. */
+	uint16_t tcp_md5_ports[TCP_MD5_PORTS_MAX];
+	uint8_t n_tcp_md5_ports;
+	uint8_t tcp_md5_strip; /* 1: a signature that was right is hidden from the stack; 0: sockets want it */
 	uint8_t tunnel_ecn;  /* enum tunnel_ecn */
 	uint8_t tunnel_df;   /* enum tunnel_df: KAME's dfbit */
 	uint8_t tunnel_ttl;  /* TTL or hop limit of a tunnel's header */

@@ -27,14 +27,13 @@ struct satype {
 	const char *name;
 	uint8_t satype; /* enum keymsg_satype */
 	uint8_t alg_for, alg_for_old;
-	bool provided;
 };
 
 static const struct satype satypes[SA_PROTO_COUNT] = {
-	[SA_AH] = { "ah", SATYPE_AH, ALG_FOR_AH, ALG_FOR_AH_OLD, true },
-	[SA_ESP] = { "esp", SATYPE_ESP, ALG_FOR_ESP, ALG_FOR_ESP_OLD, true },
-	[SA_IPCOMP] = { "ipcomp", SATYPE_IPCOMP, ALG_FOR_IPCOMP, 0, true },
-	[SA_TCP] = { "tcp", SATYPE_TCP, ALG_FOR_TCP, 0, false },
+	[SA_AH] = { "ah", SATYPE_AH, ALG_FOR_AH, ALG_FOR_AH_OLD },
+	[SA_ESP] = { "esp", SATYPE_ESP, ALG_FOR_ESP, ALG_FOR_ESP_OLD },
+	[SA_IPCOMP] = { "ipcomp", SATYPE_IPCOMP, ALG_FOR_IPCOMP, 0 },
+	[SA_TCP] = { "tcp", SATYPE_TCP, ALG_FOR_TCP, 0 },
 };
 
 /* The numbers of RFC 2367 that no IPsec has: RSVP, OSPFV2, RIPV2, MIP. */
@@ -78,11 +77,7 @@ hold_only(struct call *c, struct sa *sa, enum keymsg_ext ext, const char *fmt, .
 
 static int take_protocol(struct call *c, struct sa *sa)
 {
-	int err = take_satype(c, &sa->proto);
-
-	if (!err && !satypes[sa->proto].provided)
-		hold_only(c, sa, EXT_COUNT, "%s is", satypes[sa->proto].name);
-	return err;
+	return take_satype(c, &sa->proto);
 }
 
 static int take_flags(struct call *c, struct sa *sa)

@@ -287,22 +287,31 @@ struct sa *sad_find_in(const struct sad *sad, enum sa_proto proto, uint32_t spi,
 }
 
 /* RFC 4301 section 4.4.2.1: a larval SA has no keys yet, a dead one none any more. */
-static bool is_alive(const struct sa *sa)
+bool sa_is_usable(const struct sa *sa)
 {
-	return sa->state == SA_MATURE || sa->state == SA_DYING;
+	return (sa->state == SA_MATURE || sa->state == SA_DYING) && !sa_is_spent(sa);
 }
 
-static struct sa *oldest_alive(const struct sad_flow *flow)
+bool sa_is_spent(const struct sa *sa)
 {
-	struct sa *sa = flow->oldest;
+	return (sa->hard.bytes && sa->bytes > sa->hard.bytes) ||
+	       (sa->hard.packets && sa->packets > sa->hard.packets);
+}
 
-	while (sa && !is_alive(sa))
-		sa = sa->out[flow->reqid != 0].next;
+/* The oldest of a flow that can be used, or the newest. */
+static struct sa *usable_of(const struct sad_flow *flow, bool newest)
+{
+	int which = flow->reqid != 0;
+	struct sa *sa = newest ? flow->newest : flow->oldest;
+
+	while (sa && !sa_is_usable(sa))
+		sa = newest ? sa->out[which].prev : sa->out[which].next;
 	return sa;
 }
 
-struct sa *sad_find_out(const struct sad *sad, enum sa_proto proto, uint8_t mode, uint32_t reqid,
-			const struct addr *src, const struct addr *dst)
+static struct sa *choose_out(const struct sad *sad, enum sa_proto proto, uint8_t mode,
+			     uint32_t reqid, const struct addr *src, const struct addr *dst,
+			     bool newest)
 {
 	uint32_t hash = hash_out(proto, reqid, src, dst);
 	struct sa *found = NULL, *sa;
@@ -312,8 +321,8 @@ struct sa *sad_find_out(const struct sad *sad, enum sa_proto proto, uint8_t mode
 		    (f->mode != mode && f->mode != MODE_ANY) || !addr_equal(&f->src, src) ||
 		    !addr_equal(&f->dst, dst))
 			continue;
-		sa = oldest_alive(f);
-		if (sa && (!found || sa->id < found->id))
+		sa = usable_of(f, newest);
+		if (sa && (!found || (sa->id < found->id) != newest))
 			found = sa;
 	}
 	return found;
@@ -334,6 +343,18 @@ struct sa *sad_find_between(const struct sad *sad, enum sa_proto proto, const st
 		}
 	}
 	return NULL;
+}
+
+struct sa *sad_find_out(const struct sad *sad, enum sa_proto proto, uint8_t mode, uint32_t reqid,
+			const struct addr *src, const struct addr *dst)
+{
+	return choose_out(sad, proto, mode, reqid, src, dst, false);
+}
+
+struct sa *sad_find_out_newest(const struct sad *sad, enum sa_proto proto, uint8_t mode,
+			       uint32_t reqid, const struct addr *src, const struct addr *dst)
+{
+	return choose_out(sad, proto, mode, reqid, src, dst, true);
 }
 
 void sad_detach(struct sad *sad, struct sa *sa)

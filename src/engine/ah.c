@@ -51,6 +51,11 @@ static bool hide_mutable(struct job *j, const struct step *s, size_t headers)
 	return false;
 }
 
+static enum drop_reason malformed_reason(int family)
+{
+	return family == AF_INET ? DROP_OPTIONS : DROP_EXTENSION;
+}
+
 static void describe(struct job *j, const uint8_t *ah)
 {
 	if (j->sa->auth->iv) {
@@ -93,7 +98,7 @@ static bool ah_out(struct job *j, struct step *s, enum drop_reason *reason)
 	fill_header(j, ah, size, next);
 	p->data[j->view.split_next] = IPPROTO_AH;
 	ip_set_len(p, j->view.family);
-	*reason = DROP_EXTENSION;
+	*reason = malformed_reason(j->view.family);
 	if (!hide_mutable(j, s, j->view.split))
 		return false;
 	describe(j, ah);
@@ -122,7 +127,7 @@ static bool ah_in(struct job *j, struct step *s, enum drop_reason *reason)
 	*reason = DROP_REPLAY;
 	if (!replay_check(&j->sa->replay, j->seq))
 		return false;
-	*reason = DROP_EXTENSION;
+	*reason = malformed_reason(j->view.family);
 	if (!hide_mutable(j, s, j->view.upper))
 		return false;
 	memcpy(j->icv, ah + icv_at(j->sa), sa_auth_icv(j->sa));

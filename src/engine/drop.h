@@ -7,7 +7,9 @@
 #define SALLYPORT_ENGINE_DROP_H
 
 #define DROP_REASONS(_)                                                                                \
-	_(MALFORMED, "malformed", "malformed IP header, or ports cut off")                             \
+	_(MALFORMED, "malformed", "malformed IP header")                                               \
+	_(PORTS, "ports", "datagram ends before its ports, which a policy asks for")                   \
+	_(OPTIONS, "options", "malformed options of IPv4, or of a kind that AH cannot protect")        \
 	_(EXTENSION, "extension", "IPv6 extension headers malformed or too many")                      \
 	_(FRAGMENT, "fragment", "fragment: transport mode protects whole datagrams only")              \
 	_(POLICY_DISCARD, "policy-discard", "a policy says discard")                                   \
@@ -19,6 +21,7 @@
 	_(CRYPTO, "crypto", "the cryptographic library refused the packet")                            \
 	_(NOT_PROVIDED, "not-provided", "an SA or policy asks for what this engine does not provide") \
 	_(NO_SA_IN, "no-sa-in", "no SA for this SPI, protocol and destination")                        \
+	_(SA_SPENT, "sa-spent", "the SA is past its hard limit of bytes or packets")                   \
 	_(SPI_RESERVED, "spi-reserved", "reserved SPI")                                                \
 	_(TRUNCATED, "truncated", "AH or ESP header truncated")                                        \
 	_(AH_LENGTH, "ah-length", "AH length does not fit the SA")                                     \
@@ -31,6 +34,9 @@
 	_(IPCOMP_NESTED, "ipcomp-nested", "compressed more than once")                                \
 	_(ENCAPSULATION, "encapsulation", "ESP comes in UDP, or not, against what its SA says")         \
 	_(KEEPALIVE, "keepalive", "a byte that keeps a NAT's mapping alive")                          \
+	_(TCP_MALFORMED, "tcp-malformed", "TCP header or options malformed, where they are to be signed") \
+	_(TCP_OPTIONS, "tcp-options", "no room for a signature among the options of TCP")             \
+	_(TCP_UNSIGNED, "tcp-unsigned", "a segment of TCP without the signature that its SA wants")   \
 	_(DUMMY, "dummy", "dummy packet (next header 59)")                                             \
 	_(TUNNEL_PAYLOAD, "tunnel-payload", "no IP packet in a tunnel's packet")                      \
 	_(INNER_MALFORMED, "inner-malformed", "the packet in a tunnel has a malformed header or checksum") \

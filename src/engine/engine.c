@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "engine/ip.h"
+#include "engine/tcpmd5.h"
 #include "engine/worker.h"
 
 const struct transform *transform_of(enum sa_proto proto)
@@ -81,6 +82,8 @@ void worker_begin(struct worker *w, struct burst *in, struct sink *out)
 		j->pkt = in->pkts[i];
 		j->outcome = &out->out[i];
 		j->n_bundle = 0;
+		j->signature = false;
+		j->grown = 0;
 		*j->outcome = (struct outcome){ .pkt = j->pkt };
 		if (ip_parse(j->pkt, &j->view, &reason))
 			w->active[w->n_active++] = j;
@@ -119,6 +122,15 @@ size_t worker_crypt(struct worker *w, enum crypto_dir dir, struct job **jobs, si
 	return kept;
 }
 
+/* The SA of a job's step with its expanded key; false where there is no such key. */
+static bool take_key(struct worker *w, struct job *j, struct sa *sa)
+{
+	j->sa = sa;
+	j->outcome->spi = sa->spi;
+	j->op = (struct crypto_op){ .key = keys_get(&w->keys, w->crypto, sa) };
+	return j->op.key;
+}
+
 bool worker_take_sa(struct worker *w, struct job *j, struct sa *sa, enum drop_reason *reason)
 {
 	*reason = DROP_NOT_PROVIDED;
@@ -127,10 +139,72 @@ bool worker_take_sa(struct worker *w, struct job *j, struct sa *sa, enum drop_re
 	if (!transform_of(sa->proto) || sa->unprovided)
 		return false;
 	j->op = (struct crypto_op){ 0 };
-	if (transform_of(sa->proto)->keyless)
+	return transform_of(sa->proto)->keyless || take_key(w, j, sa);
+}
+
+/* What is to be done to a job's segment, if anything. */
+static bool take_segment(struct worker *w, struct job *j, enum crypto_dir dir, enum tcpmd5 *what)
+{
+	enum drop_reason reason = DROP_NOT_PROVIDED;
+	struct sa *sa;
+
+	if (!tcpmd5_concerns(j, &w->db->tun) ||
+	    !(sa = sad_find_out(w->db->sad, SA_TCP, MODE_TRANSPORT, 0, &j->view.src, &j->view.dst)))
+		return false;
+	*what = TCPMD5_DROP;
+	if (!sa->unprovided && take_key(w, j, sa))
+		*what = (dir == CRYPTO_PROTECT ? tcpmd5_out : tcpmd5_in)(j, &reason);
+	if (*what != TCPMD5_DROP)
 		return true;
-	j->op.key = keys_get(&w->keys, w->crypto, sa);
-	return j->op.key;
+	worker_drop(w, j, reason);
+	return false;
+}
+
+static void finish_segments(struct job **jobs, size_t n, void (*finish)(struct job *j),
+			    const struct now *now)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (finish)
+			finish(jobs[i]);
+		worker_account(jobs[i], now);
+		jobs[i]->signature = true;
+	}
+}
+
+void worker_drop_dead(struct worker *w)
+{
+	size_t still = 0;
+
+	for (size_t i = 0; i < w->n_active; i++) {
+		if (w->active[i]->outcome->verdict != VERDICT_DROP)
+			w->active[still++] = w->active[i];
+	}
+	w->n_active = still;
+}
+
+void worker_tcpmd5(struct worker *w, enum crypto_dir dir, const struct now *now)
+{
+	struct job *sign[BURST_MAX], *check[BURST_MAX];
+	size_t n_sign = 0, n_check = 0;
+	enum tcpmd5 what;
+
+	for (size_t i = 0; i < w->n_active; i++) {
+		struct job *j = w->active[i];
+
+		if (!take_segment(w, j, dir, &what))
+			continue;
+		if (what == TCPMD5_SIGN)
+			sign[n_sign++] = j;
+		else
+			check[n_check++] = j;
+	}
+	n_sign = worker_crypt(w, CRYPTO_PROTECT, sign, n_sign);
+	n_check = worker_crypt(w, CRYPTO_OPEN, check, n_check);
+	finish_segments(sign, n_sign, tcpmd5_out_done, now);
+	finish_segments(check, n_check,
+			dir == CRYPTO_OPEN && w->db->tun.tcp_md5_strip ? tcpmd5_in_done : NULL,
+			now);
+	worker_drop_dead(w);
 }
 
 void worker_account(struct job *j, const struct now *now)
@@ -155,11 +229,11 @@ bool worker_decide(struct worker *w, struct job *j, uint8_t dir, const struct no
 {
 	ip_flow(j->pkt, &j->view, flow);
 	*entry = spd_find(w->db->spd, dir, flow);
-	*action = w->db->tun.def_policy;
+	*action = w->db->tun.def_policy[dir];
 	if (!*entry)
 		return true;
 	if (flow->partial && !surely_fits(&(*entry)->sel, flow)) {
-		worker_drop(w, j, j->view.fragment ? DROP_FRAGMENT : DROP_MALFORMED);
+		worker_drop(w, j, j->view.fragment ? DROP_FRAGMENT : DROP_PORTS);
 		return false;
 	}
 	*action = (*entry)->pol.action;

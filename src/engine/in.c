@@ -19,18 +19,15 @@ static bool top_spi(const struct job *j, enum sa_proto proto, uint32_t *spi)
 {
 	static const struct {
 		size_t at, len;
-	} places[SA_PROTO_COUNT] = { [SA_AH] = { 4, 4 }, [SA_ESP] = { 0, 4 }, [SA_IPCOMP] = { 2, 2 } };
+	} places[SA_PROTO_COUNT] = {
+		[SA_AH] = { 4, 4 }, [SA_ESP] = { 0, 4 }, [SA_IPCOMP] = { 2, 2 }
+	};
 	size_t len = places[proto].len;
 	const uint8_t *at = pkt_at(j->pkt, j->view.upper + places[proto].at, len);
 
 	if (at)
 		*spi = len == 2 ? get_be16(at) : get_be32(at);
 	return at;
-}
-
-static bool is_alive(const struct sa *sa)
-{
-	return sa->state == SA_MATURE || sa->state == SA_DYING;
 }
 
 /* An IPComp SA between the ends that the packet names. */
@@ -48,7 +45,8 @@ static bool ipcomp_is_wanted(struct worker *w)
 		return w->ipcomp_wanted;
 	w->ipcomp_seen = now;
 	w->ipcomp_wanted = false;
-	for (const struct spd_entry *e = spd_next(w->db->spd, NULL); e; e = spd_next(w->db->spd, e)) {
+	for (const struct spd_entry *e = spd_next(w->db->spd, NULL); e;
+	     e = spd_next(w->db->spd, e)) {
 		for (unsigned i = 0; e->pol.dir == POLICY_IN && i < e->pol.n_requests; i++)
 			w->ipcomp_wanted |= e->pol.requests[i].proto == IPPROTO_COMP;
 	}
@@ -92,7 +90,9 @@ static struct sa *arriving_sa(struct worker *w, struct job *j, enum sa_proto pro
 		return NULL;
 	*reason = proto == SA_IPCOMP ? DROP_IPCOMP_CPI : DROP_NO_SA_IN;
 	sa = find_sa(w, j, proto, j->outcome->spi);
-	return sa && is_alive(sa) ? sa : NULL;
+	if (sa && sa_is_spent(sa))
+		*reason = DROP_SA_SPENT;
+	return sa && sa_is_usable(sa) ? sa : NULL;
 }
 
 /* Prepares the outermost security header for opening. */
@@ -121,7 +121,8 @@ static bool prepare_in(struct worker *w, struct job *j, enum sa_proto proto, str
  * goes by what is inside, but a tunnel of IPComp between the same ends may have put
  * that there. False with *reason.
  */
-static bool leave_tunnel(struct worker *w, struct job *j, struct applied *a, enum drop_reason *reason)
+static bool leave_tunnel(struct worker *w, struct job *j, struct applied *a,
+			 enum drop_reason *reason)
 {
 	uint8_t next = j->pkt->data[j->view.upper_next];
 
@@ -258,12 +259,7 @@ static bool open_round(struct worker *w, struct step *step, const struct now *no
 	n = worker_crypt(w, CRYPTO_OPEN, jobs, n);
 	for (size_t i = 0; i < n; i++)
 		finish_in(w, jobs[i], now);
-	still = 0;
-	for (size_t i = 0; i < w->n_active; i++) {
-		if (w->active[i]->outcome->verdict != VERDICT_DROP)
-			w->active[still++] = w->active[i];
-	}
-	w->n_active = still;
+	worker_drop_dead(w);
 	return any || n > 0;
 }
 
@@ -310,8 +306,8 @@ static bool fits_request(const struct applied *a, const struct policy *pol, unsi
 		return fits_tunnel(a, req);
 	ends_of(pol, i, flow, &src, &dst);
 	return !a->tunnel && sa_proto_ip(a->sa->proto) == req->proto &&
-	       a->sa->mode != MODE_TUNNEL && addr_equal(&a->dst, dst) &&
-	       addr_equal(&a->src, src) && sa_comes_from(a->sa, src);
+	       a->sa->mode != MODE_TUNNEL && addr_equal(&a->dst, dst) && addr_equal(&a->src, src) &&
+	       sa_comes_from(a->sa, src);
 }
 
 /* Whether anything of this protocol was applied at all. */
@@ -353,7 +349,8 @@ static bool satisfied(const struct worker *w, const struct job *j, const struct 
 		/* RFC 3173 section 2.2: what did not get shorter comes as it was */
 		if (level == LEVEL_USE || req->proto == IPPROTO_COMP)
 			continue;
-		if (kinds ? !had_kind(j, req->proto) : !had_next(j, &seen, &entry->pol, i, level, flow))
+		if (kinds ? !had_kind(j, req->proto)
+			  : !had_next(j, &seen, &entry->pol, i, level, flow))
 			return false;
 	}
 	return true;
@@ -398,7 +395,7 @@ static void check_policy(struct worker *w, struct job *j, const struct now *now)
 	else if (action == POLICY_IPSEC && !satisfied(w, j, entry, &flow))
 		worker_drop(w, j, DROP_POLICY_CLEAR);
 	else
-		j->outcome->verdict = j->n_bundle ? VERDICT_DELIVER : VERDICT_PASS;
+		j->outcome->verdict = j->n_bundle || j->signature ? VERDICT_DELIVER : VERDICT_PASS;
 }
 
 void engine_in(struct worker *w, struct burst *in, struct sink *out, const struct now *now)
@@ -412,6 +409,7 @@ void engine_in(struct worker *w, struct burst *in, struct sink *out, const struc
 	}
 	while (open_round(w, &step, now))
 		;
+	worker_tcpmd5(w, CRYPTO_OPEN, now);
 	for (size_t i = 0; i < w->n_active; i++)
 		check_policy(w, w->active[i], now);
 	for (size_t i = 0; i < out->n_out; i++) {

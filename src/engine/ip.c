@@ -186,7 +186,8 @@ uint32_t ip_sum(const void *data, size_t len, uint32_t sum)
 }
 
 /* Both pseudo-headers add up alike: RFC 9293 section 3.1, RFC 8200 section 8.1. */
-void ip_set_l4_checksum(struct pkt *p, const struct ip_view *v, size_t at, uint8_t proto, size_t sum)
+void ip_set_l4_checksum(struct pkt *p, const struct ip_view *v, size_t at, uint8_t proto,
+			size_t sum)
 {
 	uint8_t *h = p->data + at;
 	uint32_t s = (uint32_t)(p->len - at) + proto;

@@ -29,8 +29,8 @@ static struct sa *request_sa(const struct db *db, const struct request *req,
 
 	if (!sa_proto_of_ip(req->proto, &proto))
 		return NULL;
-	return sad_find_out(db->sad, proto, req->mode, level == LEVEL_UNIQUE ? req->reqid : 0, src,
-			    dst);
+	return (db->tun.preferred_oldsa ? sad_find_out : sad_find_out_newest)(
+		db->sad, proto, req->mode, level == LEVEL_UNIQUE ? req->reqid : 0, src, dst);
 }
 
 /*
@@ -51,7 +51,7 @@ static bool is_provided(const struct sa *sa)
 struct resolution {
 	const struct db *db;
 	const struct spd_entry *entry;
-	struct addr src, dst; /* of the header that the next request is about: a tunnel's, or the packet's */
+	struct addr src, dst; /* of the header that the next request is about */
 	unsigned i;	      /* that request's number */
 	struct applied *bundle;
 	unsigned n;
@@ -145,8 +145,8 @@ static size_t bundle_length(const struct applied *bundle, unsigned n, struct sha
 			s.len += s.headers;
 		}
 		if (transform_of(sa->proto))
-			s.len = transform_of(sa->proto)
-					->length(sa, s.family, s.headers, s.len - s.headers);
+			s.len = transform_of(sa->proto)->length(sa, s.family, s.headers,
+								s.len - s.headers);
 	}
 	return s.len;
 }
@@ -163,7 +163,7 @@ static size_t bundle_inner(const struct applied *bundle, unsigned n, struct shap
 /* Too big once protected: its source is told, if it may be. */
 static void answer_too_big(struct worker *w, struct job *j, struct shape s, size_t mtu)
 {
-	size_t inner = bundle_inner(j->bundle, j->n_bundle, s, mtu);
+	size_t inner = bundle_inner(j->bundle, j->n_bundle, s, mtu) - j->grown;
 
 	worker_drop(w, j, DROP_TOO_BIG);
 	if (ip_make_too_big(j->pkt, &j->view, (uint32_t)inner))
@@ -187,7 +187,7 @@ static bool may_fragment_outside(const struct worker *w, const struct job *j)
 	return outermost->dst.family == AF_INET6 || w->db->tun.tunnel_df != TUNNEL_DF_SET;
 }
 
-/* Whether a job's packet, once protected, is of a length that can be sent; else its source is told. */
+/* Whether a job's packet, once protected, can be sent; else its source is told. */
 static bool check_length(struct worker *w, struct job *j, uint32_t mtu)
 {
 	struct shape s = { j->view.family, j->view.split, j->pkt->len };
@@ -211,17 +211,20 @@ static bool classify_out(struct worker *w, struct job *j, uint32_t mtu, struct s
 
 	if (!worker_decide(w, j, POLICY_OUT, now, &flow, &entry, &action))
 		return false;
-	j->outcome->verdict = VERDICT_PASS;
-	if (action == POLICY_DISCARD)
+	if (action == POLICY_DISCARD) {
 		worker_drop(w, j, DROP_POLICY_DISCARD);
-	if (action != POLICY_IPSEC)
 		return false;
-	if (!resolve_bundle(w, j, entry, out, &reason)) {
+	}
+	if (action == POLICY_IPSEC && !resolve_bundle(w, j, entry, out, &reason)) {
 		worker_drop(w, j, reason);
 		return false;
 	}
-	if (j->n_bundle == 0)
+	if (j->n_bundle == 0) {
+		j->outcome->verdict = j->signature ? VERDICT_WIRE : VERDICT_PASS;
+		if (j->grown)
+			check_length(w, j, mtu);
 		return false;
+	}
 	if (j->view.fragment && !j->bundle[0].tunnel) {
 		worker_drop(w, j, DROP_FRAGMENT);
 		return false;
@@ -278,10 +281,13 @@ void engine_out(struct worker *w, struct burst *in, uint32_t mtu, struct sink *o
 	step.random_len = now->random_len;
 	worker_begin(w, in, out);
 	for (size_t i = 0; i < w->n_active; i++) {
+		w->stats.out_packets++;
+		w->stats.out_bytes += w->active[i]->pkt->len;
+	}
+	worker_tcpmd5(w, CRYPTO_PROTECT, now);
+	for (size_t i = 0; i < w->n_active; i++) {
 		struct job *j = w->active[i];
 
-		w->stats.out_packets++;
-		w->stats.out_bytes += j->pkt->len;
 		if (!classify_out(w, j, mtu, out, now))
 			continue;
 		if (j->n_bundle > deepest)

@@ -44,7 +44,9 @@ struct job {
 	/* the step under way */
 	struct sa *sa;
 	struct crypto_op op;
-	bool in_udp; /* in: ESP that came in UDP */
+	bool in_udp;	/* in: ESP that came in UDP */
+	bool signature; /* of TCP: made, or found to be right */
+	size_t grown;	/* bytes that it took */
 	uint64_t seq;
 	uint8_t iv[IV_MAX];
 	uint8_t aad[12];		 /* ESP with an AEAD: SPI and sequence number */

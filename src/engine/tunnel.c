@@ -104,7 +104,8 @@ static bool never_a_source(const struct addr *a)
 	return memcmp(a->bytes, loopback6, sizeof(loopback6)) == 0;
 }
 
-bool tunnel_unwrap(struct job *j, uint8_t next, const struct tunables *tun, enum drop_reason *reason)
+bool tunnel_unwrap(struct job *j, uint8_t next, const struct tunables *tun,
+		   enum drop_reason *reason)
 {
 	struct pkt *p = j->pkt;
 	int family = next == IPPROTO_IPIP ? AF_INET : AF_INET6;

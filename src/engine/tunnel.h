@@ -12,6 +12,7 @@ bool tunnel_is_ip(uint8_t proto);
 /* Puts the header of the step's SA before the job's packet, which the job now looks at. */
 bool tunnel_wrap(struct job *j, const struct tunables *tun, enum drop_reason *reason);
 /* Takes the header off that the job looks at; `next` names what is inside. */
-bool tunnel_unwrap(struct job *j, uint8_t next, const struct tunables *tun, enum drop_reason *reason);
+bool tunnel_unwrap(struct job *j, uint8_t next, const struct tunables *tun,
+		   enum drop_reason *reason);
 
 #endif

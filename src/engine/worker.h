@@ -42,6 +42,10 @@ bool worker_decide(struct worker *w, struct job *j, uint8_t dir, const struct no
 		   struct flow *flow, struct spd_entry **entry, uint8_t *action);
 /* Chooses the SA of a job's step and its expanded key. */
 bool worker_take_sa(struct worker *w, struct job *j, struct sa *sa, enum drop_reason *reason);
+/* Takes those that were dropped off the list of active jobs. */
+void worker_drop_dead(struct worker *w);
+/* Signs the active jobs' segments of TCP, or looks at their signatures: by dir. */
+void worker_tcpmd5(struct worker *w, enum crypto_dir dir, const struct now *now);
 /*
  * Does the cryptography of n jobs whose operations are described; keeps those that
  * came out right, at the front, and drops the others. Answers how many are kept.

@@ -213,12 +213,45 @@ static size_t select_all(struct io_select *sel)
 	return IO_SELECT_MAX + 1;
 }
 
+/* Adds to n of them, if it is not there; false where there is no room. */
+static bool add_select(struct io_select *sel, size_t *n, const struct io_select *s)
+{
+	for (size_t i = 0; i < *n; i++) {
+		if (same_select(&sel[i], s))
+			return true;
+	}
+	if (*n == IO_SELECT_MAX)
+		return false;
+	sel[(*n)++] = *s;
+	return true;
+}
+
+/* Segments of TCP that are to be signed, leaving or arriving: an SA does not say which. */
+static bool add_signed(const struct db *db, struct io_select *sel, size_t *n)
+{
+	for (const struct sa *sa = sad_next(db->sad, NULL); sa; sa = sad_next(db->sad, sa)) {
+		struct io_select s = { .dir = PKT_OUT,
+				       .src = sa->src,
+				       .dst = sa->dst,
+				       .src_len = (uint8_t)addr_bits(&sa->src),
+				       .dst_len = (uint8_t)addr_bits(&sa->dst) };
+		struct io_select back = s;
+
+		back.dir = PKT_IN;
+		if (sa->proto == SA_TCP && (!add_select(sel, n, &s) || !add_select(sel, n, &back)))
+			return false;
+	}
+	return true;
+}
+
 /* What the policies want to see: all that they do not simply let pass. */
 static size_t select_of(const struct db *db, struct io_select *sel)
 {
 	size_t n = 0;
 
-	if (db->tun.def_policy == POLICY_DISCARD || spd_count(db->spd) > STEER_POLICIES_MAX)
+	if (db->tun.def_policy[POLICY_IN] == POLICY_DISCARD ||
+	    db->tun.def_policy[POLICY_OUT] == POLICY_DISCARD ||
+	    spd_count(db->spd) > STEER_POLICIES_MAX)
 		return select_all(sel);
 	for (const struct spd_entry *e = spd_next(db->spd, NULL); e; e = spd_next(db->spd, e)) {
 		struct io_select s = {
@@ -228,19 +261,13 @@ static size_t select_of(const struct db *db, struct io_select *sel)
 			.src_len = e->sel.src.prefix_len,
 			.dst_len = e->sel.dst.prefix_len,
 		};
-		size_t i = 0;
 
 		if (e->pol.action == POLICY_NONE || e->pol.dir == POLICY_FWD)
 			continue;
-		while (i < n && !same_select(&sel[i], &s))
-			i++;
-		if (i < n)
-			continue;
-		if (n == IO_SELECT_MAX)
+		if (!add_select(sel, &n, &s))
 			return select_all(sel);
-		sel[n++] = s;
 	}
-	return n;
+	return add_signed(db, sel, &n) ? n : select_all(sel);
 }
 
 static bool steered_already(const struct port *port, const struct io_select *sel, size_t n)

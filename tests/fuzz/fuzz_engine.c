@@ -38,6 +38,7 @@ enum {
 	RAW_CPI = 0x02,
 	NATT = 0x04,	 /* ESP in UDP */
 	NAT_KNOWN = 0x08, /* and the address before it */
+	SIGNED = 0x10,	  /* TCP with signatures, to ports 0x1234 and 179 */
 };
 
 struct config {
@@ -124,6 +125,16 @@ static void add_sas(struct host *h, const struct config *c, const char *const *i
 		esp->natt.oa = lab_addr(inner[0]);
 	ah->auth = nth_alg(ALG_AUTH, for_ah, c->auth);
 	set_key(&ah->auth_key, ah->auth);
+	if (c->more & SIGNED) {
+		struct sa *tcp = new_sa(c, SA_TCP, 0x1003, inner[0], inner[1], false);
+
+		tcp->auth = alg_by_name(ALG_AUTH, "tcp-md5", 7);
+		set_key(&tcp->auth_key, tcp->auth);
+		h->db.tun.tcp_md5_ports[1] = 0x1234;
+		h->db.tun.n_tcp_md5_ports = 2;
+		if (sad_insert(h->db.sad, tcp))
+			abort();
+	}
 	if (c->more & COMP) {
 		struct sa *comp = new_sa(c, SA_IPCOMP, 0x1002, outer[0], outer[1], tunnel);
 
@@ -219,7 +230,7 @@ static void damage(struct pkt *p, const uint8_t *data, size_t size)
 static void run_damaged(struct host *h, unsigned how, const uint8_t *data, size_t size)
 {
 	const char *const *e = ends[how & WITH_IPV6 ? 1 : 0];
-	struct lab_packet *l = lab_packet(e[0], e[1], 17, size % 64);
+	struct lab_packet *l = lab_packet(e[0], e[1], size % 3 ? 17 : 6, size % 64);
 
 	if (host_run(h, PKT_OUT, &l->pkt, 0)->verdict == VERDICT_WIRE)
 		damage(&l->pkt, data, size);

@@ -33,6 +33,8 @@ def seed(how, *packets, **more):
 ESP = struct.pack("!II", 0x1000, 1) + bytes(range(14)) + bytes([0, 17]) + bytes(12)
 AH = struct.pack("!BBHII", 50, 4, 0, 0x1001, 1) + bytes(12)
 UDP = struct.pack("!HHHH", 1000, 53, 16, 0) + bytes(8)
+TCP = struct.pack("!HHIIBBHHH", 179, 40000, 1, 2, 0xa0, 2, 8192, 0, 0) + bytes([
+    2, 4, 5, 180, 4, 2, 8, 10, 1, 2, 3, 4, 5, 6, 7, 8, 1, 3, 3, 7]) + b"hello"
 COMP = zlib.compressobj(9, zlib.DEFLATED, -12)
 COMP = COMP.compress(UDP + bytes(90)) + COMP.flush()
 HOP = bytes([17, 0, 5, 2, 0, 0, 1, 0])
@@ -58,6 +60,8 @@ SEEDS = {
     "natt6": seed(0x14, v6(17, struct.pack("!HHHH", 1000, 4500, 8 + len(ESP), 0) + ESP), more=12),
     "keepalive": seed(0x10, v4(17, struct.pack("!HHHHB", 1000, 4500, 9, 0, 255)), more=4),
     "damaged-natt": config(0x91, form=0x00, more=0x0c) + bytes([0, 28, 0]) * 20,
+    "tcp": seed(0x10, v4(6, TCP), more=0x10),
+    "tcp6": seed(0x14, v6(6, TCP), more=0x10),
     "damaged-ipcomp": config(0x90, form=0x01, more=1) + bytes([0, 28, 1]) * 20,
     "damaged-tunnel": config(0x90, form=0x09) + bytes([0, 28, 1]),
     "damaged-tunnel6": config(0x94, form=0x0f) + bytes([0, 60, 1]),

@@ -339,10 +339,10 @@ def test_atomic_with_dumps(keyed):
 def test_warnings_of_what_the_engine_cannot_do(keyed):
     """It is held, and said once; the place is right."""
     result = keyed.setkey("phoenix", "-c", input=(
-        f"{SA} esp 0x1001 -m tunnel -E null;\n{SA} esp 0x1002 -m tunnel -E null;\n"))
-    assert result.stderr.startswith("stdin:1:") and ": warning: tunnel mode" in result.stderr, result.stderr
-    assert result.stderr.count("tunnel mode") == 1 and "1 more" in result.stderr, result.stderr
-    assert keyed.setkey("phoenix", "-D").stdout.count("mode=tunnel") == 2
+        f"{SA} esp 0x1001 -E twofish-cbc 0x{'11' * 16};\n{SA} esp 0x1002 -E twofish-cbc 0x{'22' * 16};\n"))
+    assert result.stderr.startswith("stdin:1:") and ": warning: twofish-cbc is not" in result.stderr, result.stderr
+    assert result.stderr.count("twofish-cbc is not") == 1 and "1 more" in result.stderr, result.stderr
+    assert keyed.setkey("phoenix", "-D").stdout.count("twofish") == 2
 
 
 # Messages, stored and overheard --------------------------------------------------------

@@ -864,6 +864,126 @@ static void extended_numbers(void **state)
 	}
 }
 
+/* Of two SAs the tunable says which; one that is spent gives way to the other. */
+static void which_of_two(void **state)
+{
+	static const struct {
+		uint8_t oldest;
+		uint64_t spent; /* SPI of a spent one */
+		uint32_t want;
+	} rows[] = { { 1, 0, 5000 }, { 0, 0, 5001 }, { 1, 5000, 5001 }, { 0, 5001, 5000 } };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct lab_packet *l = lab_packet(A4, B4, 17, 8);
+		struct host h;
+
+		host_init(&h);
+		h.db.tun.preferred_oldsa = rows[i].oldest;
+		for (uint32_t spi = 5000; spi < 5002; spi++) {
+			struct sa *sa = host_add_sa(&h, &(struct sa_spec){ A4, B4, SA_ESP, spi, .enc = "null", .mode = spi % 2 });
+
+			if (spi == rows[i].spent) {
+				sa->hard.bytes = 100;
+				sa->bytes = 101;
+			}
+		}
+		host_add_policy(&h, A4, B4, POLICY_OUT, POLICY_IPSEC, esp_require);
+		host_run(&h, PKT_OUT, &l->pkt, 0);
+		assert_int_equal(get_be32(l->pkt.data + 20), rows[i].want);
+		free(l);
+		host_fini(&h);
+	}
+}
+
+/* Limits of bytes and packets hold at the packet: what passes one is the last. */
+static void limits_at_the_packet(void **state)
+{
+	static const struct {
+		struct sa_limits hard;
+		unsigned pass;
+	} rows[] = { { { .packets = 2 }, 3 }, { { .bytes = 100 }, 2 }, { { .bytes = 104 }, 3 }, { { .add_s = 1 }, 5 } };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct pair p;
+
+		pair_init(&p);
+		/* 20 + 8 + 12 + ICV 12 = 52 bytes each, leaving; arriving 28 when stripped */
+		pair_add_sa(&p, &(struct sa_spec){ A4, B4, SA_ESP, 5000, .auth = "hmac-sha1", .auth_key = KEY20, .enc = "null" });
+		host_add_policy(&p.a, A4, B4, POLICY_OUT, POLICY_IPSEC, esp_require);
+		sad_next(p.a.db.sad, NULL)->hard = rows[i].hard;
+		for (unsigned n = 0; n < 5; n++) {
+			struct lab_packet *l = lab_packet(A4, B4, 17, 8);
+			struct outcome *o = host_run(&p.a, PKT_OUT, &l->pkt, 0);
+
+			assert_int_equal(o->verdict, n < rows[i].pass ? VERDICT_WIRE : VERDICT_DROP);
+			if (o->verdict == VERDICT_DROP) {
+				assert_int_equal(o->reason, DROP_NO_SA_OUT);
+				assert_int_equal(p.a.sink.n_acquires, 1);
+			}
+			if (n == 0) { /* and the other way */
+				sad_next(p.b.db.sad, NULL)->hard.packets = 1;
+				sad_next(p.b.db.sad, NULL)->packets = 2;
+				assert_int_equal(host_run(&p.b, PKT_IN, &l->pkt, 0)->reason, DROP_SA_SPENT);
+			}
+			free(l);
+		}
+		pair_fini(&p);
+	}
+}
+
+/* Each direction has its own default. */
+static void default_policies(void **state)
+{
+	(void)state;
+	for (unsigned n = 0; n < 4; n++) {
+		struct host h;
+
+		host_init(&h);
+		h.db.tun.def_policy[POLICY_IN] = n & 1 ? POLICY_DISCARD : POLICY_NONE;
+		h.db.tun.def_policy[POLICY_OUT] = n & 2 ? POLICY_DISCARD : POLICY_NONE;
+		for (int dir = PKT_OUT; dir <= PKT_IN; dir++) {
+			struct lab_packet *l = lab_packet(A4, B4, 17, 8);
+
+			assert_int_equal(host_run(&h, (enum pkt_dir)dir, &l->pkt, 0)->verdict,
+					 n & (dir == PKT_IN ? 1 : 2) ? VERDICT_DROP : VERDICT_PASS);
+			free(l);
+		}
+		host_fini(&h);
+	}
+}
+
+/* What is malformed says in which way. */
+static void malformed_in_their_ways(void **state)
+{
+	static const struct {
+		uint8_t bytes[8]; /* options of IPv4 */
+		enum drop_reason want;
+	} rows[] = {
+		{ { 0x83, 0, 1, 1, 1, 1, 1, 1 }, DROP_OPTIONS },
+		{ { 0x83, 9, 1, 1, 1, 1, 1, 1 }, DROP_OPTIONS },
+		{ { 1, 1, 1, 1, 1, 1, 1, 0x83 }, DROP_OPTIONS },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		static const uint8_t ah[] = { IPPROTO_AH, LEVEL_REQUIRE, 0 };
+		struct lab_packet *l = lab_packet(A4, B4, 17, 24);
+		struct host h;
+
+		host_init(&h);
+		host_add_sa(&h, &(struct sa_spec){ A4, B4, SA_AH, 5000, .auth = "hmac-sha1", .auth_key = KEY20 });
+		host_add_policy(&h, A4, B4, POLICY_OUT, POLICY_IPSEC, ah);
+		l->pkt.data[0] = 0x47;
+		memcpy(l->pkt.data + 20, rows[i].bytes, 8);
+		ip_set_checksum(&l->pkt);
+		assert_int_equal(host_run(&h, PKT_OUT, &l->pkt, 0)->reason, rows[i].want);
+		free(l);
+		host_fini(&h);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -892,6 +1012,10 @@ int main(void)
 		cmocka_unit_test(keys_follow_the_sa),
 		cmocka_unit_test(many_keys),
 		cmocka_unit_test(extended_numbers),
+		cmocka_unit_test(which_of_two),
+		cmocka_unit_test(limits_at_the_packet),
+		cmocka_unit_test(default_policies),
+		cmocka_unit_test(malformed_in_their_ways),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -712,7 +712,6 @@ static void refusals_begin_well(void **state)
 /* ---- what the engine cannot do yet ------------------------------------------------ */
 
 #define HELD(_)                                                                                   \
-	_(add_ah, 1, (m->satype = SATYPE_TCP, m->sa.auth = 252), EXT_COUNT, "tcp is not provided") \
 	_(add_ah, 2, m->sa.auth = 9, EXT_KEY_AUTH, "aes-xcbc-mac is not provided")                 \
 	_(add_esp, 3, m->sa.encrypt = 22, EXT_KEY_ENCRYPT, "camellia-cbc is not provided")         \
 	/* the first of several */                                                                \

@@ -471,7 +471,8 @@ static void levels(void **state)
 
 	(void)state;
 	assert_true(db_init(&db));
-	assert_int_equal(db.tun.def_policy, POLICY_NONE);
+	assert_int_equal(db.tun.def_policy[POLICY_IN], POLICY_NONE);
+	assert_int_equal(db.tun.def_policy[POLICY_OUT], POLICY_NONE);
 	assert_int_equal(db.tun.ah_cleartos, 1);
 	for (int changed = 0; changed < 2; changed++) {
 		for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
