@@ -39,8 +39,8 @@ struct capture_reader *capture_open(const char *path, char error[static CAPTURE_
 	if (file && !r)
 		say(error, "no memory");
 	if (r) {
-		r->pcap = pcap_fopen_offline_with_tstamp_precision(
-			file, PCAP_TSTAMP_PRECISION_NANO, why);
+		r->pcap = pcap_fopen_offline_with_tstamp_precision(file, PCAP_TSTAMP_PRECISION_NANO,
+								   why);
 		if (r->pcap)
 			return r;
 		snprintf(error, CAPTURE_ERROR_MAX, "%s; pcap and pcapng are what is read", why);

@@ -58,10 +58,9 @@ static void forget_window(struct keymsg *m)
 static void on_command(void *arg, const struct command *command)
 {
 	struct loading *l = arg;
-	struct handle_env env = { .now_s = l->options->now_s,
-				  .provides = crypto_provides,
-				  .reply = on_reply,
-				  .arg = l };
+	struct handle_env env = {
+		.now_s = l->options->now_s, .provides = crypto_provides, .reply = on_reply, .arg = l
+	};
 	struct keymsg m = command->msg;
 
 	l->command = command;

@@ -153,8 +153,8 @@ static void frame_anew(struct offline *f, struct slot *s)
 static void take_outcome(struct offline *f, const struct outcome *o)
 {
 	static const enum fate fates[] = {
-		[VERDICT_PASS] = FATE_PASSED,	   [VERDICT_WIRE] = FATE_PROTECTED,
-		[VERDICT_DELIVER] = FATE_OPENED,   [VERDICT_DROP] = FATE_DROPPED,
+		[VERDICT_PASS] = FATE_PASSED,	 [VERDICT_WIRE] = FATE_PROTECTED,
+		[VERDICT_DELIVER] = FATE_OPENED, [VERDICT_DROP] = FATE_DROPPED,
 		[VERDICT_ANSWER] = FATE_DROPPED, /* the answer is no packet of the capture */
 	};
 	struct slot *s = o->pkt->cookie;
@@ -331,9 +331,12 @@ static int process(struct offline *f)
 
 /* Those without a letter of their own stand under a capital, which nobody can type. */
 static const struct option long_options[] = {
-	{ "file", required_argument, NULL, 'f' }, { "list", no_argument, NULL, 'l' },
-	{ "json", no_argument, NULL, 'j' },	  { "policy", no_argument, NULL, 'P' },
-	{ "ignore-replay", no_argument, NULL, 'I' }, { "help", no_argument, NULL, 'h' },
+	{ "file", required_argument, NULL, 'f' },
+	{ "list", no_argument, NULL, 'l' },
+	{ "json", no_argument, NULL, 'j' },
+	{ "policy", no_argument, NULL, 'P' },
+	{ "ignore-replay", no_argument, NULL, 'I' },
+	{ "help", no_argument, NULL, 'h' },
 	{ 0 },
 };
 

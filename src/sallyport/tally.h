@@ -14,9 +14,9 @@
 #include "engine/drop.h"
 
 /* Reasons that only captures have, numbered on from the engine's. */
-#define CAPTURE_REASONS(_)                                                                          \
-	_(CUT, "cut-short", "the capture holds only the beginning of the packet")                   \
-	_(LINK, "link", "its link header is cut off or at odds with the packet")                    \
+#define CAPTURE_REASONS(_)                                                                         \
+	_(CUT, "cut-short", "the capture holds only the beginning of the packet")                  \
+	_(LINK, "link", "its link header is cut off or at odds with the packet")                   \
 	_(FAMILY, "link-version", "the capture's link type carries no packet of this version of IP")
 
 enum capture_reason {
@@ -34,7 +34,7 @@ struct event {
 	unsigned reason; /* of FATE_DROPPED: enum drop_reason or enum capture_reason */
 	uint64_t s;
 	uint32_t ns;
-	bool ip; /* and then these: */
+	bool ip;	      /* and then these: */
 	struct addr src, dst; /* as read */
 	uint32_t spi;	      /* of the last SA that it met, 0 = none */
 	size_t len, len_after;

@@ -18,7 +18,8 @@ static const int links[] = { DLT_EN10MB, DLT_LINUX_SLL, DLT_LINUX_SLL2, DLT_NULL
 			     DLT_LOOP,	 DLT_RAW,	DLT_IPV4,	DLT_IPV6 };
 
 /* The frame with a datagram of the other version in its place. */
-static void turn_version(const struct link_type *t, uint8_t *frame, size_t len, const struct link *l)
+static void turn_version(const struct link_type *t, uint8_t *frame, size_t len,
+			 const struct link *l)
 {
 	unsigned other = frame[l->len] >> 4 == 4 ? 6 : 4;
 	struct link again;

@@ -163,6 +163,8 @@ class Case:
                 payload = (b"\0\0\0\0" + key_of(f"payload {self.number} {at}", size))[:size]
             make = rfc.tcp if self.sas[0].protocol == "tcp" else rfc.udp
             yield make(src, dst, payload, self.ports)
+        if self.shape.inner == 6 and self.sas[0].protocol not in ("tcp", "ipcomp"):
+            yield rfc.with_options(rfc.udp(src, dst, b"\0behind an option", self.ports))
 
     def conf(self):
         (src, dst), (near, far) = self.ends()[0], self.gateways()[0]

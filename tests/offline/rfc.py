@@ -428,3 +428,10 @@ def udp(src, dst, payload, ports=(7777, 7778)):
 def tcp(src, dst, payload, ports):
     head = b"".join(port.to_bytes(2, "big") for port in ports) + bytes(8) + b"\x50\x18\x20\0" + bytes(4)
     return with_checksum(datagram_of(src, dst, PROTO_TCP, head + payload), 16)
+
+
+def with_options(datagram):
+    """IPv6 with a hop-by-hop option that may change on the way, and one that may not."""
+    headers, proto, rest = split(datagram)
+    options = bytes([proto, 1]) + b"\x3e\x04wxyz" + b"\x1e\x04abcd" + b"\x01\0"
+    return headers[:4] + (len(options) + len(rest)).to_bytes(2, "big") + b"\0" + headers[7:40] + options + rest

@@ -241,6 +241,24 @@ def test_round_trip(runs, name):
     report(troubles, len(run.provided))
 
 
+def is_authenticated(case):
+    """Whether an ICV covers the last byte of its packets."""
+    outer = case.sas[-1]
+    return outer.protocol not in ("tcp", "ipcomp") and bool(
+        outer.cipher and outer.cipher[0] in rfc.AEAD or outer.auth and outer.auth[0] != "null")
+
+
+@pytest.mark.parametrize("name", GROUPS)
+def test_nothing_forged_is_opened(runs, name):
+    """A bit is turned in the last byte of every packet."""
+    run = runs(name)
+    cases = [case for case in run.provided if is_authenticated(case)]
+    forged = {case.number: [frame[:-1] + bytes([frame[-1] ^ 0x80]) for frame in run.ours[case.number]] for case in cases}
+    if cases:
+        troubles = [f"{case}: {came}" for case, _, came, _ in Batch(cases).run(run.directory, "decrypt", forged) if came != "icv"]
+        report(troubles, len(cases))
+
+
 # The table ----------------------------------------------------------------------------------
 
 HEAD = """# Who was asked
