@@ -34,7 +34,7 @@ struct sad {
 	struct sa **in;
 	struct sad_flow **out;
 	size_t in_mask, out_mask; /* slots - 1 */
-	size_t n_sas, n_flows;
+	size_t n_sas, n_flows, n_of[SA_PROTO_COUNT];
 	struct sa *newest;
 	uint64_t generation;
 };
@@ -232,6 +232,7 @@ static void relink_all(struct sad *sad, struct sa *sa)
 	if (sa->next_all)
 		sa->next_all->prev_all = sa;
 	sad->n_sas++;
+	sad->n_of[sa->proto]++;
 }
 
 static void link_all(struct sad *sad, struct sa *sa)
@@ -250,6 +251,7 @@ static void unlink_all(struct sad *sad, struct sa *sa)
 	if (sa->next_all)
 		sa->next_all->prev_all = sa->prev_all;
 	sad->n_sas--;
+	sad->n_of[sa->proto]--;
 }
 
 static struct sa **slot_in(const struct sad *sad, enum sa_proto proto, uint32_t spi,
@@ -407,6 +409,11 @@ struct sa *sad_next(const struct sad *sad, const struct sa *after)
 size_t sad_count(const struct sad *sad)
 {
 	return sad->n_sas;
+}
+
+size_t sad_count_of(const struct sad *sad, enum sa_proto proto)
+{
+	return sad->n_of[proto];
 }
 
 void sad_mature(struct sad *sad, struct sa *sa)

@@ -124,6 +124,7 @@ bool sad_attach(struct sad *sad, struct sa *sa);
 /* Newest first: sad_next(sad, NULL) is the first; NULL ends. The next one may be taken before removing one. */
 struct sa *sad_next(const struct sad *sad, const struct sa *after);
 size_t sad_count(const struct sad *sad);
+size_t sad_count_of(const struct sad *sad, enum sa_proto proto);
 /* Grows with every change that could alter what a packet meets: for caches and for the inner MTU. */
 uint64_t sad_generation(const struct sad *sad);
 

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <inttypes.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -229,6 +230,8 @@ static bool add_select(struct io_select *sel, size_t *n, const struct io_select 
 /* Segments of TCP that are to be signed, leaving or arriving: an SA does not say which. */
 static bool add_signed(const struct db *db, struct io_select *sel, size_t *n)
 {
+	if (sad_count_of(db->sad, SA_TCP) == 0)
+		return true;
 	for (const struct sa *sa = sad_next(db->sad, NULL); sa; sa = sad_next(db->sad, sa)) {
 		struct io_select s = { .dir = PKT_OUT,
 				       .src = sa->src,
@@ -239,6 +242,42 @@ static bool add_signed(const struct db *db, struct io_select *sel, size_t *n)
 
 		back.dir = PKT_IN;
 		if (sa->proto == SA_TCP && (!add_select(sel, n, &s) || !add_select(sel, n, &back)))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Whether what comes for a tunnel need not be of a protocol of IPsec: IPComp leaves out
+ * its header where it does not pay, and ESP may come in UDP.
+ */
+static bool comes_disguised(const struct db *db, const struct request *req)
+{
+	const struct sa *sa;
+
+	if (req->mode != MODE_TUNNEL || req->proto == IPPROTO_AH)
+		return false;
+	if (req->proto == IPPROTO_COMP)
+		return true;
+	sa = sad_find_out(db->sad, SA_ESP, MODE_TUNNEL, 0, &req->src, &req->dst);
+	return sa && sa->natt.type;
+}
+
+/* Such packets are known by the tunnel's ends. */
+static bool add_tunnels(const struct db *db, const struct spd_entry *e, struct io_select *sel,
+			size_t *n)
+{
+	for (unsigned i = 0; e->pol.dir == POLICY_IN && i < e->pol.n_requests; i++) {
+		const struct request *req = &e->pol.requests[i];
+		struct io_select s = {
+			.dir = PKT_IN,
+			.src = req->src,
+			.dst = req->dst,
+			.src_len = (uint8_t)addr_bits(&req->src),
+			.dst_len = (uint8_t)addr_bits(&req->dst),
+		};
+
+		if (comes_disguised(db, req) && !add_select(sel, n, &s))
 			return false;
 	}
 	return true;
@@ -264,7 +303,7 @@ static size_t select_of(const struct db *db, struct io_select *sel)
 
 		if (e->pol.action == POLICY_NONE || e->pol.dir == POLICY_FWD)
 			continue;
-		if (!add_select(sel, &n, &s))
+		if (!add_select(sel, &n, &s) || !add_tunnels(db, e, sel, &n))
 			return select_all(sel);
 	}
 	return add_signed(db, sel, &n) ? n : select_all(sel);

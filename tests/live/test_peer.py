@@ -375,3 +375,29 @@ def test_clear_extension_headers_do_not_pass(wire):
     answer = wire.receive(to_me)
     assert reply_number(model.Ah(OUT, "hmac-sha1", key).open(answer.ip), 2) == 8
     assert wire.phoenix.counters().since(before, "drop.policy-clear") == 1
+
+
+@pytest.mark.parametrize("form", ["udp", "uncompressed"])
+def test_tunnel_in_other_protocols(wire, form):
+    """What arrives for a tunnel is ours by the tunnel's ends, also in UDP, and in IP in IP where IPComp did not pay."""
+    ends = f"203.0.113.1 {PHOENIX[4]}"
+    key = os.urandom(20)
+    outer = IP(src="203.0.113.1", dst=PHOENIX[4])
+    clear = echo(4, 1, 40)
+    if form == "udp":
+        sa = f"add 203.0.113.1[40000] {PHOENIX[4]}[4500] esp-udp {IN:#x} -m tunnel -E null -A hmac-sha1 {key_text(key)};"
+        esp = SecurityAssociation(ESP, spi=IN, crypt_algo="NULL", auth_algo="HMAC-SHA1-96", auth_key=key,
+                                  tunnel_header=outer).encrypt(clear)
+        packet = outer / UDP(sport=40000, dport=4500) / bytes(esp[ESP])
+        request = f"esp/tunnel/{ends.replace(' ', '-')}/require"
+    else:
+        sa = f"add {ends} ipcomp 2 -m tunnel -C deflate;"
+        packet = outer / clear
+        request = f"ipcomp/tunnel/{ends.replace(' ', '-')}/use"
+    wire.load("phoenix", f"flush; spdflush;\n{sa}\nspdadd {ME[4]} {PHOENIX[4]} any -P in ipsec {request};\n")
+    wire.drain()
+    before = wire.phoenix.counters()
+    wire.send(packet)
+    answer = wire.receive(to_me)
+    assert wire.phoenix.counters().since(before, "in.opened") == 1
+    assert answer and reply_number(answer.ip, 40) == 1
