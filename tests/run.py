@@ -362,6 +362,18 @@ def suite_kernel(_):
     yield from parse_tap("kernel", status, output)
 
 
+def suite_offline(_):
+    """captures through the engine, judged by others' code"""
+    if build_asan():
+        yield failed("offline", "there is no build to test; `tests/run.py build` says why")
+        return
+    results = ASAN / "offline.xml"
+    results.unlink(missing_ok=True)
+    status, output = run([PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junit-xml={results}",
+                          "-o", "junit_logging=system-out", ROOT / "tests/offline"], 600, env=dict(ENV, BUILD=str(ASAN)))
+    yield from junit("offline", results, status, output)
+
+
 def suite_demo(_):
     """what `make demo` shows is true"""
     status, output = run([IN_NAMESPACES, ROOT / "examples/article/demo", PLAIN], 180)

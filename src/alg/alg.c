@@ -137,7 +137,7 @@ static const struct alg algs[] = {
 	  .prim = PRIM_AES_CCM, .rfc = "RFC 4309", .note = NOTE_SALT24 },
 	{ ALG_ENC, "aes-gmac", .pfkey = 23, .protocols = ALG_FOR_ESP, .xfrm = "rfc4543(gcm(aes))",
 	  .key = AES_KEY(32), .salt = 4, .iv = 8, .block = 4, .icv = 16, .aead = true,
-	  .prim = PRIM_AES_GMAC, .rfc = "RFC 4543", .note = NOTE_SALT32 },
+	  .iv_covered = true, .prim = PRIM_AES_GMAC, .rfc = "RFC 4543", .note = NOTE_SALT32 },
 	{ ALG_ENC, "chacha20-poly1305", .pfkey = 240, .protocols = ALG_FOR_ESP,
 	  .xfrm = "rfc7539esp(chacha20,poly1305)",
 	  .key = { 288, 288, 0 }, .salt = 4, .iv = 8, .block = 4, .icv = 16, .aead = true,

@@ -47,6 +47,7 @@ struct alg {
 	uint8_t icv;	 /* bytes of ICV on the wire, new protocols; an AEAD's tag */
 	uint8_t icv_old; /* bytes of ICV in ah-old */
 	bool aead;	 /* a cipher that brings its own integrity */
+	bool iv_covered; /* an AEAD whose associated data end with the IV */
 	bool weak;	 /* works, and is named weak */
 
 	enum prim prim;

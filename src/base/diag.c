@@ -237,11 +237,14 @@ static const char *completion(const char *word, size_t len, const char *const *w
 const char *diag_nearest(const char *word, size_t len, const char *const *words)
 {
 	unsigned limit = len < 3 ? 1 : (unsigned)(len + 1) / 3;
-	const char *const *all = words;
-	const char *best = NULL;
+	const char *best;
 
 	if (len < 2 || len > WORD_MAX)
 		return NULL;
+	/* half a word is rather that word than a slip of a shorter one */
+	best = completion(word, len, words);
+	if (best)
+		return best;
 	for (; *words; words++) {
 		size_t wlen = strlen(*words);
 		unsigned d;
@@ -256,5 +259,5 @@ const char *diag_nearest(const char *word, size_t len, const char *const *words)
 		if (d == 0)
 			break;
 	}
-	return best ? best : completion(word, len, all);
+	return best;
 }

@@ -66,9 +66,9 @@ void diag_print(FILE *out, const struct source *src, const struct diag *d, const
 		size_t n);
 
 /*
- * The nearest of `words` (NULL-terminated) to the len bytes at `word` by edit
- * distance, where it is near enough to be a slip (a third of the length), else the
- * first that it is the beginning of; or NULL. Case does not count.
+ * The first of `words` (NULL-terminated) that the len bytes at `word` are the beginning
+ * of, else the nearest by edit distance, where it is near enough to be a slip (a third of
+ * the length); or NULL. Case does not count.
  */
 const char *diag_nearest(const char *word, size_t len, const char *const *words);
 

@@ -13,8 +13,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Room that a driver keeps around a datagram that is to be protected. */
-#define PKT_HEADROOM 512
+/* Room that a driver keeps around a datagram that is to be protected: eight tunnels with the
+ * longest headers and ICVs fit. */
+#define PKT_HEADROOM 1024
 #define PKT_TAILROOM 640
 /* Packets in a burst, at most. */
 #define BURST_MAX 64

@@ -6,7 +6,29 @@
  *
  * An operation protects: encrypt, then compute the ICV over the ciphertext;
  * or opens: verify the ICV in constant time, and only if it is right, decrypt.
- * An AEAD does both at once.
+ * An AEAD does both at once. What its parts are depends on what the key is for:
+ *
+ *              iv                       text                    auth, auth_tail
+ *   CBC        one block                whole blocks            the MAC's bytes; without a MAC, none
+ *   CTR        16 bytes that count up   any length              the same
+ *   GCM        12 bytes                 any length              associated data; no tail
+ *   ChaCha20   12 bytes                 any length              associated data; no tail
+ *   CCM        11 bytes                 any length              associated data; no tail
+ *   GMAC       12 bytes                 as below                associated data, in two pieces
+ *   a MAC      none                     not looked at           the MAC's bytes, in two pieces
+ *
+ * CTR counts in the whole block: a nonce of 12 bytes and the 32-bit number of
+ * the first block, big-endian. AES and Camellia both.
+ *
+ * GMAC authenticates auth, then auth_tail, then text, and leaves text in clear.
+ * It makes an ICV of 16 bytes, and stands in either place of a struct
+ * crypto_spec with PRIM_NULL in the other: as a cipher (text is then what a
+ * cipher would encrypt) or as a MAC that has an IV (text is then empty).
+ *
+ * The keyed hashes put the key around the bytes, TCP-MD5 puts it behind them:
+ * auth is then the pseudo header with the TCP header, auth_tail the data.
+ *
+ * Compression has no key: crypto/compress.h.
  */
 #ifndef SALLYPORT_CRYPTO_CRYPTO_H
 #define SALLYPORT_CRYPTO_CRYPTO_H
@@ -29,7 +51,7 @@ struct crypto_spec {
 	const uint8_t *cipher_key; /* without salt */
 	size_t cipher_key_len;
 	enum prim auth;
-	const uint8_t *auth_key;
+	const uint8_t *auth_key; /* without salt */
 	size_t auth_key_len;
 	size_t icv_len; /* bytes written or compared: the leftmost of what the primitive makes */
 };
@@ -38,18 +60,18 @@ enum crypto_dir { CRYPTO_PROTECT, CRYPTO_OPEN };
 
 enum crypto_status {
 	CRYPTO_OK,
-	CRYPTO_BAD_ICV, /* text is as it was for CBC and CTR; undefined for an AEAD */
+	CRYPTO_BAD_ICV, /* text is as it was; zeros where GCM, CCM or ChaCha20 had it */
 	CRYPTO_FAILED,  /* the library refused: lengths that do not fit, out of memory */
 };
 
 struct crypto_op {
 	struct crypto_key *key;
-	const uint8_t *iv; /* CBC: the IV (one block); CTR: the counter block; AEAD: the nonce (12; CCM 11) */
+	const uint8_t *iv; /* as long as the table above says */
 	uint8_t *text;     /* en- or decrypted in place; may be NULL with text_len 0 */
-	size_t text_len;   /* CBC: a multiple of the block */
+	size_t text_len;
 	const uint8_t *auth; /* authenticated bytes; for an AEAD its associated data */
 	size_t auth_len;
-	const uint8_t *auth_tail; /* authenticated after them (ESN's high half), not an AEAD's */
+	const uint8_t *auth_tail; /* authenticated after them: ESN's high half, GMAC's IV on the wire */
 	size_t auth_tail_len;
 	uint8_t *icv; /* PROTECT writes icv_len bytes, OPEN compares; may lie behind text, not in auth */
 	enum crypto_status status;
@@ -59,7 +81,10 @@ struct crypto_op {
 struct crypto *crypto_new(void);
 void crypto_free(struct crypto *c);
 
-/* Whether this build and library provide the primitive. Callable without a struct crypto. */
+/*
+ * Whether this build and its libraries provide the primitive, compression
+ * included. Callable without a struct crypto.
+ */
 bool crypto_provides(enum prim prim);
 /* The primitive's name, for messages. */
 const char *crypto_prim_name(enum prim prim);

@@ -3,8 +3,8 @@
  * The adapter to OpenSSL's libcrypto, version 3: crypto.h is the contract.
  *
  * Every struct crypto has a library context of its own with the providers
- * "default" and, where this machine has it, "legacy" (DES, Blowfish), so that
- * neither workers nor other users of libcrypto in the process meet in it.
+ * "default" and, where this machine has it, "legacy" (DES, Blowfish, CAST), so
+ * that neither workers nor other users of libcrypto in the process meet in it.
  *
  * Per key there are contexts with the key in them, made once: a MAC context
  * with HMAC's two pads already hashed, and one cipher context for each
@@ -12,6 +12,10 @@
  * has only one. An operation sets the IV and runs; nothing is fetched and no
  * key schedule is computed. (Each HMAC still costs two small allocations inside
  * libcrypto 3.0, which copies a hash state by duplicating it.)
+ *
+ * Twofish is not provided: libcrypto has none, and a second library for the one
+ * cipher that no RFC gives to ESP would not be worth its upkeep. Of OUI there is
+ * nothing to provide, it names no algorithm, and LZS has no library.
  */
 #include "crypto/crypto.h"
 
@@ -26,37 +30,88 @@
 #include <openssl/provider.h>
 #include <openssl/rand.h>
 
-#define CIPHER_KEY_MAX 56 /* Blowfish */
-#define AUTH_KEY_MAX 256
-#define GCM_NONCE 12
+#include "crypto/mac.h"
 
-enum kind { KIND_ABSENT, KIND_NULL, KIND_MAC, KIND_CBC, KIND_GCM };
+#define CIPHER_KEY_MAX  56 /* Blowfish */
+#define AUTH_KEY_MAX    256
+#define TCP_MD5_KEY_MAX 80 /* RFC 2385 section 4.5 */
+
+enum kind {
+	KIND_ABSENT,
+	KIND_NULL,
+	KIND_COMPRESS, /* compress.c has it */
+	KIND_MAC,
+	KIND_CIPHER, /* CBC and CTR: ciphers that do not authenticate */
+	KIND_AEAD,
+};
+
+/* Where one AEAD is unlike another. */
+struct aead {
+	size_t nonce;
+	size_t min_tag;  /* up to 16, in steps of 4 */
+	bool clear_text; /* GMAC: text is but authenticated */
+	bool whole;      /* CCM: wants the length of text first, and text in one piece */
+};
+
+/* RFC 4106 section 6, RFC 4309 section 6, RFC 7634 section 2, RFC 4543 section 3 */
+static const struct aead gcm = { .nonce = 12, .min_tag = 8 };
+static const struct aead ccm = { .nonce = 11, .min_tag = 8, .whole = true };
+static const struct aead chacha = { .nonce = 12, .min_tag = 16 };
+static const struct aead gmac = { .nonce = 12, .min_tag = 16, .clear_text = true };
 
 /* What provides a primitive: the algorithm to fetch for each range of key lengths, in bytes. */
 struct provided {
 	enum kind kind;
+	union {
+		enum mac_kind mac;
+		const struct aead *aead;
+	};
 	struct variant {
 		uint16_t min, max;
 		const char *fetch;
 	} variants[3];
 };
 
+/* clang-format off */
+
+/* Keys of 128, 192 and 256 bits, and what the library calls the cipher with each. */
+#define BITS(name, mode) \
+	{ { 16, 16, name "-128-" mode }, { 24, 24, name "-192-" mode }, { 32, 32, name "-256-" mode } }
+
 static const struct provided table[PRIM_COUNT] = {
 	[PRIM_NULL] = { .kind = KIND_NULL },
-	[PRIM_HMAC_MD5] = { KIND_MAC, { { 1, AUTH_KEY_MAX, "MD5" } } },
-	[PRIM_HMAC_SHA1] = { KIND_MAC, { { 1, AUTH_KEY_MAX, "SHA1" } } },
-	[PRIM_HMAC_SHA256] = { KIND_MAC, { { 1, AUTH_KEY_MAX, "SHA2-256" } } },
-	[PRIM_HMAC_SHA384] = { KIND_MAC, { { 1, AUTH_KEY_MAX, "SHA2-384" } } },
-	[PRIM_HMAC_SHA512] = { KIND_MAC, { { 1, AUTH_KEY_MAX, "SHA2-512" } } },
-	[PRIM_DES_CBC] = { KIND_CBC, { { 8, 8, "DES-CBC" } } },
-	[PRIM_DES3_CBC] = { KIND_CBC, { { 24, 24, "DES-EDE3-CBC" } } },
+	[PRIM_DEFLATE] = { .kind = KIND_COMPRESS },
+
+	[PRIM_HMAC_MD5] = { KIND_MAC, { MAC_HMAC }, { { 1, AUTH_KEY_MAX, "MD5" } } },
+	[PRIM_HMAC_SHA1] = { KIND_MAC, { MAC_HMAC }, { { 1, AUTH_KEY_MAX, "SHA1" } } },
+	[PRIM_HMAC_SHA256] = { KIND_MAC, { MAC_HMAC }, { { 1, AUTH_KEY_MAX, "SHA2-256" } } },
+	[PRIM_HMAC_SHA384] = { KIND_MAC, { MAC_HMAC }, { { 1, AUTH_KEY_MAX, "SHA2-384" } } },
+	[PRIM_HMAC_SHA512] = { KIND_MAC, { MAC_HMAC }, { { 1, AUTH_KEY_MAX, "SHA2-512" } } },
+	[PRIM_HMAC_RIPEMD160] = { KIND_MAC, { MAC_HMAC }, { { 1, AUTH_KEY_MAX, "RIPEMD160" } } },
+	[PRIM_KEYED_MD5] = { KIND_MAC, { MAC_KEYED }, { { 1, AUTH_KEY_MAX, "MD5" } } },
+	[PRIM_KEYED_SHA1] = { KIND_MAC, { MAC_KEYED }, { { 1, AUTH_KEY_MAX, "SHA1" } } },
+	[PRIM_TCP_MD5] = { KIND_MAC, { MAC_SUFFIXED }, { { 1, TCP_MD5_KEY_MAX, "MD5" } } },
+	[PRIM_AES_XCBC] = { KIND_MAC, { MAC_XCBC }, { { 16, 16, "AES-128-CBC" } } },
+	[PRIM_AES_CMAC] = { KIND_MAC, { MAC_CMAC }, { { 16, 16, "AES-128-CBC" } } },
+
+	[PRIM_DES_CBC] = { KIND_CIPHER, .variants = { { 8, 8, "DES-CBC" } } },
+	[PRIM_DES3_CBC] = { KIND_CIPHER, .variants = { { 24, 24, "DES-EDE3-CBC" } } },
 	/* libcrypto takes any length, even 57 bytes; RFC 2451 section 2.2 does not */
-	[PRIM_BLOWFISH_CBC] = { KIND_CBC, { { 5, CIPHER_KEY_MAX, "BF-CBC" } } },
-	[PRIM_AES_CBC] = { KIND_CBC,
-			   { { 16, 16, "AES-128-CBC" }, { 24, 24, "AES-192-CBC" }, { 32, 32, "AES-256-CBC" } } },
-	[PRIM_AES_GCM] = { KIND_GCM,
-			   { { 16, 16, "AES-128-GCM" }, { 24, 24, "AES-192-GCM" }, { 32, 32, "AES-256-GCM" } } },
+	[PRIM_BLOWFISH_CBC] = { KIND_CIPHER, .variants = { { 5, CIPHER_KEY_MAX, "BF-CBC" } } },
+	/* the library makes 12 rounds with keys of up to 10 bytes, as RFC 2144 section 2.5 wants it to */
+	[PRIM_CAST128_CBC] = { KIND_CIPHER, .variants = { { 5, 16, "CAST5-CBC" } } },
+	[PRIM_AES_CBC] = { KIND_CIPHER, .variants = BITS("AES", "CBC") },
+	[PRIM_AES_CTR] = { KIND_CIPHER, .variants = BITS("AES", "CTR") },
+	[PRIM_CAMELLIA_CBC] = { KIND_CIPHER, .variants = BITS("CAMELLIA", "CBC") },
+	[PRIM_CAMELLIA_CTR] = { KIND_CIPHER, .variants = BITS("CAMELLIA", "CTR") },
+
+	[PRIM_AES_GCM] = { KIND_AEAD, { .aead = &gcm }, BITS("AES", "GCM") },
+	[PRIM_AES_CCM] = { KIND_AEAD, { .aead = &ccm }, BITS("AES", "CCM") },
+	[PRIM_AES_GMAC] = { KIND_AEAD, { .aead = &gmac }, BITS("AES", "GCM") },
+	[PRIM_CHACHA20_POLY1305] = { KIND_AEAD, { .aead = &chacha }, { { 32, 32, "ChaCha20-Poly1305" } } },
 };
+
+/* clang-format on */
 
 static const char *const prim_names[PRIM_COUNT] = {
 #define _(name, text) [PRIM_##name] = text,
@@ -70,13 +125,15 @@ struct crypto {
 };
 
 struct crypto_key {
-	enum crypto_status (*run[2])(struct crypto_key *key, struct crypto_op *op); /* by enum crypto_dir */
-	EVP_CIPHER *cipher;     /* NULL: none */
-	EVP_CIPHER_CTX *ctx[2]; /* by enum crypto_dir; NULL until used */
+	/* by enum crypto_dir */
+	enum crypto_status (*run[2])(struct crypto_key *key, struct crypto_op *op);
+	EVP_CIPHER *cipher;      /* NULL: none */
+	const struct aead *aead; /* NULL: the cipher does not authenticate */
+	EVP_CIPHER_CTX *ctx[2];  /* by enum crypto_dir; NULL until used */
 	size_t block;
 	uint8_t cipher_key[CIPHER_KEY_MAX]; /* for the direction not used yet */
 	size_t cipher_key_len;
-	EVP_MAC_CTX *mac; /* NULL: none */
+	struct mac *mac; /* NULL: none */
 	size_t icv_len;
 };
 
@@ -94,20 +151,27 @@ void crypto_free(struct crypto *c)
 	OPENSSL_free(c);
 }
 
-static bool can_fetch(struct crypto *c, enum kind kind, const char *name)
+static bool can_fetch_digest(struct crypto *c, const char *name)
 {
-	bool can;
+	EVP_MD *md = EVP_MD_fetch(c->lib, name, NULL);
 
-	if (kind == KIND_MAC) {
-		EVP_MD *md = EVP_MD_fetch(c->lib, name, NULL);
-		can = md != NULL;
-		EVP_MD_free(md);
-	} else {
-		EVP_CIPHER *cipher = EVP_CIPHER_fetch(c->lib, name, NULL);
-		can = cipher != NULL;
-		EVP_CIPHER_free(cipher);
-	}
-	return can;
+	EVP_MD_free(md);
+	return md;
+}
+
+static bool can_fetch_cipher(struct crypto *c, const char *name)
+{
+	EVP_CIPHER *cipher = EVP_CIPHER_fetch(c->lib, name, NULL);
+
+	EVP_CIPHER_free(cipher);
+	return cipher;
+}
+
+static bool can_fetch(struct crypto *c, const struct provided *p, const char *name)
+{
+	if (p->kind == KIND_MAC && p->mac != MAC_CMAC && p->mac != MAC_XCBC)
+		return can_fetch_digest(c, name);
+	return can_fetch_cipher(c, name);
 }
 
 struct crypto *crypto_new(void)
@@ -125,19 +189,19 @@ struct crypto *crypto_new(void)
 	}
 	/* a module that may be missing: what needs it is then not provided */
 	c->legacy = OSSL_PROVIDER_load(c->lib, "legacy");
-	/* the first fetch of a kind collects all of it, for milliseconds: not while a packet waits */
-	can_fetch(c, KIND_MAC, "SHA1");
-	can_fetch(c, KIND_CBC, "AES-128-CBC");
+	/* the first fetch of a kind collects all of it, for milliseconds: not when a packet waits */
+	can_fetch_digest(c, "SHA1");
+	can_fetch_cipher(c, "AES-128-CBC");
 	ERR_clear_error();
 	return c;
 }
 
 static bool can_provide(struct crypto *c, const struct provided *p)
 {
-	if (p->kind == KIND_ABSENT || p->kind == KIND_NULL)
-		return p->kind == KIND_NULL;
+	if (!p->variants[0].fetch)
+		return p->kind != KIND_ABSENT;
 	for (size_t i = 0; i < 3 && p->variants[i].fetch; i++)
-		if (!can_fetch(c, p->kind, p->variants[i].fetch))
+		if (!can_fetch(c, p, p->variants[i].fetch))
 			return false;
 	return true;
 }
@@ -171,6 +235,14 @@ const char *crypto_prim_name(enum prim prim)
 
 /* One operation. */
 
+/* CCM's tag depends on both, and the library wants to know them before the key. */
+static bool aead_set_lengths(EVP_CIPHER_CTX *ctx, const struct crypto_key *key)
+{
+	return EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_IVLEN, (int)key->aead->nonce, NULL) &&
+	       (!key->aead->whole ||
+		EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, (int)key->icv_len, NULL));
+}
+
 static EVP_CIPHER_CTX *cipher_ctx_new(const struct crypto_key *key, enum crypto_dir dir)
 {
 	EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
@@ -182,8 +254,9 @@ static EVP_CIPHER_CTX *cipher_ctx_new(const struct crypto_key *key, enum crypto_
 		OSSL_PARAM_construct_end(),
 	};
 
-	/* the length before the key: Blowfish takes what it is told to */
+	/* lengths before the key: Blowfish and CAST take what they are told to */
 	if (ctx && EVP_CipherInit_ex2(ctx, key->cipher, NULL, NULL, enc, NULL) &&
+	    (!key->aead || aead_set_lengths(ctx, key)) &&
 	    EVP_CIPHER_CTX_set_key_length(ctx, (int)key->cipher_key_len) &&
 	    EVP_CipherInit_ex2(ctx, NULL, key->cipher_key, NULL, enc, params))
 		return ctx;
@@ -205,10 +278,11 @@ static bool cipher_run(EVP_CIPHER_CTX *ctx, uint8_t *text, size_t len)
 {
 	int done;
 
-	return len == 0 || (EVP_CipherUpdate(ctx, text, &done, text, (int)len) && (size_t)done == len);
+	return len == 0 ||
+	       (EVP_CipherUpdate(ctx, text, &done, text, (int)len) && (size_t)done == len);
 }
 
-static bool cbc_run(struct crypto_key *key, enum crypto_dir dir, const struct crypto_op *op)
+static bool plain_run(struct crypto_key *key, enum crypto_dir dir, const struct crypto_op *op)
 {
 	if (!key->cipher || op->text_len == 0)
 		return true;
@@ -216,22 +290,10 @@ static bool cbc_run(struct crypto_key *key, enum crypto_dir dir, const struct cr
 	return ctx && cipher_run(ctx, op->text, op->text_len);
 }
 
-static bool mac_run(struct crypto_key *key, const struct crypto_op *op,
-		    uint8_t icv[static CRYPTO_ICV_MAX])
-{
-	size_t len;
-
-	/* without a key: back to the state after the inner pad */
-	return EVP_MAC_init(key->mac, NULL, 0, NULL) &&
-	       EVP_MAC_update(key->mac, op->auth, op->auth_len) &&
-	       (op->auth_tail_len == 0 || EVP_MAC_update(key->mac, op->auth_tail, op->auth_tail_len)) &&
-	       EVP_MAC_final(key->mac, icv, &len, CRYPTO_ICV_MAX);
-}
-
 /* Whether what every operation needs is there. Asked before any byte is touched. */
 static bool op_fits(const struct crypto_key *key, const struct crypto_op *op)
 {
-	if (op->text_len > INT_MAX || op->auth_len > INT_MAX)
+	if (op->text_len > INT_MAX || op->auth_len > INT_MAX || op->auth_tail_len > INT_MAX)
 		return false;
 	if ((op->text_len && !op->text) || (op->auth_len && !op->auth) ||
 	    (op->auth_tail_len && !op->auth_tail))
@@ -239,54 +301,76 @@ static bool op_fits(const struct crypto_key *key, const struct crypto_op *op)
 	return !key->icv_len || op->icv;
 }
 
-static bool cbc_fits(const struct crypto_key *key, const struct crypto_op *op)
+static bool plain_fits(const struct crypto_key *key, const struct crypto_op *op)
 {
 	if (!op_fits(key, op))
 		return false;
 	return !key->cipher || (op->text_len % key->block == 0 && (op->iv || op->text_len == 0));
 }
 
-static enum crypto_status cbc_protect(struct crypto_key *key, struct crypto_op *op)
+static enum crypto_status plain_protect(struct crypto_key *key, struct crypto_op *op)
 {
 	uint8_t icv[CRYPTO_ICV_MAX];
 
-	if (!cbc_fits(key, op) || !cbc_run(key, CRYPTO_PROTECT, op))
+	if (!plain_fits(key, op) || !plain_run(key, CRYPTO_PROTECT, op))
 		return CRYPTO_FAILED;
 	if (!key->mac)
 		return CRYPTO_OK;
-	if (!mac_run(key, op, icv))
+	if (!mac_run(key->mac, op, icv))
 		return CRYPTO_FAILED;
 	memcpy(op->icv, icv, key->icv_len);
 	return CRYPTO_OK;
 }
 
 /* RFC 4303 section 3.4.4.1: the ICV first; what fails it is never decrypted. */
-static enum crypto_status cbc_open(struct crypto_key *key, struct crypto_op *op)
+static enum crypto_status plain_open(struct crypto_key *key, struct crypto_op *op)
 {
 	uint8_t icv[CRYPTO_ICV_MAX];
 
-	if (!cbc_fits(key, op))
+	if (!plain_fits(key, op))
 		return CRYPTO_FAILED;
 	if (key->mac) {
-		if (!mac_run(key, op, icv))
+		if (!mac_run(key->mac, op, icv))
 			return CRYPTO_FAILED;
 		if (!crypto_equal(icv, op->icv, key->icv_len))
 			return CRYPTO_BAD_ICV;
 	}
-	return cbc_run(key, CRYPTO_OPEN, op) ? CRYPTO_OK : CRYPTO_FAILED;
+	return plain_run(key, CRYPTO_OPEN, op) ? CRYPTO_OK : CRYPTO_FAILED;
 }
 
 static bool aead_fits(const struct crypto_key *key, const struct crypto_op *op)
 {
-	return op_fits(key, op) && op->iv && op->auth_tail_len == 0;
+	return op_fits(key, op) && op->iv && (op->auth_tail_len == 0 || key->aead->clear_text);
 }
 
-static bool aead_run(EVP_CIPHER_CTX *ctx, const struct crypto_op *op)
+static bool aead_add(EVP_CIPHER_CTX *ctx, const uint8_t *bytes, size_t len)
 {
 	int done;
 
-	if (op->auth_len && !EVP_CipherUpdate(ctx, NULL, &done, op->auth, (int)op->auth_len))
+	return len == 0 || EVP_CipherUpdate(ctx, NULL, &done, bytes, (int)len);
+}
+
+/* Even of nothing: CCM makes, or compares, its tag with the text. */
+static bool ccm_run(EVP_CIPHER_CTX *ctx, const struct crypto_op *op)
+{
+	uint8_t none[1] = { 0 };
+	uint8_t *text = op->text_len ? op->text : none;
+	int done;
+
+	return EVP_CipherUpdate(ctx, NULL, &done, NULL, (int)op->text_len) &&
+	       aead_add(ctx, op->auth, op->auth_len) &&
+	       EVP_CipherUpdate(ctx, text, &done, text, (int)op->text_len);
+}
+
+static bool aead_run(EVP_CIPHER_CTX *ctx, const struct aead *aead, const struct crypto_op *op)
+{
+	if (aead->whole)
+		return ccm_run(ctx, op);
+	if (!aead_add(ctx, op->auth, op->auth_len))
 		return false;
+	if (aead->clear_text)
+		return aead_add(ctx, op->auth_tail, op->auth_tail_len) &&
+		       aead_add(ctx, op->text, op->text_len);
 	return cipher_run(ctx, op->text, op->text_len);
 }
 
@@ -298,7 +382,7 @@ static enum crypto_status aead_protect(struct crypto_key *key, struct crypto_op 
 	if (!aead_fits(key, op))
 		return CRYPTO_FAILED;
 	EVP_CIPHER_CTX *ctx = cipher_ctx(key, CRYPTO_PROTECT, op->iv);
-	if (!ctx || !aead_run(ctx, op) || !EVP_CipherFinal_ex(ctx, none, &done) ||
+	if (!ctx || !aead_run(ctx, key->aead, op) || !EVP_CipherFinal_ex(ctx, none, &done) ||
 	    !EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, (int)key->icv_len, op->icv))
 		return CRYPTO_FAILED;
 	return CRYPTO_OK;
@@ -306,8 +390,8 @@ static enum crypto_status aead_protect(struct crypto_key *key, struct crypto_op 
 
 /*
  * The library decrypts while it authenticates and compares the tag, in
- * constant time, at the end; text that fails is zeroed, so that nobody can
- * trust it by mistake.
+ * constant time, at the end (CCM: with the text); text that fails is zeroed, so
+ * that nobody can trust it by mistake.
  */
 static enum crypto_status aead_open(struct crypto_key *key, struct crypto_op *op)
 {
@@ -318,10 +402,13 @@ static enum crypto_status aead_open(struct crypto_key *key, struct crypto_op *op
 	if (!aead_fits(key, op))
 		return CRYPTO_FAILED;
 	EVP_CIPHER_CTX *ctx = cipher_ctx(key, CRYPTO_OPEN, op->iv);
-	if (ctx && EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, (int)key->icv_len, op->icv) &&
-	    aead_run(ctx, op))
-		status = EVP_CipherFinal_ex(ctx, none, &done) ? CRYPTO_OK : CRYPTO_BAD_ICV;
-	if (status != CRYPTO_OK && op->text_len)
+	if (ctx && EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, (int)key->icv_len, op->icv)) {
+		const bool right =
+			aead_run(ctx, key->aead, op) && EVP_CipherFinal_ex(ctx, none, &done);
+
+		status = right ? CRYPTO_OK : CRYPTO_BAD_ICV;
+	}
+	if (status != CRYPTO_OK && op->text_len && !key->aead->clear_text)
 		OPENSSL_cleanse(op->text, op->text_len);
 	return status;
 }
@@ -349,44 +436,39 @@ static const char *fetch_name(enum prim prim, size_t len)
 
 static bool key_set_mac(struct crypto_key *key, struct crypto *c, const struct crypto_spec *spec)
 {
-	const char *digest = fetch_name(spec->auth, spec->auth_key_len);
+	const char *name = fetch_name(spec->auth, spec->auth_key_len);
 
-	if (!digest || !spec->auth_key)
+	if (!name || !spec->auth_key)
 		return false;
-
-	EVP_MAC *hmac = EVP_MAC_fetch(c->lib, "HMAC", NULL);
-	const OSSL_PARAM params[] = {
-		OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, (char *)digest, 0),
-		OSSL_PARAM_construct_end(),
-	};
-	if (hmac)
-		key->mac = EVP_MAC_CTX_new(hmac);
-	EVP_MAC_free(hmac);
-	return key->mac && EVP_MAC_init(key->mac, spec->auth_key, spec->auth_key_len, params) &&
-	       spec->icv_len <= EVP_MAC_CTX_get_mac_size(key->mac);
+	key->mac = mac_new(c->lib, table[spec->auth].mac, name, spec->auth_key, spec->auth_key_len);
+	return key->mac && spec->icv_len > 0 && spec->icv_len <= mac_size(key->mac);
 }
 
-static bool key_set_cipher(struct crypto_key *key, struct crypto *c, const struct crypto_spec *spec)
+static bool key_set_cipher(struct crypto_key *key, struct crypto *c, enum prim prim,
+			   const uint8_t *bytes, size_t len)
 {
-	const char *name = fetch_name(spec->cipher, spec->cipher_key_len);
+	const char *name = fetch_name(prim, len);
 
-	if (!name || !spec->cipher_key)
+	if (!name || !bytes)
 		return false;
 	key->cipher = EVP_CIPHER_fetch(c->lib, name, NULL);
 	if (!key->cipher)
 		return false;
 	key->block = (size_t)EVP_CIPHER_get_block_size(key->cipher);
-	memcpy(key->cipher_key, spec->cipher_key, spec->cipher_key_len);
-	key->cipher_key_len = spec->cipher_key_len;
+	memcpy(key->cipher_key, bytes, len);
+	key->cipher_key_len = len;
 	return true;
 }
 
-/* Tags that RFC 4106 section 6 has, and the default nonce that the library takes. */
-static bool key_set_aead(struct crypto_key *key, struct crypto *c, const struct crypto_spec *spec)
+static bool key_set_aead(struct crypto_key *key, struct crypto *c, enum prim prim,
+			 const uint8_t *bytes, size_t len)
 {
-	if (spec->icv_len != 8 && spec->icv_len != 12 && spec->icv_len != 16)
+	key->aead = table[prim].aead;
+	key->run[CRYPTO_PROTECT] = aead_protect;
+	key->run[CRYPTO_OPEN] = aead_open;
+	if (key->icv_len < key->aead->min_tag || key->icv_len > 16 || key->icv_len % 4)
 		return false;
-	return key_set_cipher(key, c, spec) && EVP_CIPHER_get_iv_length(key->cipher) == GCM_NONCE;
+	return key_set_cipher(key, c, prim, bytes, len);
 }
 
 /* Both halves of the spec by their kinds; false where they do not go together. */
@@ -395,18 +477,22 @@ static bool key_set(struct crypto_key *key, struct crypto *c, const struct crypt
 	const enum kind cipher = table[spec->cipher].kind, auth = table[spec->auth].kind;
 
 	key->icv_len = spec->icv_len;
-	if (cipher == KIND_GCM) {
-		key->run[CRYPTO_PROTECT] = aead_protect;
-		key->run[CRYPTO_OPEN] = aead_open;
-		return auth == KIND_NULL && key_set_aead(key, c, spec);
-	}
-	key->run[CRYPTO_PROTECT] = cbc_protect;
-	key->run[CRYPTO_OPEN] = cbc_open;
-	if (cipher != KIND_NULL && !(cipher == KIND_CBC && key_set_cipher(key, c, spec)))
+	if (cipher == KIND_AEAD && auth == KIND_NULL)
+		return key_set_aead(key, c, spec->cipher, spec->cipher_key, spec->cipher_key_len);
+	if (cipher == KIND_NULL && auth == KIND_AEAD && table[spec->auth].aead->clear_text)
+		return key_set_aead(key, c, spec->auth, spec->auth_key, spec->auth_key_len);
+
+	key->run[CRYPTO_PROTECT] = plain_protect;
+	key->run[CRYPTO_OPEN] = plain_open;
+	if (cipher == KIND_CIPHER) {
+		if (!key_set_cipher(key, c, spec->cipher, spec->cipher_key, spec->cipher_key_len))
+			return false;
+	} else if (cipher != KIND_NULL) {
 		return false;
+	}
 	if (auth == KIND_NULL)
 		return spec->icv_len == 0;
-	return auth == KIND_MAC && spec->icv_len > 0 && key_set_mac(key, c, spec);
+	return auth == KIND_MAC && key_set_mac(key, c, spec);
 }
 
 struct crypto_key *crypto_key_new(struct crypto *c, const struct crypto_spec *spec)
@@ -430,7 +516,7 @@ void crypto_key_free(struct crypto_key *key)
 	EVP_CIPHER_CTX_free(key->ctx[CRYPTO_PROTECT]);
 	EVP_CIPHER_CTX_free(key->ctx[CRYPTO_OPEN]);
 	EVP_CIPHER_free(key->cipher);
-	EVP_MAC_CTX_free(key->mac);
+	mac_free(key->mac);
 	OPENSSL_clear_free(key, sizeof(*key));
 }
 

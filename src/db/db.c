@@ -14,8 +14,17 @@ bool db_init(struct db *db)
 				{ LEVEL_USE, LEVEL_USE, LEVEL_USE, LEVEL_USE },
 				{ LEVEL_USE, LEVEL_USE, LEVEL_USE, LEVEL_USE },
 			},
-			.def_policy = POLICY_NONE,
+			.def_policy = { POLICY_NONE, POLICY_NONE, POLICY_NONE, POLICY_NONE },
+			.preferred_oldsa = 1,
 			.ah_cleartos = 1,
+			.ipcomp_threshold = 90,
+			.tcp_md5_ports = { 179 },
+			.n_tcp_md5_ports = 1,
+			.tcp_md5_strip = 1,
+			.tunnel_ecn = TUNNEL_ECN_NORMAL,
+			.tunnel_df = TUNNEL_DF_CLEAR,
+			.tunnel_ttl = 64,
+			.check_history = HISTORY_EXACT,
 		},
 	};
 	if (db->sad && db->spd)

@@ -27,14 +27,13 @@ struct satype {
 	const char *name;
 	uint8_t satype; /* enum keymsg_satype */
 	uint8_t alg_for, alg_for_old;
-	bool provided;
 };
 
 static const struct satype satypes[SA_PROTO_COUNT] = {
-	[SA_AH] = { "ah", SATYPE_AH, ALG_FOR_AH, ALG_FOR_AH_OLD, true },
-	[SA_ESP] = { "esp", SATYPE_ESP, ALG_FOR_ESP, ALG_FOR_ESP_OLD, true },
-	[SA_IPCOMP] = { "ipcomp", SATYPE_IPCOMP, ALG_FOR_IPCOMP, 0, false },
-	[SA_TCP] = { "tcp", SATYPE_TCP, ALG_FOR_TCP, 0, false },
+	[SA_AH] = { "ah", SATYPE_AH, ALG_FOR_AH, ALG_FOR_AH_OLD },
+	[SA_ESP] = { "esp", SATYPE_ESP, ALG_FOR_ESP, ALG_FOR_ESP_OLD },
+	[SA_IPCOMP] = { "ipcomp", SATYPE_IPCOMP, ALG_FOR_IPCOMP, 0 },
+	[SA_TCP] = { "tcp", SATYPE_TCP, ALG_FOR_TCP, 0 },
 };
 
 /* The numbers of RFC 2367 that no IPsec has: RSVP, OSPFV2, RIPV2, MIP. */
@@ -78,22 +77,8 @@ hold_only(struct call *c, struct sa *sa, enum keymsg_ext ext, const char *fmt, .
 
 static int take_protocol(struct call *c, struct sa *sa)
 {
-	int err = take_satype(c, &sa->proto);
-
-	if (!err && !satypes[sa->proto].provided)
-		hold_only(c, sa, EXT_COUNT, "%s is", satypes[sa->proto].name);
-	return err;
+	return take_satype(c, &sa->proto);
 }
-
-static const struct {
-	uint32_t flag;
-	const char *what;
-} flags_missing[] = {
-	{ SAF_OLD, "ah-old and esp-old are" },
-	{ SAF_IV4B, "des-32iv is" },
-	{ SAF_DERIV, "des-deriv is" },
-	{ SAF_ESN, "64-bit sequence numbers are" },
-};
 
 static int take_flags(struct call *c, struct sa *sa)
 {
@@ -105,10 +90,10 @@ static int take_flags(struct call *c, struct sa *sa)
 	if ((flags & SAF_PMASK) == SAF_PMASK)
 		return call_refuse(c, EINVAL, EXT_SA,
 				   "padding is to be random and zero; one of them");
-	for (size_t i = 0; i < sizeof(flags_missing) / sizeof(*flags_missing); i++) {
-		if (flags & flags_missing[i].flag)
-			hold_only(c, sa, EXT_SA, "%s", flags_missing[i].what);
-	}
+	if ((flags & (SAF_OLD | SAF_ESN)) == (SAF_OLD | SAF_ESN))
+		return call_refuse(c, EINVAL, EXT_SA,
+				   "64-bit sequence numbers for %s-old, which has none",
+				   satypes[sa->proto].name);
 	sa->flags = flags;
 	return 0;
 }
@@ -160,7 +145,6 @@ static int take_natt(struct call *c, struct sa *sa)
 				     .frag = m->natt_frag,
 				     .oa = m->natt_oa.range.addr,
 				     .oar = m->natt_oar.range.addr };
-	hold_only(c, sa, EXT_NAT_T_TYPE, "UDP encapsulation is");
 	return 0;
 }
 
@@ -170,8 +154,6 @@ static int take_mode(struct call *c, struct sa *sa)
 
 	if (!keymsg_has(c->req, EXT_SA2))
 		return 0;
-	if (sa2->mode == MODE_TUNNEL)
-		hold_only(c, sa, EXT_SA2, "tunnel mode is");
 	if (sa2->mode > MODE_TUNNEL)
 		return call_refuse(c, EINVAL, EXT_SA2,
 				   "mode %u; there are any (%d), transport (%d) and tunnel (%d)",
@@ -226,7 +208,7 @@ static int take_alg(struct call *c, struct sa *sa, enum keymsg_ext ext, uint8_t 
 	if ((*alg)->prim == PRIM_OUI || (*alg)->prim == PRIM_LZS)
 		return call_refuse(c, ENOSYS, ext, "there is no %s; deflate is what there is",
 				   (*alg)->name);
-	if (class != ALG_COMP && !c->env->provides((*alg)->prim))
+	if (!c->env->provides((*alg)->prim))
 		hold_only(c, sa, ext, "%s is", (*alg)->name);
 	return 0;
 }
@@ -299,6 +281,8 @@ static int take_replay(struct call *c, struct sa *sa)
 		return call_refuse(c, EINVAL, EXT_REPLAY,
 				   "a replay window of %u packets; it takes up to %u", window,
 				   REPLAY_WINDOW_MAX);
+	if (sa->flags & SAF_OLD)
+		window = 0; /* KAME: what has no sequence numbers has no window */
 	if (!replay_init(&sa->replay, window))
 		return call_refuse(c, ENOBUFS, exact ? EXT_REPLAY : EXT_SA,
 				   "no memory for a replay window of %u packets", window);
@@ -469,8 +453,8 @@ static int update_mature(struct call *c, struct sa *sa)
 	if (err) {
 		sa->natt = natt;
 		sa->unprovided = unprovided;
-	} else if (sa->unprovided != unprovided) {
-		sad_changed(c->db->sad);
+	} else if (keymsg_has(c->req, EXT_NAT_T_TYPE)) {
+		sad_changed(c->db->sad); /* its packets have another length */
 	}
 	return err;
 }
@@ -525,17 +509,15 @@ int handle_sa_update(struct call *c)
 static int delete_all(struct call *c)
 {
 	const struct addr *src = &c->req->src.range.addr, *dst = &c->req->dst.range.addr;
-	struct sa *sa, *next;
 	enum sa_proto proto;
+	struct sa *sa;
 	int err = take_satype(c, &proto);
 
 	if (err)
 		return err;
-	for (sa = sad_next(c->db->sad, NULL); sa; sa = next) {
-		next = sad_next(c->db->sad, sa);
-		/* a larval one is about to become what took the others' place */
-		if (sa->state != SA_LARVAL && sa->proto == proto && addr_equal(&sa->src, src) &&
-		    addr_equal(&sa->dst, dst) && undo_remove_sa(c->db, sa))
+	/* larval ones stay: they are about to become what took the others' place */
+	while ((sa = sad_find_between(c->db->sad, proto, src, dst))) {
+		if (undo_remove_sa(c->db, sa))
 			return no_memory(c);
 	}
 	return reply_as_asked(c);
@@ -608,7 +590,7 @@ void call_show_sa(struct keymsg *m, const struct sa *sa)
 				    .auth = sa->auth ? sa->auth->pfkey : 0,
 				    .encrypt = sa->enc ? sa->enc->pfkey : 0,
 				    .flags = sa->flags };
-	m->sa2 = (struct keymsg_sa2){ .mode = sa->mode, .sequence = sa->seq, .reqid = sa->reqid };
+	m->sa2 = (struct keymsg_sa2){ .mode = sa->mode, .sequence = (uint32_t)sa->seq, .reqid = sa->reqid };
 	m->hard = lifetime_of(&sa->hard);
 	m->soft = lifetime_of(&sa->soft);
 	if (sa->state == SA_LARVAL)

@@ -19,6 +19,15 @@ static const char *proto_name(uint8_t proto)
 	return proto == IPPROTO_AH ? "ah" : proto == IPPROTO_ESP ? "esp" : "ipcomp";
 }
 
+/* Whether the packets of an `out` policy can be sent to a tunnel's end. */
+static bool goes_there(const struct call *c, const struct addr *end)
+{
+	const struct range *dst = &c->req->dst.range;
+
+	return c->req->policy.dir != POLICY_OUT || c->db->carrier.routes ||
+	       (dst->prefix_len == addr_bits(end) && addr_equal(&dst->addr, end));
+}
+
 static int check_request(struct call *c, unsigned n, const struct request *q)
 {
 	if (q->proto != IPPROTO_AH && q->proto != IPPROTO_ESP && q->proto != IPPROTO_COMP)
@@ -34,11 +43,15 @@ static int check_request(struct call *c, unsigned n, const struct request *q)
 		return call_refuse(c, EINVAL, EXT_POLICY,
 				   "request %u (%s) is a tunnel without two ends of one family", n,
 				   proto_name(q->proto));
-	if (q->mode == MODE_TUNNEL || q->proto == IPPROTO_COMP)
+	if (q->mode == MODE_TUNNEL && (addr_is_any(&q->src) || addr_is_any(&q->dst)))
+		return call_refuse(c, EINVAL, EXT_POLICY,
+				   "request %u (%s) is a tunnel with an unspecified end", n,
+				   proto_name(q->proto));
+	if (q->mode == MODE_TUNNEL && !goes_there(c, &q->dst))
 		call_warn(c, EXT_POLICY,
-			  "%s is not provided by this daemon's engine yet; it holds the policy and "
-			  "drops the packets that need it",
-			  q->mode == MODE_TUNNEL ? "tunnel mode" : "ipcomp");
+			  "a tunnel that ends at another host than its traffic is not provided by "
+			  "this daemon's engine yet; it holds the policy and drops the packets that "
+			  "need it");
 	if (q->level > LEVEL_UNIQUE)
 		return call_refuse(
 			c, EINVAL, EXT_POLICY,

@@ -42,17 +42,17 @@ void replay_fini(struct replay *r)
 	*r = (struct replay){ 0 };
 }
 
-static uint32_t *word_of(const struct replay *r, uint32_t seq)
+static uint32_t *word_of(const struct replay *r, uint64_t seq)
 {
 	return &r->bits[seq / WORD_BITS & r->mask];
 }
 
-static uint32_t bit_of(uint32_t seq)
+static uint32_t bit_of(uint64_t seq)
 {
 	return 1u << (seq % WORD_BITS);
 }
 
-bool replay_check(const struct replay *r, uint32_t seq)
+bool replay_check(const struct replay *r, uint64_t seq)
 {
 	if (r->window == 0)
 		return true;
@@ -64,20 +64,20 @@ bool replay_check(const struct replay *r, uint32_t seq)
 }
 
 /* Clears the words behind the last one's up to that of seq: what they hold is a ring ago. */
-static void slide(struct replay *r, uint32_t seq)
+static void slide(struct replay *r, uint64_t seq)
 {
-	uint32_t from = r->last / WORD_BITS, n = seq / WORD_BITS - from;
+	uint64_t from = r->last / WORD_BITS, n = seq / WORD_BITS - from;
 
 	if (n > r->mask) {
 		memset(r->bits, 0, ((size_t)r->mask + 1) * sizeof(*r->bits));
 	} else {
-		for (uint32_t i = 1; i <= n; i++)
+		for (uint64_t i = 1; i <= n; i++)
 			r->bits[(from + i) & r->mask] = 0;
 	}
 	r->last = seq;
 }
 
-bool replay_update(struct replay *r, uint32_t seq)
+bool replay_update(struct replay *r, uint64_t seq)
 {
 	if (!replay_check(r, seq))
 		return false;
@@ -89,4 +89,22 @@ bool replay_update(struct replay *r, uint32_t seq)
 		slide(r, seq);
 	*word_of(r, seq) |= bit_of(seq);
 	return true;
+}
+
+/*
+ * The window may span two subspaces of 2^32 numbers (figures 7 and 8 there): a low
+ * half that would lie before it belongs to the subspace after the one that it would
+ * lie in. Without a window the nearest number is taken.
+ */
+uint64_t replay_extend(const struct replay *r, uint32_t low)
+{
+	uint32_t window = r->window ? r->window : 1u << 31;
+	uint32_t last = (uint32_t)r->last, bottom = last - (window - 1);
+	uint64_t high = r->last >> 32;
+
+	if (last >= window - 1)
+		high += low < bottom;
+	else
+		high -= high > 0 && low >= bottom;
+	return high << 32 | low;
 }

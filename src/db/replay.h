@@ -2,7 +2,8 @@
 /*
  * The anti-replay window of an SA (RFC 4303 section 3.4.3), as a ring of words
  * (RFC 6479), so that sliding never shifts. Windows from 0 (no check) to
- * REPLAY_WINDOW_MAX packets.
+ * REPLAY_WINDOW_MAX packets. Numbers have 64 bits; of those without ESN the high half
+ * is zero.
  */
 #ifndef SALLYPORT_DB_REPLAY_H
 #define SALLYPORT_DB_REPLAY_H
@@ -14,7 +15,7 @@
 
 struct replay {
 	uint32_t window; /* packets; 0 = everything is accepted */
-	uint32_t last;   /* highest sequence number accepted */
+	uint64_t last;   /* highest sequence number accepted */
 	uint32_t mask;   /* words - 1 */
 	uint32_t *bits;  /* NULL while window is 0 */
 };
@@ -23,8 +24,13 @@ struct replay {
 bool replay_init(struct replay *r, uint32_t window);
 void replay_fini(struct replay *r);
 /* Before the ICV: could this number still be fresh? */
-bool replay_check(const struct replay *r, uint32_t seq);
+bool replay_check(const struct replay *r, uint64_t seq);
 /* After the ICV: checks once more and takes the number; false where it was not fresh. */
-bool replay_update(struct replay *r, uint32_t seq);
+bool replay_update(struct replay *r, uint64_t seq);
+/*
+ * With ESN only the low half of a number is sent. The whole of it, as the window
+ * has it (RFC 4303 appendix A2); the ICV then tells whether that was right.
+ */
+uint64_t replay_extend(const struct replay *r, uint32_t low);
 
 #endif

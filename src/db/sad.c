@@ -34,7 +34,7 @@ struct sad {
 	struct sa **in;
 	struct sad_flow **out;
 	size_t in_mask, out_mask; /* slots - 1 */
-	size_t n_sas, n_flows;
+	size_t n_sas, n_flows, n_of[SA_PROTO_COUNT];
 	struct sa *newest;
 	uint64_t generation;
 };
@@ -232,6 +232,7 @@ static void relink_all(struct sad *sad, struct sa *sa)
 	if (sa->next_all)
 		sa->next_all->prev_all = sa;
 	sad->n_sas++;
+	sad->n_of[sa->proto]++;
 }
 
 static void link_all(struct sad *sad, struct sa *sa)
@@ -250,6 +251,7 @@ static void unlink_all(struct sad *sad, struct sa *sa)
 	if (sa->next_all)
 		sa->next_all->prev_all = sa->prev_all;
 	sad->n_sas--;
+	sad->n_of[sa->proto]--;
 }
 
 static struct sa **slot_in(const struct sad *sad, enum sa_proto proto, uint32_t spi,
@@ -287,22 +289,31 @@ struct sa *sad_find_in(const struct sad *sad, enum sa_proto proto, uint32_t spi,
 }
 
 /* RFC 4301 section 4.4.2.1: a larval SA has no keys yet, a dead one none any more. */
-static bool is_alive(const struct sa *sa)
+bool sa_is_usable(const struct sa *sa)
 {
-	return sa->state == SA_MATURE || sa->state == SA_DYING;
+	return (sa->state == SA_MATURE || sa->state == SA_DYING) && !sa_is_spent(sa);
 }
 
-static struct sa *oldest_alive(const struct sad_flow *flow)
+bool sa_is_spent(const struct sa *sa)
 {
-	struct sa *sa = flow->oldest;
+	return (sa->hard.bytes && sa->bytes > sa->hard.bytes) ||
+	       (sa->hard.packets && sa->packets > sa->hard.packets);
+}
 
-	while (sa && !is_alive(sa))
-		sa = sa->out[flow->reqid != 0].next;
+/* The oldest of a flow that can be used, or the newest. */
+static struct sa *usable_of(const struct sad_flow *flow, bool newest)
+{
+	int which = flow->reqid != 0;
+	struct sa *sa = newest ? flow->newest : flow->oldest;
+
+	while (sa && !sa_is_usable(sa))
+		sa = newest ? sa->out[which].prev : sa->out[which].next;
 	return sa;
 }
 
-struct sa *sad_find_out(const struct sad *sad, enum sa_proto proto, uint8_t mode, uint32_t reqid,
-			const struct addr *src, const struct addr *dst)
+static struct sa *choose_out(const struct sad *sad, enum sa_proto proto, uint8_t mode,
+			     uint32_t reqid, const struct addr *src, const struct addr *dst,
+			     bool newest)
 {
 	uint32_t hash = hash_out(proto, reqid, src, dst);
 	struct sa *found = NULL, *sa;
@@ -312,11 +323,40 @@ struct sa *sad_find_out(const struct sad *sad, enum sa_proto proto, uint8_t mode
 		    (f->mode != mode && f->mode != MODE_ANY) || !addr_equal(&f->src, src) ||
 		    !addr_equal(&f->dst, dst))
 			continue;
-		sa = oldest_alive(f);
-		if (sa && (!found || sa->id < found->id))
+		sa = usable_of(f, newest);
+		if (sa && (!found || (sa->id < found->id) != newest))
 			found = sa;
 	}
 	return found;
+}
+
+struct sa *sad_find_out(const struct sad *sad, enum sa_proto proto, uint8_t mode, uint32_t reqid,
+			const struct addr *src, const struct addr *dst)
+{
+	return choose_out(sad, proto, mode, reqid, src, dst, false);
+}
+
+struct sa *sad_find_out_newest(const struct sad *sad, enum sa_proto proto, uint8_t mode,
+			       uint32_t reqid, const struct addr *src, const struct addr *dst)
+{
+	return choose_out(sad, proto, mode, reqid, src, dst, true);
+}
+
+struct sa *sad_find_between(const struct sad *sad, enum sa_proto proto, const struct addr *src,
+			    const struct addr *dst)
+{
+	uint32_t hash = hash_out(proto, 0, src, dst);
+
+	for (const struct sad_flow *f = sad->out[hash & sad->out_mask]; f; f = f->next) {
+		if (f->hash != hash || f->proto != proto || f->reqid != 0 ||
+		    !addr_equal(&f->src, src) || !addr_equal(&f->dst, dst))
+			continue;
+		for (struct sa *sa = f->oldest; sa; sa = sa->out[0].next) {
+			if (sa->state != SA_LARVAL)
+				return sa;
+		}
+	}
+	return NULL;
 }
 
 void sad_detach(struct sad *sad, struct sa *sa)
@@ -369,6 +409,11 @@ struct sa *sad_next(const struct sad *sad, const struct sa *after)
 size_t sad_count(const struct sad *sad)
 {
 	return sad->n_sas;
+}
+
+size_t sad_count_of(const struct sad *sad, enum sa_proto proto)
+{
+	return sad->n_of[proto];
 }
 
 void sad_mature(struct sad *sad, struct sa *sa)

@@ -64,7 +64,7 @@ struct sa {
 
 	/* state */
 	uint8_t state;   /* enum sa_state */
-	uint32_t seq;    /* last sequence number sent, 0 = none yet */
+	uint64_t seq;    /* last sequence number sent, 0 = none yet; above 2^32 with ESN only */
 	uint64_t iv;     /* next counter IV of an AEAD or CTR cipher */
 	struct replay replay;
 	uint64_t created_s, used_s; /* unix seconds; used_s = first use, 0 = not yet */
@@ -95,11 +95,20 @@ int sad_insert(struct sad *sad, struct sa *sa);
 struct sa *sad_find_in(const struct sad *sad, enum sa_proto proto, uint32_t spi, const struct addr *dst);
 /*
  * The SA that protects src to dst: of this protocol; mode equal, or the SA's is
- * MODE_ANY; reqid equal unless the one asked for is 0; mature or dying. Of several
- * the oldest (net.key.preferred_oldsa = 1). NULL where there is none.
+ * MODE_ANY; reqid equal unless the one asked for is 0; usable. Of several the oldest,
+ * or the newest. NULL where there is none.
  */
 struct sa *sad_find_out(const struct sad *sad, enum sa_proto proto, uint8_t mode, uint32_t reqid,
 			const struct addr *src, const struct addr *dst);
+struct sa *sad_find_out_newest(const struct sad *sad, enum sa_proto proto, uint8_t mode,
+			       uint32_t reqid, const struct addr *src, const struct addr *dst);
+/* Past its hard limit of bytes or packets: to be removed by whoever ages SAs, and used no more. */
+bool sa_is_spent(const struct sa *sa);
+/* Mature or dying, and not spent. */
+bool sa_is_usable(const struct sa *sa);
+/* One of the SAs of this protocol from src to dst that are not larval, whatever its mode and reqid; or NULL. */
+struct sa *sad_find_between(const struct sad *sad, enum sa_proto proto, const struct addr *src,
+			    const struct addr *dst);
 /* A larval SA has got its keys: for packets that is another SAD. */
 void sad_mature(struct sad *sad, struct sa *sa);
 /* An SA was changed in place. */
@@ -115,6 +124,7 @@ bool sad_attach(struct sad *sad, struct sa *sa);
 /* Newest first: sad_next(sad, NULL) is the first; NULL ends. The next one may be taken before removing one. */
 struct sa *sad_next(const struct sad *sad, const struct sa *after);
 size_t sad_count(const struct sad *sad);
+size_t sad_count_of(const struct sad *sad, enum sa_proto proto);
 /* Grows with every change that could alter what a packet meets: for caches and for the inner MTU. */
 uint64_t sad_generation(const struct sad *sad);
 

@@ -147,13 +147,22 @@ static void list_insert(struct list *l, struct spd_entry *e)
 		l->first = e;
 }
 
-/* Behind the last one that is as urgent; nearly always that is the end. */
+/*
+ * Behind the last one that is as urgent; nearly always that is the end, and where each is
+ * more urgent than the one before, the beginning: so it is sought from both.
+ */
 static void list_add(struct list *l, struct spd_entry *e)
 {
-	struct spd_entry *before = l->last;
+	struct spd_entry *before = l->last, *after = l->first;
 
-	while (before && before->pol.priority > e->pol.priority)
+	while (before && before->pol.priority > e->pol.priority) {
+		if (after->pol.priority > e->pol.priority) {
+			before = after->prev;
+			break;
+		}
 		before = before->prev;
+		after = after->next;
+	}
 	e->prev = before;
 	e->next = before ? before->next : l->first;
 	list_insert(l, e);

@@ -1,26 +1,39 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * AH, RFC 4302, transport mode:
+ * AH, RFC 4302:
  *
  *   IP headers | next | length | reserved | SPI | seq | ICV, padded | payload
  *
  * The ICV covers the whole datagram with its mutable fields and the ICV itself
  * as zeros. They are zeroed in place for the computation and put back after it.
+ *
+ * An authenticator with an IV (AES-GMAC, RFC 4543 section 4) keeps it at the front of
+ * the ICV's field; it counts as it is, only the tag behind it as zeros. ah-old, RFC
+ * 1826, has no sequence number and an ICV of another length.
  */
 #include <netinet/in.h>
 #include <string.h>
 
-#include "base/wire.h"
 #include "engine/transform.h"
 
-#define AH_FIXED 12
+/* Up to the ICV's field. */
+static size_t fixed_len(const struct sa *sa)
+{
+	return sa->flags & SAF_OLD ? 8 : 12;
+}
+
+/* Where the ICV stands. */
+static size_t icv_at(const struct sa *sa)
+{
+	return fixed_len(sa) + sa->auth->iv;
+}
 
 /* The whole header fills words of 4 bytes in IPv4, of 8 in IPv6. */
 static size_t ah_size(const struct sa *sa, int family)
 {
 	size_t unit = family == AF_INET ? 4 : 8;
 
-	return (AH_FIXED + sa->auth->icv + unit - 1) / unit * unit;
+	return (icv_at(sa) + sa_auth_icv(sa) + unit - 1) / unit * unit;
 }
 
 static size_t ah_length(const struct sa *sa, int family, size_t headers, size_t payload)
@@ -38,11 +51,35 @@ static bool hide_mutable(struct job *j, const struct step *s, size_t headers)
 	return false;
 }
 
-static void describe(struct job *j, uint8_t *icv)
+static enum drop_reason malformed_reason(int family)
 {
+	return family == AF_INET ? DROP_OPTIONS : DROP_EXTENSION;
+}
+
+static void describe(struct job *j, const uint8_t *ah)
+{
+	if (j->sa->auth->iv) {
+		set_nonce(j, &j->sa->auth_key, j->sa->auth, ah + fixed_len(j->sa));
+		j->op.iv = j->iv;
+	}
 	j->op.auth = j->pkt->data;
 	j->op.auth_len = j->pkt->len;
-	j->op.icv = icv;
+	j->op.icv = j->icv;
+	cover_seq_high(j); /* behind the whole datagram: RFC 4302 section 3.3.3.2.1 */
+}
+
+static void fill_header(struct job *j, uint8_t *ah, size_t size, uint8_t next)
+{
+	struct sa *sa = j->sa;
+
+	memset(ah, 0, size);
+	ah[0] = next;
+	ah[1] = (uint8_t)(size / 4 - 2);
+	put_be32(ah + 4, sa->spi);
+	if (fixed_len(sa) > 8)
+		put_be32(ah + 8, (uint32_t)j->seq);
+	if (sa->auth->iv)
+		put_be64(ah + fixed_len(sa), sa->iv++);
 }
 
 static bool ah_out(struct job *j, struct step *s, enum drop_reason *reason)
@@ -58,31 +95,27 @@ static bool ah_out(struct job *j, struct step *s, enum drop_reason *reason)
 	*reason = DROP_SEQ_EXHAUSTED;
 	if (!sa_next_seq(j->sa, &j->seq))
 		return false;
-	memset(ah, 0, size);
-	ah[0] = next;
-	ah[1] = (uint8_t)(size / 4 - 2);
-	put_be32(ah + 4, j->sa->spi);
-	put_be32(ah + 8, j->seq);
+	fill_header(j, ah, size, next);
 	p->data[j->view.split_next] = IPPROTO_AH;
 	ip_set_len(p, j->view.family);
-	*reason = DROP_EXTENSION;
+	*reason = malformed_reason(j->view.family);
 	if (!hide_mutable(j, s, j->view.split))
 		return false;
-	describe(j, j->icv);
+	describe(j, ah);
 	return true;
 }
 
 static void ah_out_done(struct job *j)
 {
 	memcpy(j->pkt->data, j->headers, j->view.split);
-	memcpy(j->pkt->data + j->view.split + AH_FIXED, j->icv, j->sa->auth->icv);
+	memcpy(j->pkt->data + j->view.split + icv_at(j->sa), j->icv, sa_auth_icv(j->sa));
 }
 
 static bool ah_in(struct job *j, struct step *s, enum drop_reason *reason)
 {
 	struct pkt *p = j->pkt;
-	size_t size = ah_size(j->sa, j->view.family);
-	uint8_t *ah = pkt_at(p, j->view.upper, AH_FIXED);
+	size_t size = ah_size(j->sa, j->view.family), fixed = fixed_len(j->sa);
+	uint8_t *ah = pkt_at(p, j->view.upper, fixed);
 
 	*reason = DROP_TRUNCATED;
 	if (!ah)
@@ -90,16 +123,16 @@ static bool ah_in(struct job *j, struct step *s, enum drop_reason *reason)
 	*reason = DROP_AH_LENGTH;
 	if (((size_t)ah[1] + 2) * 4 != size || !pkt_at(p, j->view.upper, size))
 		return false;
-	j->seq = get_be32(ah + 8);
+	j->seq = fixed > 8 ? sa_whole_seq(j->sa, get_be32(ah + 8)) : 0;
 	*reason = DROP_REPLAY;
 	if (!replay_check(&j->sa->replay, j->seq))
 		return false;
-	*reason = DROP_EXTENSION;
+	*reason = malformed_reason(j->view.family);
 	if (!hide_mutable(j, s, j->view.upper))
 		return false;
-	memcpy(j->icv, ah + AH_FIXED, j->sa->auth->icv);
-	memset(ah + AH_FIXED, 0, j->sa->auth->icv);
-	describe(j, j->icv);
+	memcpy(j->icv, ah + icv_at(j->sa), sa_auth_icv(j->sa));
+	memset(ah + icv_at(j->sa), 0, sa_auth_icv(j->sa));
+	describe(j, ah);
 	return true;
 }
 

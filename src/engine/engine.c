@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "engine/ip.h"
+#include "engine/tcpmd5.h"
 #include "engine/worker.h"
 
 const struct transform *transform_of(enum sa_proto proto)
@@ -16,6 +17,7 @@ const struct transform *transform_of(enum sa_proto proto)
 	static const struct transform *const transforms[SA_PROTO_COUNT] = {
 		[SA_AH] = &transform_ah,
 		[SA_ESP] = &transform_esp,
+		[SA_IPCOMP] = &transform_ipcomp,
 	};
 
 	return transforms[proto];
@@ -28,10 +30,14 @@ struct worker *worker_new(struct db *db)
 	if (!w)
 		return NULL;
 	w->db = db;
+	w->any_ipcomp = (struct sa){ .proto = SA_IPCOMP,
+				     .mode = MODE_ANY,
+				     .state = SA_MATURE,
+				     .enc = alg_by_name(ALG_COMP, "deflate", 7) };
 	w->crypto = crypto_new();
-	if (!w->crypto || !keys_init(&w->keys)) {
-		crypto_free(w->crypto);
-		free(w);
+	w->compress = compress_new();
+	if (!w->crypto || !w->compress || !keys_init(&w->keys)) {
+		worker_free(w);
 		return NULL;
 	}
 	return w;
@@ -41,6 +47,7 @@ void worker_free(struct worker *w)
 {
 	keys_fini(&w->keys);
 	crypto_free(w->crypto);
+	compress_free(w->compress);
 	explicit_bzero(w, sizeof(*w)); /* the jobs' nonces begin with salts, which are keys */
 	free(w);
 }
@@ -53,6 +60,8 @@ const struct engine_stats *worker_stats(const struct worker *w)
 void worker_prune(struct worker *w)
 {
 	keys_prune(&w->keys, w->db->sad);
+	for (size_t i = 0; i < BURST_MAX; i++)
+		explicit_bzero(w->jobs[i].iv, sizeof(w->jobs[i].iv)); /* nonces begin with salts */
 }
 
 void worker_drop(struct worker *w, struct job *j, enum drop_reason reason)
@@ -75,6 +84,8 @@ void worker_begin(struct worker *w, struct burst *in, struct sink *out)
 		j->pkt = in->pkts[i];
 		j->outcome = &out->out[i];
 		j->n_bundle = 0;
+		j->signature = false;
+		j->grown = 0;
 		*j->outcome = (struct outcome){ .pkt = j->pkt };
 		if (ip_parse(j->pkt, &j->view, &reason))
 			w->active[w->n_active++] = j;
@@ -83,25 +94,43 @@ void worker_begin(struct worker *w, struct burst *in, struct sink *out)
 	}
 }
 
+struct step worker_step(struct worker *w)
+{
+	return (struct step){ .tun = &w->db->tun, .compress = w->compress, .scratch = w->scratch };
+}
+
 size_t worker_crypt(struct worker *w, enum crypto_dir dir, struct job **jobs, size_t n)
 {
-	size_t kept = 0;
+	size_t kept = 0, n_ops = 0;
 
-	for (size_t i = 0; i < n; i++)
-		w->ops[i] = jobs[i]->op;
-	crypto_burst(w->crypto, dir, w->ops, n);
+	for (size_t i = 0; i < n; i++) {
+		if (jobs[i]->op.key)
+			w->ops[n_ops++] = jobs[i]->op;
+	}
+	crypto_burst(w->crypto, dir, w->ops, n_ops);
+	n_ops = 0;
 	for (size_t i = 0; i < n; i++) {
 		struct job *j = jobs[i];
+		enum crypto_status status = j->op.key ? w->ops[n_ops++].status : CRYPTO_OK;
 
-		if (w->ops[i].status == CRYPTO_OK) {
+		if (status == CRYPTO_OK) {
 			jobs[kept++] = j;
 			continue;
 		}
-		if (w->ops[i].status == CRYPTO_BAD_ICV)
+		if (status == CRYPTO_BAD_ICV)
 			j->sa->bad_icv++;
-		worker_drop(w, j, w->ops[i].status == CRYPTO_BAD_ICV ? DROP_ICV : DROP_CRYPTO);
+		worker_drop(w, j, status == CRYPTO_BAD_ICV ? DROP_ICV : DROP_CRYPTO);
 	}
 	return kept;
+}
+
+/* The SA of a job's step with its expanded key; false where there is no such key. */
+static bool take_key(struct worker *w, struct job *j, struct sa *sa)
+{
+	j->sa = sa;
+	j->outcome->spi = sa->spi;
+	j->op = (struct crypto_op){ .key = keys_get(&w->keys, w->crypto, sa) };
+	return j->op.key;
 }
 
 bool worker_take_sa(struct worker *w, struct job *j, struct sa *sa, enum drop_reason *reason)
@@ -111,8 +140,78 @@ bool worker_take_sa(struct worker *w, struct job *j, struct sa *sa, enum drop_re
 	j->outcome->spi = sa->spi;
 	if (!transform_of(sa->proto) || sa->unprovided)
 		return false;
-	j->op = (struct crypto_op){ .key = keys_get(&w->keys, w->crypto, sa) };
-	return j->op.key;
+	j->op = (struct crypto_op){ 0 };
+	if (transform_of(sa->proto)->keyless)
+		return true;
+	*reason = DROP_CRYPTO;
+	return take_key(w, j, sa);
+}
+
+/* What is to be done to a job's segment, if anything. */
+static bool take_segment(struct worker *w, struct job *j, enum crypto_dir dir, enum tcpmd5 *what)
+{
+	enum drop_reason reason = DROP_NOT_PROVIDED;
+	struct sa *sa;
+
+	if (!tcpmd5_concerns(j, &w->db->tun) ||
+	    !(sa = sad_find_out(w->db->sad, SA_TCP, MODE_TRANSPORT, 0, &j->view.src, &j->view.dst)))
+		return false;
+	*what = TCPMD5_DROP;
+	if (!sa->unprovided)
+		reason = DROP_CRYPTO;
+	if (!sa->unprovided && take_key(w, j, sa))
+		*what = (dir == CRYPTO_PROTECT ? tcpmd5_out : tcpmd5_in)(j, &reason);
+	if (*what != TCPMD5_DROP)
+		return true;
+	worker_drop(w, j, reason);
+	return false;
+}
+
+static void finish_segments(struct job **jobs, size_t n, void (*finish)(struct job *j),
+			    const struct now *now)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (finish)
+			finish(jobs[i]);
+		worker_account(jobs[i], now);
+		jobs[i]->signature = true;
+	}
+}
+
+void worker_drop_dead(struct worker *w)
+{
+	size_t still = 0;
+
+	for (size_t i = 0; i < w->n_active; i++) {
+		if (w->active[i]->outcome->verdict != VERDICT_DROP)
+			w->active[still++] = w->active[i];
+	}
+	w->n_active = still;
+}
+
+void worker_tcpmd5(struct worker *w, enum crypto_dir dir, const struct now *now)
+{
+	struct job *sign[BURST_MAX], *check[BURST_MAX];
+	size_t n_sign = 0, n_check = 0;
+	enum tcpmd5 what;
+
+	for (size_t i = 0; i < w->n_active; i++) {
+		struct job *j = w->active[i];
+
+		if (!take_segment(w, j, dir, &what))
+			continue;
+		if (what == TCPMD5_SIGN)
+			sign[n_sign++] = j;
+		else
+			check[n_check++] = j;
+	}
+	n_sign = worker_crypt(w, CRYPTO_PROTECT, sign, n_sign);
+	n_check = worker_crypt(w, CRYPTO_OPEN, check, n_check);
+	finish_segments(sign, n_sign, tcpmd5_out_done, now);
+	finish_segments(check, n_check,
+			dir == CRYPTO_OPEN && w->db->tun.tcp_md5_strip ? tcpmd5_in_done : NULL,
+			now);
+	worker_drop_dead(w);
 }
 
 void worker_account(struct job *j, const struct now *now)
@@ -137,11 +236,11 @@ bool worker_decide(struct worker *w, struct job *j, uint8_t dir, const struct no
 {
 	ip_flow(j->pkt, &j->view, flow);
 	*entry = spd_find(w->db->spd, dir, flow);
-	*action = w->db->tun.def_policy;
+	*action = w->db->tun.def_policy[dir];
 	if (!*entry)
 		return true;
 	if (flow->partial && !surely_fits(&(*entry)->sel, flow)) {
-		worker_drop(w, j, j->view.fragment ? DROP_FRAGMENT : DROP_MALFORMED);
+		worker_drop(w, j, j->view.fragment ? DROP_FRAGMENT : DROP_PORTS);
 		return false;
 	}
 	*action = (*entry)->pol.action;

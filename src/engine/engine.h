@@ -44,6 +44,8 @@ struct outcome {
 	enum verdict verdict;
 	enum drop_reason reason; /* of VERDICT_DROP and VERDICT_ANSWER */
 	uint32_t spi;		 /* the SA last met, 0 = none */
+	/* A header was put before it, whose destination is another's, or taken off. */
+	bool tunnelled;
 };
 
 /* An SA that a policy wants and that is not there (RFC 2367 section 3.1.6). */
@@ -67,7 +69,8 @@ struct engine_stats {
 	uint64_t out_protected, out_passed;
 	uint64_t in_packets, in_bytes; /* seen arriving */
 	uint64_t in_opened, in_passed;
-	uint64_t ah_in, ah_out, esp_in, esp_out; /* transforms done */
+	/* transforms done, by enum sa_proto; a packet that was not worth compressing counts, too */
+	uint64_t transforms_in[SA_PROTO_COUNT], transforms_out[SA_PROTO_COUNT];
 	uint64_t drops[DROP_REASON_COUNT];
 };
 
@@ -80,7 +83,7 @@ struct worker;
 struct worker *worker_new(struct db *db);
 void worker_free(struct worker *w);
 const struct engine_stats *worker_stats(const struct worker *w);
-/* Forgets the expanded keys of SAs that are gone; to be called after changes of the SAD. */
+/* Forgets the expanded keys of SAs that are gone, and salts; to be called after changes of the SAD. */
 void worker_prune(struct worker *w);
 
 /*
@@ -91,6 +94,13 @@ void worker_prune(struct worker *w);
 void engine_out(struct worker *w, struct burst *in, uint32_t mtu, struct sink *out,
 		const struct now *now);
 void engine_in(struct worker *w, struct burst *in, struct sink *out, const struct now *now);
+
+/*
+ * A tunnel's packet may come out longer than mtu where fragmenting is the tunnel's
+ * business (RFC 4301 section 8.1): its clear packet allowed it, or is no longer than
+ * IPv6 demands of every link; its own header allows it; and db->carrier.fragments. All
+ * else that is too big is dropped, and its source told.
+ */
 
 /*
  * The largest clear datagram from src to dst that still fits mtu once the policy

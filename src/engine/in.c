@@ -3,30 +3,96 @@
  * Packets that arrive: RFC 4301 section 5.2.
  *
  *   round by round: every packet with AH or ESP on top: SA, replay check, prepare;
- *   crypto_burst; finish; until none is left
+ *   crypto_burst; finish, and out of the tunnel where it was one; until none is left
  *   then the policy check of what was really applied
  */
+#include <netinet/in.h>
+
 #include "base/wire.h"
 #include "engine/ip.h"
+#include "engine/tunnel.h"
+#include "engine/udp.h"
 #include "engine/worker.h"
 
-/* The SA of the security header on top. */
+/* The SPI, or CPI, of the security header on top; false where it is cut off. */
+static bool top_spi(const struct job *j, enum sa_proto proto, uint32_t *spi)
+{
+	static const struct {
+		size_t at, len;
+	} places[SA_PROTO_COUNT] = {
+		[SA_AH] = { 4, 4 }, [SA_ESP] = { 0, 4 }, [SA_IPCOMP] = { 2, 2 }
+	};
+	size_t len = places[proto].len;
+	const uint8_t *at = pkt_at(j->pkt, j->view.upper + places[proto].at, len);
+
+	if (at)
+		*spi = len == 2 ? get_be16(at) : get_be32(at);
+	return at;
+}
+
+/* An IPComp SA between the ends that the packet names. */
+static struct sa *ipcomp_between(const struct worker *w, const struct job *j, uint8_t mode)
+{
+	return sad_find_out(w->db->sad, SA_IPCOMP, mode, 0, &j->view.src, &j->view.dst);
+}
+
+/* Whether any `in` policy mentions ipcomp; searched for anew when the policies have changed. */
+static bool ipcomp_is_wanted(struct worker *w)
+{
+	uint64_t now = spd_generation(w->db->spd) + 1; /* 0 is never */
+
+	if (w->ipcomp_seen == now)
+		return w->ipcomp_wanted;
+	w->ipcomp_seen = now;
+	w->ipcomp_wanted = false;
+	for (const struct spd_entry *e = spd_next(w->db->spd, NULL); e;
+	     e = spd_next(w->db->spd, e)) {
+		for (unsigned i = 0; e->pol.dir == POLICY_IN && i < e->pol.n_requests; i++)
+			w->ipcomp_wanted |= e->pol.requests[i].proto == IPPROTO_COMP;
+	}
+	return w->ipcomp_wanted;
+}
+
+/*
+ * A well-known CPI names the algorithm and no SA: that between the packet's ends is
+ * meant, or none but a policy that expects such packets.
+ */
+static struct sa *well_known_ipcomp(struct worker *w, const struct job *j)
+{
+	bool ip_inside = tunnel_is_ip(j->pkt->data[j->view.upper]);
+	struct sa *sa = ip_inside ? ipcomp_between(w, j, MODE_TUNNEL) : NULL;
+
+	if (!sa)
+		sa = ipcomp_between(w, j, MODE_TRANSPORT);
+	return sa ? sa : ipcomp_is_wanted(w) ? &w->any_ipcomp : NULL;
+}
+
+/* The SA, in whatever state, of the security header on top. */
+static struct sa *find_sa(struct worker *w, const struct job *j, enum sa_proto proto, uint32_t spi)
+{
+	struct sa *sa = sad_find_in(w->db->sad, proto, spi, &j->view.dst);
+
+	if (proto != SA_IPCOMP || spi != w->any_ipcomp.enc->pfkey)
+		return sa;
+	return sa && addr_equal(&sa->src, &j->view.src) ? sa : well_known_ipcomp(w, j);
+}
+
 static struct sa *arriving_sa(struct worker *w, struct job *j, enum sa_proto proto,
 			      enum drop_reason *reason)
 {
-	const uint8_t *spi = pkt_at(j->pkt, j->view.upper + (proto == SA_AH ? 4 : 0), 4);
 	struct sa *sa;
 
 	*reason = DROP_TRUNCATED;
-	if (!spi)
+	if (!top_spi(j, proto, &j->outcome->spi))
 		return NULL;
-	j->outcome->spi = get_be32(spi);
 	*reason = DROP_SPI_RESERVED;
-	if (j->outcome->spi <= SPI_RESERVED_MAX)
+	if (proto != SA_IPCOMP && j->outcome->spi <= SPI_RESERVED_MAX)
 		return NULL;
-	*reason = DROP_NO_SA_IN;
-	sa = sad_find_in(w->db->sad, proto, j->outcome->spi, &j->view.dst);
-	return sa && (sa->state == SA_MATURE || sa->state == SA_DYING) ? sa : NULL;
+	*reason = proto == SA_IPCOMP ? DROP_IPCOMP_CPI : DROP_NO_SA_IN;
+	sa = find_sa(w, j, proto, j->outcome->spi);
+	if (sa && sa_is_spent(sa))
+		*reason = DROP_SA_SPENT;
+	return sa && sa_is_usable(sa) ? sa : NULL;
 }
 
 /* Prepares the outermost security header for opening. */
@@ -39,7 +105,10 @@ static bool prepare_in(struct worker *w, struct job *j, enum sa_proto proto, str
 		reason = DROP_NESTED;
 	else
 		sa = arriving_sa(w, j, proto, &reason);
-	if (sa && worker_take_sa(w, j, sa, &reason) && transform_of(proto)->in(j, step, &reason))
+	if (sa && proto == SA_ESP && j->in_udp != (sa->natt.type != 0))
+		reason = DROP_ENCAPSULATION;
+	else if (sa && worker_take_sa(w, j, sa, &reason) &&
+		 transform_of(proto)->in(j, step, &reason))
 		return true;
 	if (sa && reason == DROP_REPLAY)
 		sa->replayed++;
@@ -47,26 +116,127 @@ static bool prepare_in(struct worker *w, struct job *j, enum sa_proto proto, str
 	return false;
 }
 
+/* The NAT that the packet's addresses went through, if any: not those of a tunnel around it. */
+static const struct sa_natt *nat_passed(const struct job *j)
+{
+	for (unsigned i = j->n_bundle; i-- > 0 && !j->bundle[i].tunnel;) {
+		if (j->bundle[i].sa->natt.type)
+			return &j->bundle[i].sa->natt;
+	}
+	return NULL;
+}
+
+/*
+ * Takes a tunnel's header off, where the SA makes what was opened one: mode `any`
+ * goes by what is inside, but a tunnel of IPComp between the same ends may have put
+ * that there. False with *reason.
+ */
+static bool leave_tunnel(struct worker *w, struct job *j, struct applied *a,
+			 enum drop_reason *reason)
+{
+	uint8_t next = j->pkt->data[j->view.upper_next];
+	const struct sa_natt *natt;
+
+	a->tunnel = tunnel_is_ip(next) && a->sa->mode != MODE_TRANSPORT &&
+		    !(a->sa->mode == MODE_ANY && a->sa->proto != SA_IPCOMP &&
+		      ipcomp_between(w, j, MODE_TUNNEL));
+	if (a->tunnel)
+		return tunnel_unwrap(j, next, &w->db->tun, reason);
+	*reason = DROP_TUNNEL_PAYLOAD;
+	if (a->sa->mode == MODE_TUNNEL || !ip_parse(j->pkt, &j->view, reason))
+		return false;
+	if ((natt = nat_passed(j)))
+		udp_repair_checksum(j, natt);
+	return true;
+}
+
 /* After the cryptography: strips what was opened and looks at what is inside. */
 static bool finish_in(struct worker *w, struct job *j, const struct now *now)
 {
+	struct applied *a = &j->bundle[j->n_bundle++];
 	enum drop_reason reason;
 
+	*a = (struct applied){ .sa = j->sa, .src = j->view.src, .dst = j->view.dst };
 	if (!transform_of(j->sa->proto)->in_done(j, &reason)) {
 		j->sa->replayed += reason == DROP_REPLAY;
 		worker_drop(w, j, reason);
 		return false;
 	}
 	worker_account(j, now);
-	if (j->sa->proto == SA_AH)
-		w->stats.ah_in++;
-	else
-		w->stats.esp_in++;
-	j->bundle[j->n_bundle++] = j->sa;
-	if (ip_parse(j->pkt, &j->view, &reason))
+	w->stats.transforms_in[j->sa->proto]++;
+	if (leave_tunnel(w, j, a, &reason))
 		return true;
 	worker_drop(w, j, reason);
 	return false;
+}
+
+/* Whether the packet that the job looks at came out of a tunnel. */
+static bool came_out_of_tunnel(const struct job *j)
+{
+	return j->n_bundle > 0 && j->bundle[j->n_bundle - 1].tunnel;
+}
+
+/*
+ * What came out of a tunnel may be on its way to another host, AH and ESP of others
+ * among it: without an SA of ours it is judged by its protocol like any other packet.
+ */
+static bool is_transit(struct worker *w, const struct job *j, enum sa_proto proto)
+{
+	uint32_t spi;
+
+	if (!came_out_of_tunnel(j))
+		return false;
+	return j->view.fragment ||
+	       (top_spi(j, proto, &spi) && (proto == SA_IPCOMP || spi > SPI_RESERVED_MAX) &&
+		!find_sa(w, j, proto, spi));
+}
+
+/*
+ * What a tunnel of IPComp could not make shorter it sends as plain IP in IP (RFC 3173
+ * section 2.2): with such an SA between its ends it comes out of that tunnel. Answers
+ * whether it was one.
+ */
+static bool leave_bare_tunnel(struct worker *w, struct job *j, const struct now *now)
+{
+	uint8_t next = j->view.proto;
+	enum drop_reason reason = DROP_NESTED;
+	struct sa *sa;
+
+	if (!tunnel_is_ip(next) || j->view.fragment || !(sa = ipcomp_between(w, j, MODE_TUNNEL)))
+		return false;
+	if (j->n_bundle < POLICY_REQUESTS_MAX) {
+		j->sa = sa;
+		j->outcome->spi = sa->spi;
+		worker_account(j, now);
+		j->bundle[j->n_bundle++] = (struct applied){
+			.sa = sa, .tunnel = true, .src = j->view.src, .dst = j->view.dst
+		};
+		if (tunnel_unwrap(j, next, &w->db->tun, &reason))
+			return true;
+	}
+	worker_drop(w, j, reason);
+	return true;
+}
+
+/* Takes ESP out of UDP; false where the packet is dropped. */
+static bool look_into_udp(struct worker *w, struct job *j)
+{
+	j->in_udp = false;
+	if (j->view.proto != IPPROTO_UDP || j->view.fragment)
+		return true;
+	switch (udp_peel(j, w->db->sad)) {
+	case UDP_KEEPALIVE:
+		worker_drop(w, j, DROP_KEEPALIVE);
+		return false;
+	case UDP_MISMATCH:
+		worker_drop(w, j, DROP_ENCAPSULATION);
+		return false;
+	case UDP_ESP:
+		j->in_udp = true;
+		return true;
+	default:
+		return true;
+	}
 }
 
 /* One round: opens the outermost header of every active job that has one. Answers whether any had.
@@ -75,12 +245,19 @@ static bool open_round(struct worker *w, struct step *step, const struct now *no
 {
 	struct job *jobs[BURST_MAX];
 	size_t n = 0, still = 0;
+	bool any = false;
 
 	for (size_t i = 0; i < w->n_active; i++) {
 		struct job *j = w->active[i];
 		enum sa_proto proto;
 
-		if (!sa_proto_of_ip(j->view.proto, &proto) || !transform_of(proto)) {
+		if (leave_bare_tunnel(w, j, now)) {
+			w->active[still++] = j;
+			any = true;
+		} else if (!look_into_udp(w, j)) {
+			continue;
+		} else if (!sa_proto_of_ip(j->view.proto, &proto) || !transform_of(proto) ||
+			   is_transit(w, j, proto)) {
 			w->active[still++] = j;
 		} else if (j->view.fragment) {
 			worker_drop(w, j, DROP_FRAGMENT);
@@ -93,27 +270,76 @@ static bool open_round(struct worker *w, struct step *step, const struct now *no
 	n = worker_crypt(w, CRYPTO_OPEN, jobs, n);
 	for (size_t i = 0; i < n; i++)
 		finish_in(w, jobs[i], now);
-	still = 0;
-	for (size_t i = 0; i < w->n_active; i++) {
-		if (w->active[i]->outcome->verdict != VERDICT_DROP)
-			w->active[still++] = w->active[i];
-	}
-	w->n_active = still;
-	return n > 0;
+	worker_drop_dead(w);
+	return any || n > 0;
 }
 
-/* Whether what an SA did is what a request demands, between the ends that the packet names. */
-static bool fits_request(const struct sa *sa, const struct request *req, enum policy_level level,
-			 const struct flow *flow)
+/* The header that a request is about: that of the tunnel inside it, or the packet's own. */
+static void ends_of(const struct policy *pol, unsigned i, const struct flow *flow,
+		    const struct addr **src, const struct addr **dst)
 {
-	if (sa_proto_ip(sa->proto) != req->proto)
+	*src = &flow->src;
+	*dst = &flow->dst;
+	while (i-- > 0) {
+		if (pol->requests[i].mode == MODE_TUNNEL) {
+			*src = &pol->requests[i].src;
+			*dst = &pol->requests[i].dst;
+			return;
+		}
+	}
+}
+
+static bool sa_comes_from(const struct sa *sa, const struct addr *src)
+{
+	return addr_is_any(&sa->src) || addr_equal(&sa->src, src);
+}
+
+/*
+ * A tunnel's SA names its ends; who sent the header does not matter, since the key
+ * tells (RFC 4301 section 5.2 step 1; NAT may have changed it).
+ */
+static bool fits_tunnel(const struct applied *a, const struct request *req)
+{
+	return a->tunnel && req->mode == MODE_TUNNEL && sa_proto_ip(a->sa->proto) == req->proto &&
+	       addr_equal(&a->dst, &req->dst) && sa_comes_from(a->sa, &req->src);
+}
+
+/* Whether what was applied is what request number i demands. */
+static bool fits_request(const struct applied *a, const struct policy *pol, unsigned i,
+			 enum policy_level level, const struct flow *flow)
+{
+	const struct request *req = &pol->requests[i];
+	const struct addr *src, *dst;
+
+	if (level == LEVEL_UNIQUE && a->sa->reqid != req->reqid)
 		return false;
-	if (sa->mode != MODE_ANY && sa->mode != req->mode)
-		return false;
-	if (level == LEVEL_UNIQUE && sa->reqid != req->reqid)
-		return false;
-	return addr_equal(&sa->dst, &flow->dst) &&
-	       (addr_is_any(&sa->src) || addr_equal(&sa->src, &flow->src));
+	if (req->mode == MODE_TUNNEL)
+		return fits_tunnel(a, req);
+	ends_of(pol, i, flow, &src, &dst);
+	return !a->tunnel && sa_proto_ip(a->sa->proto) == req->proto &&
+	       a->sa->mode != MODE_TUNNEL && addr_equal(&a->dst, dst) && addr_equal(&a->src, src) &&
+	       sa_comes_from(a->sa, src);
+}
+
+/* Whether anything of this protocol was applied at all. */
+static bool had_kind(const struct job *j, uint8_t proto)
+{
+	for (unsigned i = 0; i < j->n_bundle; i++) {
+		if (sa_proto_ip(j->bundle[i].sa->proto) == proto)
+			return true;
+	}
+	return false;
+}
+
+/* Whether request number i was applied inside of what was seen already: *seen from outside. */
+static bool had_next(const struct job *j, unsigned *seen, const struct policy *pol, unsigned i,
+		     enum policy_level level, const struct flow *flow)
+{
+	while (*seen < j->n_bundle) {
+		if (fits_request(&j->bundle[(*seen)++], pol, i, level, flow))
+			return true;
+	}
+	return false;
 }
 
 /*
@@ -124,17 +350,42 @@ static bool fits_request(const struct sa *sa, const struct request *req, enum po
 static bool satisfied(const struct worker *w, const struct job *j, const struct spd_entry *entry,
 		      const struct flow *flow)
 {
+	bool kinds = w->db->tun.check_history == HISTORY_KINDS;
 	unsigned seen = 0;
 
 	for (unsigned i = entry->pol.n_requests; i-- > 0;) {
 		const struct request *req = &entry->pol.requests[i];
 		enum policy_level level = db_level(w->db, entry->sel.src.addr.family, req);
 
-		if (level == LEVEL_USE)
+		/* RFC 3173 section 2.2: what did not get shorter comes as it was */
+		if (level == LEVEL_USE || req->proto == IPPROTO_COMP)
 			continue;
-		while (seen < j->n_bundle && !fits_request(j->bundle[seen], req, level, flow))
-			seen++;
-		if (seen++ == j->n_bundle)
+		if (kinds ? !had_kind(j, req->proto)
+			  : !had_next(j, &seen, &entry->pol, i, level, flow))
+			return false;
+	}
+	return true;
+}
+
+static bool names_tunnel(const struct policy *pol, const struct applied *a)
+{
+	for (unsigned i = 0; i < pol->n_requests; i++) {
+		if (fits_tunnel(a, &pol->requests[i]))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * RFC 4301 section 5.2 step 4: what a tunnel brings must be traffic that the SPD gives
+ * to that tunnel, or its far end could speak in any name. Requests of level `use` count.
+ */
+static bool tunnels_allowed(const struct worker *w, const struct job *j,
+			    const struct spd_entry *entry)
+{
+	for (unsigned i = 0; i < j->n_bundle; i++) {
+		if (j->bundle[i].tunnel && w->db->tun.check_history != HISTORY_KINDS &&
+		    !(entry && names_tunnel(&entry->pol, &j->bundle[i])))
 			return false;
 	}
 	return true;
@@ -150,15 +401,17 @@ static void check_policy(struct worker *w, struct job *j, const struct now *now)
 		return;
 	if (action == POLICY_DISCARD)
 		worker_drop(w, j, DROP_POLICY_DISCARD);
+	else if (!tunnels_allowed(w, j, entry))
+		worker_drop(w, j, DROP_TUNNEL_POLICY);
 	else if (action == POLICY_IPSEC && !satisfied(w, j, entry, &flow))
 		worker_drop(w, j, DROP_POLICY_CLEAR);
 	else
-		j->outcome->verdict = j->n_bundle ? VERDICT_DELIVER : VERDICT_PASS;
+		j->outcome->verdict = j->n_bundle || j->signature ? VERDICT_DELIVER : VERDICT_PASS;
 }
 
 void engine_in(struct worker *w, struct burst *in, struct sink *out, const struct now *now)
 {
-	struct step step = { .tun = &w->db->tun };
+	struct step step = worker_step(w);
 
 	worker_begin(w, in, out);
 	for (size_t i = 0; i < w->n_active; i++) {
@@ -167,6 +420,7 @@ void engine_in(struct worker *w, struct burst *in, struct sink *out, const struc
 	}
 	while (open_round(w, &step, now))
 		;
+	worker_tcpmd5(w, CRYPTO_OPEN, now);
 	for (size_t i = 0; i < w->n_active; i++)
 		check_policy(w, w->active[i], now);
 	for (size_t i = 0; i < out->n_out; i++) {

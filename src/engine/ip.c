@@ -10,8 +10,6 @@
 
 #include "base/wire.h"
 
-#define IPV4_MIN       20
-#define IPV6_HEADER    40
 /* More extension headers than any honest packet has. */
 #define EXTENSIONS_MAX 8
 
@@ -19,7 +17,9 @@
 enum {
 	V4_TOS = 1,
 	V4_LEN = 2,
+	V4_ID = 4,
 	V4_FRAG = 6,
+	V4_DF = 0x4000,
 	V4_TTL = 8,
 	V4_PROTO = 9,
 	V4_SUM = 10,
@@ -185,6 +185,20 @@ uint32_t ip_sum(const void *data, size_t len, uint32_t sum)
 	return (uint32_t)s;
 }
 
+/* Both pseudo-headers add up alike: RFC 9293 section 3.1, RFC 8200 section 8.1. */
+void ip_set_l4_checksum(struct pkt *p, const struct ip_view *v, size_t at, uint8_t proto,
+			size_t sum)
+{
+	uint8_t *h = p->data + at;
+	uint32_t s = (uint32_t)(p->len - at) + proto;
+
+	s = ip_sum(v->src.bytes, addr_size(&v->src), s);
+	s = ip_sum(v->dst.bytes, addr_size(&v->dst), s);
+	put_be16(h + sum, 0);
+	s = (uint16_t)~ip_sum(h, p->len - at, s);
+	put_be16(h + sum, (uint16_t)(s || proto != IPPROTO_UDP ? s : 0xffff));
+}
+
 void ip_set_checksum(struct pkt *p)
 {
 	put_be16(p->data + V4_SUM, 0);
@@ -199,6 +213,70 @@ void ip_set_len(struct pkt *p, int family)
 	} else {
 		put_be16(p->data + V6_LEN, (uint16_t)(p->len - IPV6_HEADER));
 	}
+}
+
+static void fill_v4(uint8_t *h, const struct ip_fields *f)
+{
+	memset(h, 0, IPV4_MIN);
+	h[0] = 0x45;
+	h[V4_TOS] = f->tos;
+	put_be16(h + V4_ID, f->id);
+	put_be16(h + V4_FRAG, f->df ? V4_DF : 0);
+	h[V4_TTL] = f->ttl;
+	h[V4_PROTO] = f->proto;
+	memcpy(h + V4_SRC, f->src.bytes, 4);
+	memcpy(h + V4_DST, f->dst.bytes, 4);
+}
+
+static void fill_v6(uint8_t *h, const struct ip_fields *f)
+{
+	put_be32(h, 6u << 28 | (uint32_t)f->tos << 20);
+	h[V6_NEXT] = f->proto;
+	h[V6_HOPS] = f->ttl;
+	memcpy(h + V6_SRC, f->src.bytes, 16);
+	memcpy(h + V6_DST, f->dst.bytes, 16);
+}
+
+bool ip_push_header(struct pkt *p, const struct ip_fields *f)
+{
+	if (!pkt_push(p, ip_header_len(f->src.family)))
+		return false;
+	if (f->src.family == AF_INET)
+		fill_v4(p->data, f);
+	else
+		fill_v6(p->data, f);
+	ip_set_len(p, f->src.family);
+	return true;
+}
+
+static bool is_v4(const struct pkt *p)
+{
+	return p->data[0] >> 4 == 4;
+}
+
+uint8_t ip_tos(const struct pkt *p)
+{
+	return is_v4(p) ? p->data[V4_TOS] : (uint8_t)(get_be16(p->data) >> 4);
+}
+
+void ip_set_tos(struct pkt *p, uint8_t tos)
+{
+	if (is_v4(p)) {
+		p->data[V4_TOS] = tos;
+		ip_set_checksum(p);
+	} else {
+		put_be16(p->data, (uint16_t)((get_be16(p->data) & 0xf00f) | tos << 4));
+	}
+}
+
+bool ip_dont_fragment(const struct pkt *p)
+{
+	return !is_v4(p) || get_be16(p->data + V4_FRAG) & V4_DF;
+}
+
+bool ip_checksum_ok(const struct pkt *p)
+{
+	return !is_v4(p) || ip_sum(p->data, (size_t)(p->data[0] & 0x0f) * 4, 0) == 0xffff;
 }
 
 /* Options that keep their value on the way: RFC 4302 appendix A1. */

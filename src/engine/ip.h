@@ -18,6 +18,15 @@
 /* Longest chain of headers before a security header: IPv4 60, IPv6 40 and its extensions. */
 #define IP_HEADERS_MAX 256
 
+#define IPV4_MIN    20
+#define IPV6_HEADER 40
+
+/* Every link carries so much: RFC 8200 section 5. */
+#define IPV6_MTU_MIN 1280
+
+/* The two low bits of the TOS octet and of the traffic class: RFC 3168 section 5. */
+enum ip_ecn { ECN_NOT_ECT = 0, ECN_ECT1 = 1, ECN_ECT0 = 2, ECN_CE = 3, ECN_MASK = 3 };
+
 /*
  *   IP header | hop-by-hop, routing | destination options | AH, ESP, TCP, ...
  *             ^ 20..60, 40          ^ split               ^ upper
@@ -50,6 +59,32 @@ void ip_set_len(struct pkt *p, int family);
 /* IPv4's header checksum, after a change of the header. */
 void ip_set_checksum(struct pkt *p);
 
+/* A header without options, all fields but length and checksum. */
+struct ip_fields {
+	struct addr src, dst; /* of one family, which is the header's */
+	uint8_t tos;	      /* or the traffic class */
+	uint8_t ttl;	      /* or the hop limit */
+	uint8_t proto;
+	uint16_t id; /* of IPv4, as the next */
+	bool df;
+};
+
+/* Bytes of such a header. */
+static inline size_t ip_header_len(int family)
+{
+	return family == AF_INET ? IPV4_MIN : IPV6_HEADER;
+}
+
+/* Puts a header before the datagram, which becomes its payload; false without room. */
+bool ip_push_header(struct pkt *p, const struct ip_fields *f);
+/* Of a datagram whose header was parsed. */
+uint8_t ip_tos(const struct pkt *p);
+void ip_set_tos(struct pkt *p, uint8_t tos);
+/* Whether routers may not fragment it: IPv6, or DF. */
+bool ip_dont_fragment(const struct pkt *p);
+/* Whether IPv4's header checksum is right; IPv6 has none. */
+bool ip_checksum_ok(const struct pkt *p);
+
 /*
  * Zeroes what routers may change in the first `headers` bytes, which the caller
  * has saved: RFC 4302 sections 3.3.3.1.1 and 3.3.3.1.2. With clear_tos IPv4's
@@ -60,6 +95,13 @@ bool ip_zero_mutable(uint8_t *data, int family, size_t headers, bool clear_tos);
 /* The Internet checksum (RFC 1071) of len bytes, on top of a sum so far, folded but not inverted.
  */
 uint32_t ip_sum(const void *data, size_t len, uint32_t sum);
+
+/*
+ * Fills in the checksum of an upper-layer protocol, `sum` bytes into what stands from
+ * `at` to the datagram's end; UDP's is never zero.
+ */
+void ip_set_l4_checksum(struct pkt *p, const struct ip_view *v, size_t at, uint8_t proto,
+			size_t sum);
 
 /*
  * Turns a datagram that was too big into the ICMP error that tells its source so:

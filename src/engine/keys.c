@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "engine/keys.h"
 
+#include "engine/transform.h"
+
 #include <stdint.h>
 #include <stdlib.h>
 
@@ -70,8 +72,8 @@ static struct crypto_key *expand(struct crypto *c, const struct sa *sa)
 	if (sa->auth) {
 		spec.auth = sa->auth->prim;
 		spec.auth_key = sa->auth_key.bytes;
-		spec.auth_key_len = sa->auth_key.len;
-		spec.icv_len = sa->auth->icv;
+		spec.auth_key_len = sa->auth_key.len - sa->auth->salt;
+		spec.icv_len = sa_auth_icv(sa);
 	}
 	return crypto_key_new(c, &spec);
 }

@@ -8,6 +8,7 @@
 #include <netinet/in.h>
 
 #include "engine/ip.h"
+#include "engine/tunnel.h"
 #include "engine/worker.h"
 
 static bool same_acquire(const struct acquire *a, const struct acquire *b)
@@ -15,21 +16,6 @@ static bool same_acquire(const struct acquire *a, const struct acquire *b)
 	return a->policy_id == b->policy_id && a->req.proto == b->req.proto &&
 	       a->req.reqid == b->req.reqid && addr_equal(&a->src, &b->src) &&
 	       addr_equal(&a->dst, &b->dst);
-}
-
-static void acquire(struct sink *out, const struct job *j, const struct request *req,
-		    uint32_t policy_id)
-{
-	struct acquire a = {
-		.req = *req, .src = j->view.src, .dst = j->view.dst, .policy_id = policy_id
-	};
-
-	for (size_t i = 0; i < out->n_acquires; i++) {
-		if (same_acquire(&out->acquires[i], &a))
-			return;
-	}
-	if (out->n_acquires < BURST_MAX)
-		out->acquires[out->n_acquires++] = a;
 }
 
 static struct sa *request_sa(const struct db *db, const struct request *req,
@@ -40,82 +26,186 @@ static struct sa *request_sa(const struct db *db, const struct request *req,
 
 	if (!sa_proto_of_ip(req->proto, &proto))
 		return NULL;
-	return sad_find_out(db->sad, proto, req->mode, level == LEVEL_UNIQUE ? req->reqid : 0, src,
-			    dst);
+	return (db->tun.preferred_oldsa ? sad_find_out : sad_find_out_newest)(
+		db->sad, proto, req->mode, level == LEVEL_UNIQUE ? req->reqid : 0, src, dst);
 }
 
-/* Tunnels, and headers of which there is no transform yet. */
-static bool is_provided(const struct request *req, const struct sa *sa)
+/*
+ * Whether a tunnel's packet gets where it must: without routing it takes the clear
+ * packet's way, which is right only where both end at the same host.
+ */
+static bool reaches_its_end(const struct db *db, const struct request *req, const struct addr *dst)
 {
-	enum sa_proto proto;
-
-	return req->mode == MODE_TRANSPORT && sa_proto_of_ip(req->proto, &proto) &&
-	       transform_of(proto) && !(sa && sa->unprovided);
+	return req->mode != MODE_TUNNEL || db->carrier.routes || addr_equal(&req->dst, dst);
 }
 
-/* The SAs that a policy's requests come to; false where one is required and missing. */
+static bool is_provided(const struct sa *sa)
+{
+	return transform_of(sa->proto) && !sa->unprovided;
+}
+
+/* A policy's requests on their way to SAs. */
+struct resolution {
+	const struct db *db;
+	const struct spd_entry *entry;
+	struct addr src, dst; /* of the header that the next request is about */
+	unsigned i;	      /* that request's number */
+	struct applied *bundle;
+	unsigned n;
+};
+
+enum resolved { RESOLVED_SA, RESOLVED_NONE, RESOLVED_END };
+
+/* Looks up the SA of one request more. */
+static enum resolved resolve_next(struct resolution *r, const struct request **req,
+				  enum policy_level *level)
+{
+	bool tunnel;
+	struct sa *sa;
+
+	if (r->i == r->entry->pol.n_requests)
+		return RESOLVED_END;
+	*req = &r->entry->pol.requests[r->i++];
+	*level = db_level(r->db, r->entry->sel.src.addr.family, *req);
+	tunnel = (*req)->mode == MODE_TUNNEL;
+	sa = request_sa(r->db, *req, *level, tunnel ? &(*req)->src : &r->src,
+			tunnel ? &(*req)->dst : &r->dst);
+	if (!sa)
+		return RESOLVED_NONE;
+	r->bundle[r->n++] = (struct applied){ .sa = sa, .tunnel = tunnel };
+	if (tunnel) {
+		r->src = (*req)->src;
+		r->dst = (*req)->dst;
+	}
+	return RESOLVED_SA;
+}
+
+static void acquire(struct sink *out, const struct resolution *r, const struct request *req)
+{
+	bool tunnel = req->mode == MODE_TUNNEL;
+	struct acquire a = { .req = *req,
+			     .src = tunnel ? req->src : r->src,
+			     .dst = tunnel ? req->dst : r->dst,
+			     .policy_id = r->entry->pol.id };
+
+	for (size_t i = 0; i < out->n_acquires; i++) {
+		if (same_acquire(&out->acquires[i], &a))
+			return;
+	}
+	if (out->n_acquires < BURST_MAX)
+		out->acquires[out->n_acquires++] = a;
+}
+
+/* The bundle of a job by its policy; false where an SA is required and missing, or no use. */
 static bool resolve_bundle(struct worker *w, struct job *j, const struct spd_entry *entry,
 			   struct sink *out, enum drop_reason *reason)
 {
-	const struct policy *pol = &entry->pol;
+	struct resolution r = { .db = w->db,
+				.entry = entry,
+				.src = j->view.src,
+				.dst = j->view.dst,
+				.bundle = j->bundle };
+	const struct request *req;
+	enum policy_level level;
+	enum resolved found;
 
-	for (unsigned i = 0; i < pol->n_requests; i++) {
-		const struct request *req = &pol->requests[i];
-		enum policy_level level = db_level(w->db, entry->sel.src.addr.family, req);
-		struct sa *sa = request_sa(w->db, req, level, &j->view.src, &j->view.dst);
-
+	while ((found = resolve_next(&r, &req, &level)) != RESOLVED_END) {
 		*reason = DROP_NOT_PROVIDED;
-		if (!is_provided(req, sa))
+		if (!reaches_its_end(w->db, req, &j->view.dst) ||
+		    (found == RESOLVED_SA && !is_provided(r.bundle[r.n - 1].sa)))
 			return false;
-		*reason = DROP_NO_SA_OUT;
-		if (sa) {
-			j->bundle[j->n_bundle++] = sa;
+		if (found == RESOLVED_SA)
 			continue;
-		}
-		acquire(out, j, req, pol->id);
+		acquire(out, &r, req);
+		*reason = DROP_NO_SA_OUT;
 		if (level != LEVEL_USE)
 			return false;
 	}
+	j->n_bundle = r.n;
 	return true;
 }
 
-static size_t bundle_length(struct sa *const *bundle, unsigned n, int family, size_t headers,
-			    size_t len)
+/* A datagram's shape on its way through a bundle. */
+struct shape {
+	int family;
+	size_t headers, len; /* up to where the next transform goes; in all */
+};
+
+static size_t bundle_length(const struct applied *bundle, unsigned n, struct shape s)
 {
 	for (unsigned i = 0; i < n; i++) {
-		if (transform_of(bundle[i]->proto))
-			len = transform_of(bundle[i]->proto)
-				      ->length(bundle[i], family, headers, len - headers);
+		const struct sa *sa = bundle[i].sa;
+
+		if (bundle[i].tunnel) {
+			s.family = sa->dst.family;
+			s.headers = ip_header_len(s.family);
+			s.len += s.headers;
+		}
+		if (transform_of(sa->proto))
+			s.len = transform_of(sa->proto)->length(sa, s.family, s.headers,
+								s.len - s.headers);
 	}
-	return len;
+	return s.len;
 }
 
-/* The longest clear datagram that comes out no longer than mtu. */
-static size_t bundle_inner(struct sa *const *bundle, unsigned n, int family, size_t headers,
-			   size_t mtu)
+/* The longest clear datagram of that shape that comes out no longer than mtu. */
+static size_t bundle_inner(const struct applied *bundle, unsigned n, struct shape s, size_t mtu)
 {
-	size_t len = mtu;
-
-	while (len > headers && bundle_length(bundle, n, family, headers, len) > mtu)
-		len--;
-	return len;
+	s.len = mtu;
+	while (s.len > s.headers && bundle_length(bundle, n, s) > mtu)
+		s.len--;
+	return s.len;
 }
 
 /* Too big once protected: its source is told, if it may be. */
-static void answer_too_big(struct worker *w, struct job *j, size_t mtu)
+static void answer_too_big(struct worker *w, struct job *j, struct shape s, size_t mtu)
 {
-	size_t inner = bundle_inner(j->bundle, j->n_bundle, j->view.family, j->view.split, mtu);
+	size_t inner = bundle_inner(j->bundle, j->n_bundle, s, mtu) - j->grown;
 
 	worker_drop(w, j, DROP_TOO_BIG);
 	if (ip_make_too_big(j->pkt, &j->view, (uint32_t)inner))
 		j->outcome->verdict = VERDICT_ANSWER;
 }
 
+/* Whether the outermost header is a tunnel's, of a kind that may be fragmented. */
+static bool may_fragment_outside(const struct worker *w, const struct job *j)
+{
+	const struct sa *outermost = NULL, *inside = NULL;
+	bool df = ip_dont_fragment(j->pkt);
+
+	for (unsigned i = 0; i < j->n_bundle; i++) {
+		if (j->bundle[i].tunnel) {
+			inside = outermost;
+			outermost = j->bundle[i].sa;
+		}
+	}
+	if (!outermost || !w->db->carrier.fragments)
+		return false;
+	if (df && !(j->view.family == AF_INET6 && j->pkt->len <= IPV6_MTU_MIN))
+		return false;
+	if (outermost->dst.family == AF_INET6 || w->db->tun.tunnel_df == TUNNEL_DF_CLEAR)
+		return true;
+	/* a tunnel's IPv6 header is copied as DF */
+	return w->db->tun.tunnel_df == TUNNEL_DF_COPY && !(inside && inside->dst.family == AF_INET6);
+}
+
+/* Whether a job's packet, once protected, can be sent; else its source is told. */
+static bool check_length(struct worker *w, struct job *j, uint32_t mtu)
+{
+	struct shape s = { j->view.family, j->view.split, j->pkt->len };
+	size_t limit = mtu && mtu < UINT16_MAX ? mtu : UINT16_MAX;
+	size_t len = bundle_length(j->bundle, j->n_bundle, s);
+
+	if (len <= limit || (len <= UINT16_MAX && may_fragment_outside(w, j)))
+		return true;
+	answer_too_big(w, j, s, limit);
+	return false;
+}
+
 /* Decides one packet: true where it is to be protected by its bundle. */
 static bool classify_out(struct worker *w, struct job *j, uint32_t mtu, struct sink *out,
 			 const struct now *now)
 {
-	size_t limit = mtu && mtu < UINT16_MAX ? mtu : UINT16_MAX;
 	enum drop_reason reason;
 	struct spd_entry *entry;
 	struct flow flow;
@@ -123,27 +213,34 @@ static bool classify_out(struct worker *w, struct job *j, uint32_t mtu, struct s
 
 	if (!worker_decide(w, j, POLICY_OUT, now, &flow, &entry, &action))
 		return false;
-	j->outcome->verdict = VERDICT_PASS;
-	if (action == POLICY_DISCARD)
+	if (action == POLICY_DISCARD) {
 		worker_drop(w, j, DROP_POLICY_DISCARD);
-	if (action != POLICY_IPSEC)
 		return false;
-	if (!resolve_bundle(w, j, entry, out, &reason)) {
+	}
+	if (action == POLICY_IPSEC && !resolve_bundle(w, j, entry, out, &reason)) {
 		worker_drop(w, j, reason);
 		return false;
 	}
-	if (j->n_bundle == 0)
+	if (j->n_bundle == 0) {
+		j->outcome->verdict = j->signature ? VERDICT_WIRE : VERDICT_PASS;
+		if (j->grown)
+			check_length(w, j, mtu);
 		return false;
-	if (j->view.fragment) {
+	}
+	if (j->view.fragment && !j->bundle[0].tunnel) {
 		worker_drop(w, j, DROP_FRAGMENT);
 		return false;
 	}
-	if (bundle_length(j->bundle, j->n_bundle, j->view.family, j->view.split, j->pkt->len) >
-	    limit) {
-		answer_too_big(w, j, limit);
-		return false;
-	}
-	return true;
+	return check_length(w, j, mtu);
+}
+
+/* One step of a job's bundle, up to its cryptography. */
+static bool protect(struct worker *w, struct job *j, const struct applied *a, struct step *step,
+		    enum drop_reason *reason)
+{
+	return worker_take_sa(w, j, a->sa, reason) &&
+	       (!a->tunnel || tunnel_wrap(j, step->tun, reason)) &&
+	       transform_of(a->sa->proto)->out(j, step, reason);
 }
 
 /* Applies the SA at this depth to every job that has one. */
@@ -159,8 +256,7 @@ static void protect_depth(struct worker *w, unsigned depth, struct step *step,
 
 		if (depth >= j->n_bundle || j->outcome->verdict == VERDICT_DROP)
 			continue;
-		if (worker_take_sa(w, j, j->bundle[depth], &reason) &&
-		    transform_of(j->sa->proto)->out(j, step, &reason))
+		if (protect(w, j, &j->bundle[depth], step, &reason))
 			jobs[n++] = j;
 		else
 			worker_drop(w, j, reason);
@@ -172,28 +268,28 @@ static void protect_depth(struct worker *w, unsigned depth, struct step *step,
 		transform_of(j->sa->proto)->out_done(j);
 		worker_account(j, now);
 		j->outcome->verdict = VERDICT_WIRE;
-		if (j->sa->proto == SA_AH)
-			w->stats.ah_out++;
-		else
-			w->stats.esp_out++;
+		w->stats.transforms_out[j->sa->proto]++;
 	}
 }
 
 void engine_out(struct worker *w, struct burst *in, uint32_t mtu, struct sink *out,
 		const struct now *now)
 {
-	struct step step = { .tun = &w->db->tun,
-			     .random = now->random,
-			     .random_len = now->random_len };
+	struct step step = worker_step(w);
 	unsigned deepest = 0;
 	size_t n = 0;
 
+	step.random = now->random;
+	step.random_len = now->random_len;
 	worker_begin(w, in, out);
+	for (size_t i = 0; i < w->n_active; i++) {
+		w->stats.out_packets++;
+		w->stats.out_bytes += w->active[i]->pkt->len;
+	}
+	worker_tcpmd5(w, CRYPTO_PROTECT, now);
 	for (size_t i = 0; i < w->n_active; i++) {
 		struct job *j = w->active[i];
 
-		w->stats.out_packets++;
-		w->stats.out_bytes += j->pkt->len;
 		if (!classify_out(w, j, mtu, out, now))
 			continue;
 		if (j->n_bundle > deepest)
@@ -213,19 +309,17 @@ void engine_out(struct worker *w, struct burst *in, uint32_t mtu, struct sink *o
 uint32_t engine_inner_mtu(const struct db *db, const struct spd_entry *entry,
 			  const struct addr *src, const struct addr *dst, uint32_t mtu)
 {
-	size_t headers = dst->family == AF_INET ? 20 : 40;
-	struct sa *bundle[POLICY_REQUESTS_MAX];
-	unsigned n = 0;
+	struct shape s = { .family = dst->family, .headers = ip_header_len(dst->family) };
+	struct applied bundle[POLICY_REQUESTS_MAX];
+	struct resolution r = {
+		.db = db, .entry = entry, .src = *src, .dst = *dst, .bundle = bundle
+	};
+	const struct request *req;
+	enum policy_level level;
 
 	if (entry->pol.action != POLICY_IPSEC)
 		return mtu;
-	for (unsigned i = 0; i < entry->pol.n_requests; i++) {
-		const struct request *req = &entry->pol.requests[i];
-		enum policy_level level = db_level(db, entry->sel.src.addr.family, req);
-		struct sa *sa = request_sa(db, req, level, src, dst);
-
-		if (sa)
-			bundle[n++] = sa;
-	}
-	return (uint32_t)bundle_inner(bundle, n, dst->family, headers, mtu);
+	while (resolve_next(&r, &req, &level) != RESOLVED_END)
+		;
+	return (uint32_t)bundle_inner(bundle, r.n, s, mtu);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What AH and ESP promise the engine. A transform works in place and in two
+ * What AH, ESP and IPComp promise the engine. A transform works in place and in two
  * halves with the burst's cryptography between them: `out` makes room, writes
  * headers and describes the operation, `out_done` finishes; `in` checks and
  * describes, `in_done` looks at the outcome and strips. Private to engine/.
@@ -13,6 +13,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/wire.h"
+#include "crypto/compress.h"
 #include "crypto/crypto.h"
 #include "db/db.h"
 #include "engine/drop.h"
@@ -22,6 +24,13 @@
 /* AEAD nonces and CBC IVs: the longest is AES' block. */
 #define IV_MAX 16
 
+/* A transform that is to be done, or was undone. */
+struct applied {
+	struct sa *sa;
+	bool tunnel;	      /* with an IP header of its own: to be put before, or taken off */
+	struct addr src, dst; /* in: of the header that it stood behind */
+};
+
 /* One packet on its way through the engine. */
 struct job {
 	struct pkt *pkt;
@@ -29,15 +38,19 @@ struct job {
 	struct outcome *outcome;
 
 	/* what is to be applied, innermost first (out), or was taken off, outermost first (in) */
-	struct sa *bundle[POLICY_REQUESTS_MAX];
+	struct applied bundle[POLICY_REQUESTS_MAX];
 	unsigned n_bundle;
 
 	/* the step under way */
 	struct sa *sa;
 	struct crypto_op op;
-	uint32_t seq;
+	bool in_udp;	/* in: ESP that came in UDP */
+	bool signature; /* of TCP: made, or found to be right */
+	size_t grown;	/* bytes that it took */
+	uint64_t seq;
 	uint8_t iv[IV_MAX];
-	uint8_t aad[8];			 /* ESP with an AEAD: SPI and sequence number */
+	uint8_t aad[12];		 /* ESP with an AEAD: SPI and sequence number */
+	uint8_t seq_high[4];		 /* ESN: what the ICV covers and nobody sends */
 	uint8_t icv[CRYPTO_ICV_MAX];	 /* AH: as received */
 	uint8_t headers[IP_HEADERS_MAX]; /* AH: as they were before the mutable fields were zeroed
 					  */
@@ -48,9 +61,15 @@ struct step {
 	const struct tunables *tun;
 	const uint8_t *random; /* what is left of the caller's */
 	size_t random_len;
+	struct compress *compress;
+	uint8_t *scratch; /* STEP_SCRATCH bytes, anybody's until the next packet */
 };
 
+/* A whole datagram. */
+#define STEP_SCRATCH (UINT16_MAX + 1)
+
 struct transform {
+	bool keyless; /* needs no cryptography */
 	/* Length of a datagram of `headers` + payload bytes once this SA has protected it. */
 	size_t (*length)(const struct sa *sa, int family, size_t headers, size_t payload);
 	/* False with *reason: the packet is dropped. */
@@ -60,19 +79,58 @@ struct transform {
 	bool (*in_done)(struct job *j, enum drop_reason *reason);
 };
 
-extern const struct transform transform_ah, transform_esp;
+extern const struct transform transform_ah, transform_esp, transform_ipcomp;
 
-/* The next sequence number of an SA, into *seq; false when they are used up (RFC 4303
- * section 3.3.3). */
-static inline bool sa_next_seq(struct sa *sa, uint32_t *seq)
+/*
+ * The next sequence number of an SA, into *seq; false when they are used up (RFC 4303
+ * section 3.3.3).
+ */
+static inline bool sa_next_seq(struct sa *sa, uint64_t *seq)
 {
-	if (sa->seq == UINT32_MAX) {
+	/* the old protocols send none: theirs is only counted */
+	if (sa->seq == (sa->flags & (SAF_ESN | SAF_OLD) ? UINT64_MAX : UINT32_MAX)) {
 		if (!(sa->flags & SAF_CYCSEQ))
 			return false;
 		sa->seq = 0; /* zero itself is never sent: receivers with a window refuse it */
 	}
 	*seq = ++sa->seq;
 	return true;
+}
+
+/* The sequence number of which `low` was received. */
+static inline uint64_t sa_whole_seq(const struct sa *sa, uint32_t low)
+{
+	return sa->flags & SAF_ESN ? replay_extend(&sa->replay, low) : low;
+}
+
+/* Bytes of ICV on the wire that the SA's authenticator makes. */
+static inline size_t sa_auth_icv(const struct sa *sa)
+{
+	return sa->proto == SA_AH && sa->flags & SAF_OLD ? sa->auth->icv_old : sa->auth->icv;
+}
+
+/*
+ * The IV for an algorithm: the salt at its key's end, the bytes on the wire, and where
+ * there is a salt the number of the first block, which whoever takes no such number
+ * does not look at (RFC 3686 section 4).
+ */
+static inline void set_nonce(struct job *j, const struct sa_key *key, const struct alg *a,
+			     const uint8_t *wire)
+{
+	memcpy(j->iv, key->bytes + key->len - a->salt, a->salt);
+	memcpy(j->iv + a->salt, wire, a->iv);
+	if (a->salt)
+		put_be32(j->iv + a->salt + a->iv, 1);
+}
+
+/* Lets the job's ICV cover the half of its sequence number that is not sent. */
+static inline void cover_seq_high(struct job *j)
+{
+	if (!(j->sa->flags & SAF_ESN))
+		return;
+	put_be32(j->seq_high, (uint32_t)(j->seq >> 32));
+	j->op.auth_tail = j->seq_high;
+	j->op.auth_tail_len = sizeof(j->seq_high);
 }
 
 /* Moves the headers before `at` so that `len` bytes fit behind them; NULL without room. */

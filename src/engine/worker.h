@@ -13,13 +13,19 @@
 struct worker {
 	struct db *db;
 	struct crypto *crypto;
+	struct compress *compress;
 	struct keys keys;
 	struct engine_stats stats;
 	struct job jobs[BURST_MAX];
 	struct job *active[BURST_MAX]; /* jobs still under way */
 	size_t n_active;
 	struct crypto_op ops[BURST_MAX];
+	struct sa any_ipcomp; /* stands in where a well-known CPI has no SA: RFC 3173 section 3.3 */
+	uint64_t ipcomp_seen; /* generation of the SPD that was searched for requests of ipcomp */
+	bool ipcomp_wanted;   /* whether there were any */
+	uint8_t scratch[STEP_SCRATCH];
 };
+
 /* The transform of a kind of SA, NULL where there is none yet. */
 const struct transform *transform_of(enum sa_proto proto);
 
@@ -36,11 +42,17 @@ bool worker_decide(struct worker *w, struct job *j, uint8_t dir, const struct no
 		   struct flow *flow, struct spd_entry **entry, uint8_t *action);
 /* Chooses the SA of a job's step and its expanded key. */
 bool worker_take_sa(struct worker *w, struct job *j, struct sa *sa, enum drop_reason *reason);
+/* Takes those that were dropped off the list of active jobs. */
+void worker_drop_dead(struct worker *w);
+/* Signs the active jobs' segments of TCP, or looks at their signatures: by dir. */
+void worker_tcpmd5(struct worker *w, enum crypto_dir dir, const struct now *now);
 /*
  * Does the cryptography of n jobs whose operations are described; keeps those that
  * came out right, at the front, and drops the others. Answers how many are kept.
  */
 size_t worker_crypt(struct worker *w, enum crypto_dir dir, struct job **jobs, size_t n);
+/* What steps need of the worker; random bytes are the caller's to add. */
+struct step worker_step(struct worker *w);
 /* Counts a packet for the SA of its step. */
 void worker_account(struct job *j, const struct now *now);
 

@@ -376,6 +376,7 @@ static void end_batch(struct client *c)
 struct commit {
 	struct client *client;
 	struct batch news;
+	size_t dumped; /* bytes */
 	unsigned refused;
 	bool policies, lost;
 };
@@ -410,12 +411,34 @@ static void tell_news(struct commit *t, enum handle_to to)
 		log_line("no memory to tell other clients all of a transaction");
 }
 
+static bool is_dump(uint8_t type)
+{
+	return type == KEYMSG_DUMP || type == KEYMSG_SPDDUMP;
+}
+
 /* An empty database that was to be shown is no reason to do nothing. */
 static bool is_refusal(const struct keymsg *m, int err)
 {
-	bool dump = m->type == KEYMSG_DUMP || m->type == KEYMSG_SPDDUMP;
+	return err < 0 && !(is_dump(m->type) && err == -ENOENT);
+}
 
-	return err < 0 && !(dump && err == -ENOENT);
+/* Answers true where it was done. Nobody reads in between, so dumps are only as many as there is
+ * room for; the first one has what it needs. */
+static bool run_one(struct commit *t, const struct keymsg *m, const struct handle_env *env)
+{
+	struct client *c = t->client;
+	size_t before = c->backlog;
+	int err;
+
+	if (is_dump(m->type) && t->dumped >= BACKLOG_MAX) {
+		answer_reason(c, m, ENOBUFS,
+			      "this is too much to show in one transaction; dump behind it");
+		return false;
+	}
+	err = handle(c->control->db, m, env);
+	if (is_dump(m->type))
+		t->dumped += c->backlog - before;
+	return !is_refusal(m, err);
 }
 
 static void run_batch(struct commit *t)
@@ -432,8 +455,8 @@ static void run_batch(struct commit *t)
 	struct keymsg m;
 
 	for (; left && (one = keymsg_first_len(p, left)); p += one, left -= one) {
-		if (!draw_random(ctl, &env.random) ||
-		    keymsg_decode(&m, p, one) < 0 || is_refusal(&m, handle(ctl->db, &m, &env)))
+		if (!draw_random(ctl, &env.random) || keymsg_decode(&m, p, one) < 0 ||
+		    !run_one(t, &m, &env))
 			t->refused++;
 		t->policies |= about_policies(m.type);
 	}
@@ -450,6 +473,7 @@ static bool commit_batch(struct client *c, const struct keymsg *req)
 		answer_reason(c, req, EINVAL, "no transaction has begun");
 		return false;
 	}
+	ctl->calls.age(ctl->calls.arg);
 	if (c->batch->given_up || undo_begin(ctl->db)) {
 		answer_reason(c, req, ENOBUFS, "nothing was done: no memory for this transaction");
 		end_batch(c);
@@ -591,6 +615,8 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 
 			keymsg_decode(&header, buf, sizeof(buf));
 			answer_error(c, &header, EMSGSIZE);
+			if (c->batch)
+				c->batch->refused = true;
 		} else {
 			policies |= take_datagram(c, buf, (size_t)n);
 		}
@@ -754,7 +780,7 @@ void control_announce(struct control *ctl, const struct keymsg *m)
 
 	LIST_FOREACH(c, &ctl->clients, next)
 	{
-		if ((c->registered || c->promisc) && c->backlog < BACKLOG_MAX)
+		if ((c->registered || c->promisc) && c->backlog < NEWS_MAX)
 			queue_message(c, m);
 	}
 }

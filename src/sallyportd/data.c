@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <inttypes.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -213,12 +214,83 @@ static size_t select_all(struct io_select *sel)
 	return IO_SELECT_MAX + 1;
 }
 
+/* Adds to n of them, if it is not there; false where there is no room. */
+static bool add_select(struct io_select *sel, size_t *n, const struct io_select *s)
+{
+	for (size_t i = 0; i < *n; i++) {
+		if (same_select(&sel[i], s))
+			return true;
+	}
+	if (*n == IO_SELECT_MAX)
+		return false;
+	sel[(*n)++] = *s;
+	return true;
+}
+
+/* Segments of TCP that are to be signed, leaving or arriving: an SA does not say which. */
+static bool add_signed(const struct db *db, struct io_select *sel, size_t *n)
+{
+	if (sad_count_of(db->sad, SA_TCP) == 0)
+		return true;
+	for (const struct sa *sa = sad_next(db->sad, NULL); sa; sa = sad_next(db->sad, sa)) {
+		struct io_select s = { .dir = PKT_OUT,
+				       .src = sa->src,
+				       .dst = sa->dst,
+				       .src_len = (uint8_t)addr_bits(&sa->src),
+				       .dst_len = (uint8_t)addr_bits(&sa->dst) };
+		struct io_select back = s;
+
+		back.dir = PKT_IN;
+		if (sa->proto == SA_TCP && (!add_select(sel, n, &s) || !add_select(sel, n, &back)))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Whether what comes for a tunnel need not be of a protocol of IPsec: IPComp leaves out
+ * its header where it does not pay, and ESP may come in UDP.
+ */
+static bool comes_disguised(const struct db *db, const struct request *req)
+{
+	const struct sa *sa;
+
+	if (req->mode != MODE_TUNNEL || req->proto == IPPROTO_AH)
+		return false;
+	if (req->proto == IPPROTO_COMP)
+		return true;
+	sa = sad_find_out(db->sad, SA_ESP, MODE_TUNNEL, 0, &req->src, &req->dst);
+	return sa && sa->natt.type;
+}
+
+/* Such packets are known by the tunnel's ends. */
+static bool add_tunnels(const struct db *db, const struct spd_entry *e, struct io_select *sel,
+			size_t *n)
+{
+	for (unsigned i = 0; e->pol.dir == POLICY_IN && i < e->pol.n_requests; i++) {
+		const struct request *req = &e->pol.requests[i];
+		struct io_select s = {
+			.dir = PKT_IN,
+			.src = req->src,
+			.dst = req->dst,
+			.src_len = (uint8_t)addr_bits(&req->src),
+			.dst_len = (uint8_t)addr_bits(&req->dst),
+		};
+
+		if (comes_disguised(db, req) && !add_select(sel, n, &s))
+			return false;
+	}
+	return true;
+}
+
 /* What the policies want to see: all that they do not simply let pass. */
 static size_t select_of(const struct db *db, struct io_select *sel)
 {
 	size_t n = 0;
 
-	if (db->tun.def_policy == POLICY_DISCARD || spd_count(db->spd) > STEER_POLICIES_MAX)
+	if (db->tun.def_policy[POLICY_IN] == POLICY_DISCARD ||
+	    db->tun.def_policy[POLICY_OUT] == POLICY_DISCARD ||
+	    spd_count(db->spd) > STEER_POLICIES_MAX)
 		return select_all(sel);
 	for (const struct spd_entry *e = spd_next(db->spd, NULL); e; e = spd_next(db->spd, e)) {
 		struct io_select s = {
@@ -228,19 +300,13 @@ static size_t select_of(const struct db *db, struct io_select *sel)
 			.src_len = e->sel.src.prefix_len,
 			.dst_len = e->sel.dst.prefix_len,
 		};
-		size_t i = 0;
 
 		if (e->pol.action == POLICY_NONE || e->pol.dir == POLICY_FWD)
 			continue;
-		while (i < n && !same_select(&sel[i], &s))
-			i++;
-		if (i < n)
-			continue;
-		if (n == IO_SELECT_MAX)
+		if (!add_select(sel, &n, &s) || !add_tunnels(db, e, sel, &n))
 			return select_all(sel);
-		sel[n++] = s;
 	}
-	return n;
+	return add_signed(db, sel, &n) ? n : select_all(sel);
 }
 
 static bool steered_already(const struct port *port, const struct io_select *sel, size_t n)
@@ -469,10 +535,12 @@ void data_log_counters(const struct data *d)
 		{ "in.bytes", s->in_bytes },
 		{ "in.opened", s->in_opened },
 		{ "in.passed", s->in_passed },
-		{ "ah.out", s->ah_out },
-		{ "ah.in", s->ah_in },
-		{ "esp.out", s->esp_out },
-		{ "esp.in", s->esp_in },
+		{ "ah.out", s->transforms_out[SA_AH] },
+		{ "ah.in", s->transforms_in[SA_AH] },
+		{ "esp.out", s->transforms_out[SA_ESP] },
+		{ "esp.in", s->transforms_in[SA_ESP] },
+		{ "ipcomp.out", s->transforms_out[SA_IPCOMP] },
+		{ "ipcomp.in", s->transforms_in[SA_IPCOMP] },
 	};
 
 	for (size_t i = 0; i < sizeof(counters) / sizeof(counters[0]); i++)

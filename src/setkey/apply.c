@@ -24,7 +24,7 @@ struct check {
 static const char *where(const struct check *k, const struct plan_place *first,
 			 char buf[static WHERE_MAX])
 {
-	const struct script *s = &k->c->scripts[first->script];
+	struct script *s = &k->c->scripts[first->script];
 
 	if (first->script == k->index)
 		snprintf(buf, WHERE_MAX, "in line %u", script_line(s, first->off));

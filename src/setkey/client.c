@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "setkey/refusal.h"
+#include "script/refusal.h"
 #include "setkey/show.h"
 #include "text/print.h"
 

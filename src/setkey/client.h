@@ -10,7 +10,7 @@
 #include "setkey/late.h"
 #include "setkey/options.h"
 #include "setkey/progress.h"
-#include "setkey/script.h"
+#include "script/script.h"
 #include "setkey/talk.h"
 
 /* Different warnings that are told in full; of each the first, the others are counted. */

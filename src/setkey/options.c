@@ -177,7 +177,7 @@ static bool fits_together(const struct cli *cli, bool has_files)
 		return false;
 	if (cli->atomic && cli->stream)
 		return false;
-	if (cli->script && !dump)
+	if (cli->script && (!dump || cli->repeat)) /* what is repeated has no end to load it behind */
 		return false;
 	return has_files ? cli->mode == MODE_FILES : cli->mode != MODE_NONE;
 }

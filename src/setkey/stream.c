@@ -23,7 +23,10 @@ struct stream {
 	bool goes_on;	/* behind an error */
 	bool connected;
 	uint32_t done;	/* what is before has been taken */
+	uint32_t seen;	/* up to here it has no end of a statement */
+	bool quoted;	/* a string begins there, and its end has not come */
 	bool stop;
+	bool wrong; /* a mistake ended it, and no further text is looked at */
 };
 
 static void on_command(void *arg, const struct command *cmd)
@@ -35,7 +38,7 @@ static void on_command(void *arg, const struct command *cmd)
 	if (s->connected)
 		client_ask(s->c, cmd, s->index);
 	else if (!s->c->cli->dry_run)
-		s->c->failed = s->stop = true;
+		s->c->failed = s->stop = s->wrong = true;
 }
 
 /*
@@ -59,21 +62,34 @@ static void run_statement(struct stream *s, uint32_t end)
 	s->done = end;
 	if (script->errors > errors || script->no_memory)
 		s->c->failed = true;
-	if ((script->errors > errors && !s->goes_on) || script->no_memory || script->over)
-		s->stop = true;
+	s->wrong |= (script->errors > errors && !s->goes_on) || script->no_memory;
+	s->stop |= s->wrong || script->over;
 }
 
-/* The end of the first statement that is there in full, or 0. */
-static uint32_t statement_end(const struct stream *s)
+/*
+ * The end of the first statement that is there in full, or 0. What has been looked at in
+ * vain is not looked at again: whole lines, for a token ends with its line, and the
+ * string that goes on in the next one as soon as that has a quote.
+ */
+static uint32_t statement_end(struct stream *s)
 {
-	struct span rest = { .off = s->done, .len = (uint32_t)s->script->src.len - s->done };
-	struct scan scan = scan_of(&s->script->src, rest, false);
+	const struct source *src = &s->script->src;
+	uint32_t from = s->seen > s->done ? s->seen : s->done;
+	struct span rest = { .off = from, .len = (uint32_t)src->len - from };
+	struct scan scan = scan_of(src, rest, false);
 	struct token t;
 
 	do
 		t = scan_next(&scan);
 	while (t.kind != TOK_SEMI && t.kind != TOK_END && t.kind != TOK_UNTERMINATED);
-	return t.kind == TOK_SEMI ? span_end(t.span) : 0;
+	s->quoted = t.kind == TOK_UNTERMINATED;
+	if (t.kind == TOK_SEMI)
+		return span_end(t.span);
+	if (s->quoted)
+		s->seen = t.span.off;
+	else if (src->len && src->text[src->len - 1] == '\n')
+		s->seen = (uint32_t)src->len;
+	return 0;
 }
 
 static void run_complete(struct stream *s)
@@ -106,9 +122,11 @@ static bool take_line(struct stream *s, const char *line, size_t len)
 
 	if (err) {
 		fprintf(stderr, "setkey: %s\n", strerror(-err));
-		s->c->failed = s->stop = true;
+		s->c->failed = s->stop = s->wrong = true;
 		return false;
 	}
+	if (s->quoted && !memchr(line, '"', len))
+		return true;
 	run_complete(s);
 	if (!is_open(s)) /* blanks and comments are not looked at again */
 		s->done = (uint32_t)s->script->src.len;
@@ -202,7 +220,7 @@ int stream_texts(struct client *c)
 			run_rest(&s);
 		}
 		connected = s.connected;
-		if (c->failed && !s.goes_on)
+		if (s.wrong)
 			break;
 	}
 	if (connected)

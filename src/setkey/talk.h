@@ -8,7 +8,7 @@
 #define SALLYPORT_SETKEY_TALK_H
 
 #include "backend/backend.h"
-#include "setkey/place.h"
+#include "script/place.h"
 
 struct talk_events {
 	/* Each message as it goes out and comes in, one request at a time; may be NULL: many. */

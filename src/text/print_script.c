@@ -365,14 +365,25 @@ static bool has_ports(uint8_t proto)
 	       proto != IPPROTO_GRE;
 }
 
-static void put_range(FILE *out, const struct keymsg_addr *a)
+/* Whether it can: a type and a code have eight bits, and mobility-header has no code. */
+static bool has_detail(const struct keymsg *m)
+{
+	uint16_t src = m->src.range.port, dst = m->dst.range.port;
+
+	if (has_ports(m->src.proto))
+		return false;
+	return m->src.proto == IPPROTO_GRE ||
+	       (src <= UINT8_MAX && dst <= (m->src.proto == IPPROTO_MH ? 0 : UINT8_MAX));
+}
+
+static void put_range(FILE *out, const struct keymsg_addr *a, bool port)
 {
 	char text[ADDR_TEXT_MAX];
 
 	fprintf(out, " %s", addr_text(&a->range.addr, text));
 	if (a->range.prefix_len != addr_bits(&a->range.addr))
 		fprintf(out, "/%u", a->range.prefix_len);
-	if (has_ports(a->proto) && a->range.port)
+	if (port && a->range.port)
 		fprintf(out, "[%u]", a->range.port);
 }
 
@@ -396,7 +407,7 @@ static void put_detail(FILE *out, const struct keymsg *m)
 {
 	uint16_t src = m->src.range.port, dst = m->dst.range.port;
 
-	if (has_ports(m->src.proto) || (!src && !dst))
+	if (!has_detail(m) || (!src && !dst))
 		return;
 	if (m->src.proto == IPPROTO_GRE)
 		fprintf(out, " %u", (uint32_t)src << 16 | dst);
@@ -417,8 +428,8 @@ void print_policy_command(FILE *out, const struct keymsg *m, const struct print_
 	if (!policy_has_words(out, m))
 		return;
 	fputs(m->type == KEYMSG_SPDUPDATE ? "spdupdate" : "spdadd", out);
-	put_range(out, &m->src);
-	put_range(out, &m->dst);
+	put_range(out, &m->src, !has_detail(m));
+	put_range(out, &m->dst, !has_detail(m));
 	put_upper(out, m->src.proto, o);
 	put_detail(out, m);
 	put_label(out, m);

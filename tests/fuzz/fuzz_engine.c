@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * engine_in and engine_out on foreign packets. The first byte of the input says
- * which policies stand and which SAs the packet's SPI finds; the rest is one
+ * engine_in and engine_out on foreign packets. The first bytes of the input are struct
+ * config: which policies stand and which SAs the packet's SPI finds; the rest is one
  * packet, or several, each with its length in two bytes before it. Checked besides
  * memory: every packet has an outcome, stays in its buffer, and nothing passes that
  * a policy forbids.
@@ -21,6 +21,31 @@ enum {
 	FIX_ICV = 0x80, /* protect the packet ourselves first, then damage it with what follows */
 };
 
+/* The form of the SAs and of the requests. */
+enum {
+	TUNNEL = 0x01,	      /* the first request */
+	OTHER_OUTSIDE = 0x02, /* its ends are of the other family */
+	MODE_OF_ANY = 0x04,   /* the SAs' */
+	CARRIER = 0x08,	      /* the caller routes and fragments */
+	LAX = 0x10,	      /* in what the check of history compares */
+	ESN = 0x20,
+	OLD = 0x40,	      /* ah-old and esp-old */
+};
+
+/* What else there is. */
+enum {
+	COMP = 0x01, /* the first request is ipcomp */
+	RAW_CPI = 0x02,
+	NATT = 0x04,	 /* ESP in UDP */
+	NAT_KNOWN = 0x08, /* and the address before it */
+	SIGNED = 0x10,	  /* TCP with signatures, to ports 0x1234 and 179 */
+};
+
+struct config {
+	uint8_t how, form, more;
+	uint8_t auth, cipher; /* numbers in the algorithm table, among those that are provided */
+};
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const char *const ends[2][2] = {
@@ -28,31 +53,128 @@ static const char *const ends[2][2] = {
 	{ "2001:db8:1::10", "2001:db8:2::10" },
 };
 
-static void add_sas(struct host *h, unsigned how, const char *src, const char *dst)
-{
-	const char *auth = how & WITH_AUTH ? "hmac-md5" : NULL;
-	struct sa_spec esp = { src, dst, SA_ESP, 0x1000, auth, "null", "1234567890123456", "", .window = 64 };
-	struct sa_spec ah = { src, dst, SA_AH, 0x1001, "hmac-sha1", NULL, "12345678901234567890", NULL, .window = 64 };
+static const char *const gateways[2][2] = {
+	{ "203.0.113.1", "203.0.113.2" },
+	{ "2001:db8:f::1", "2001:db8:f::2" },
+};
 
-	if (how & WITH_CIPHER) {
-		esp.enc = how & WITH_AUTH ? "aes-gcm-16" : "rijndael-cbc";
-		esp.enc_key = how & WITH_AUTH ? "12345678901234567890" : "1234567890123456";
-		esp.auth = NULL;
+/* The n-th algorithm of a class that this build provides for the protocol. */
+static const struct alg *nth_alg(enum alg_class class, uint8_t protocol, unsigned n)
+{
+	const struct alg *found[64], *a = NULL;
+	unsigned count = 0;
+
+	while ((a = alg_next(class, a))) {
+		if ((a->protocols & protocol) && crypto_provides(a->prim) && count < 64)
+			found[count++] = a;
 	}
-	host_add_sa(h, &esp);
-	host_add_sa(h, &ah);
+	return found[n % count];
 }
 
-static void configure(struct host *h, unsigned how)
+static void set_key(struct sa_key *key, const struct alg *a)
 {
-	static const uint8_t requests[] = { IPPROTO_ESP, LEVEL_REQUIRE, IPPROTO_AH, LEVEL_REQUIRE, 0 };
-	static const uint8_t use[] = { IPPROTO_ESP, LEVEL_USE, IPPROTO_AH, LEVEL_USE, 0 };
-	const char *const *e = ends[how & WITH_IPV6 ? 1 : 0];
-	uint8_t action = how & DISCARD ? POLICY_DISCARD : POLICY_IPSEC;
+	key->bits = a->key.min_bits;
+	key->len = (uint16_t)(key->bits / 8);
+	for (unsigned i = 0; i < key->len; i++)
+		key->bytes[i] = (uint8_t)(i * 37 + 11);
+}
 
-	add_sas(h, how, e[0], e[1]);
-	host_add_policy(h, e[0], e[1], POLICY_IN, action, how & REQUIRE_IN ? requests : use);
-	host_add_policy(h, e[0], e[1], POLICY_OUT, action, how & REQUIRE_OUT ? requests : use);
+static struct sa *new_sa(const struct config *c, enum sa_proto proto, uint32_t spi, const char *src,
+			 const char *dst, bool tunnel)
+{
+	struct sa *sa = sa_new();
+
+	sa->proto = proto;
+	sa->spi = spi;
+	sa->src = lab_addr(src);
+	sa->dst = lab_addr(dst);
+	sa->mode = c->form & MODE_OF_ANY ? MODE_ANY : tunnel ? MODE_TUNNEL : MODE_TRANSPORT;
+	sa->state = SA_MATURE;
+	if (c->form & ESN) {
+		sa->flags |= SAF_ESN;
+		sa->seq = UINT32_MAX - 1;
+	}
+	if (c->form & OLD)
+		sa->flags = SAF_OLD;
+	if (!replay_init(&sa->replay, c->form & OLD ? 0 : 64))
+		abort();
+	return sa;
+}
+
+static void add_sas(struct host *h, const struct config *c, const char *const *inner,
+		    const char *const *outer)
+{
+	bool tunnel = c->form & TUNNEL;
+	struct sa *esp = new_sa(c, SA_ESP, 0x1000, outer[0], outer[1], tunnel);
+	struct sa *ah = new_sa(c, SA_AH, 0x1001, outer[0], outer[1], false);
+
+	uint8_t for_ah = c->form & OLD ? ALG_FOR_AH_OLD : ALG_FOR_AH;
+	uint8_t for_esp = c->form & OLD ? ALG_FOR_ESP_OLD : ALG_FOR_ESP;
+
+	esp->enc = c->how & WITH_CIPHER ? nth_alg(ALG_ENC, for_esp, c->cipher)
+					: alg_by_name(ALG_ENC, "null", 4);
+	esp->flags |= esp->enc->sa_flags;
+	set_key(&esp->enc_key, esp->enc);
+	if (c->how & WITH_AUTH && !esp->enc->aead && !(c->form & OLD)) {
+		esp->auth = nth_alg(ALG_AUTH, ALG_FOR_ESP, c->auth);
+		set_key(&esp->auth_key, esp->auth);
+	}
+	if (c->more & NATT)
+		esp->natt = (struct sa_natt){ .type = 2, .sport = 1000, .dport = 4500 };
+	if (c->more & NAT_KNOWN)
+		esp->natt.oa = lab_addr(inner[0]);
+	ah->auth = nth_alg(ALG_AUTH, for_ah, c->auth);
+	set_key(&ah->auth_key, ah->auth);
+	if (c->more & SIGNED) {
+		struct sa *tcp = new_sa(c, SA_TCP, 0x1003, inner[0], inner[1], false);
+
+		tcp->auth = alg_by_name(ALG_AUTH, "tcp-md5", 7);
+		set_key(&tcp->auth_key, tcp->auth);
+		h->db.tun.tcp_md5_ports[1] = 0x1234;
+		h->db.tun.n_tcp_md5_ports = 2;
+		if (sad_insert(h->db.sad, tcp))
+			abort();
+	}
+	if (c->more & COMP) {
+		struct sa *comp = new_sa(c, SA_IPCOMP, 0x1002, outer[0], outer[1], tunnel);
+
+		esp->mode = MODE_TRANSPORT;
+		comp->enc = alg_by_name(ALG_COMP, "deflate", 7);
+		comp->flags = c->more & RAW_CPI ? SAF_RAWCPI : 0;
+		if (sad_insert(h->db.sad, comp))
+			abort();
+	}
+	if (sad_insert(h->db.sad, esp) || sad_insert(h->db.sad, ah))
+		abort();
+}
+
+static void configure(struct host *h, const struct config *c)
+{
+	int v6 = c->how & WITH_IPV6 ? 1 : 0;
+	const char *const *inner = ends[v6], *const *outer = inner;
+	uint8_t action = c->how & DISCARD ? POLICY_DISCARD : POLICY_IPSEC;
+	struct request reqs[] = { { .proto = c->more & COMP ? IPPROTO_COMP : IPPROTO_ESP, .mode = MODE_TRANSPORT },
+				  { .proto = c->more & COMP ? IPPROTO_ESP : IPPROTO_AH, .mode = MODE_TRANSPORT } };
+
+	if (c->form & TUNNEL) {
+		outer = gateways[c->form & OTHER_OUTSIDE ? !v6 : v6];
+		reqs[0].mode = MODE_TUNNEL;
+		reqs[0].src = lab_addr(outer[0]);
+		reqs[0].dst = lab_addr(outer[1]);
+	}
+	h->db.carrier = (struct carrier){ c->form & CARRIER, c->form & CARRIER };
+	h->db.tun.check_history = c->form & LAX ? HISTORY_KINDS : HISTORY_EXACT;
+	add_sas(h, c, inner, outer);
+	reqs[0].level = reqs[1].level = c->how & REQUIRE_IN ? LEVEL_REQUIRE : LEVEL_USE;
+	host_add_requests(h, inner[0], inner[1], POLICY_IN, reqs, 2)->pol.action = action;
+	reqs[0].level = reqs[1].level = c->how & REQUIRE_OUT ? LEVEL_REQUIRE : LEVEL_USE;
+	host_add_requests(h, inner[0], inner[1], POLICY_OUT, reqs, 2)->pol.action = action;
+}
+
+/* What the header says of the datagram's length. */
+static size_t ip_len(const struct pkt *p)
+{
+	return p->data[0] >> 4 == 4 ? get_be16(p->data + 2) : IPV6_HEADER + (size_t)get_be16(p->data + 4);
 }
 
 static void check(const struct host *h, enum pkt_dir dir, unsigned how, size_t n)
@@ -69,6 +191,8 @@ static void check(const struct host *h, enum pkt_dir dir, unsigned how, size_t n
 		struct pkt copy = *p;
 
 		if (p->data < p->buf || p->data + p->len > p->buf + p->cap)
+			abort();
+		if (o->verdict != VERDICT_DROP && (!ip_parse(&copy, &v, &reason) || copy.len != ip_len(p)))
 			abort();
 		if (o->verdict != VERDICT_PASS || !ip_parse(&copy, &v, &reason))
 			continue;
@@ -114,7 +238,7 @@ static void damage(struct pkt *p, const uint8_t *data, size_t size)
 static void run_damaged(struct host *h, unsigned how, const uint8_t *data, size_t size)
 {
 	const char *const *e = ends[how & WITH_IPV6 ? 1 : 0];
-	struct lab_packet *l = lab_packet(e[0], e[1], 17, size % 64);
+	struct lab_packet *l = lab_packet(e[0], e[1], size % 3 ? 17 : 6, size % 64);
 
 	if (host_run(h, PKT_OUT, &l->pkt, 0)->verdict == VERDICT_WIRE)
 		damage(&l->pkt, data, size);
@@ -143,14 +267,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct lab_packet packets[PACKETS_MAX];
 	struct host *h = fresh_host();
+	struct config c;
 	struct burst b;
 	unsigned how;
 
-	if (size < 1)
+	if (size < sizeof(c))
 		return 0;
-	how = *data++;
-	size--;
-	configure(h, how);
+	memcpy(&c, data, sizeof(c));
+	data += sizeof(c);
+	size -= sizeof(c);
+	how = c.how;
+	configure(h, &c);
 	if (how & FIX_ICV) {
 		run_damaged(h, how, data, size);
 	} else {

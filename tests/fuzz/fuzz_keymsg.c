@@ -77,8 +77,8 @@ static void check_grown(const struct sa *sa, const struct sa *out)
 {
 	REQUIRE(out && out->id <= sa->id);
 	REQUIRE(sa->proto == SA_ESP || sa->proto == SA_IPCOMP ? sa->enc != NULL : sa->auth != NULL);
-	REQUIRE(sa->unprovided || ((sa->proto == SA_AH || sa->proto == SA_ESP) && sa->mode != MODE_TUNNEL &&
-				   !sa->natt.type && !(sa->flags & (SAF_OLD | SAF_ESN))));
+	REQUIRE(sa->unprovided == ((sa->auth && !provides(sa->auth->prim)) ||
+				   (sa->enc && !provides(sa->enc->prim))));
 	REQUIRE(!sa->enc || alg_key_ok(sa->enc, sa->enc_key.bits));
 	REQUIRE(!sa->auth || alg_key_ok(sa->auth, sa->auth_key.bits));
 }

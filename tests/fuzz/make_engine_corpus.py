@@ -4,6 +4,7 @@
 import pathlib
 import struct
 import sys
+import zlib
 from ipaddress import ip_address
 
 A4, B4 = ip_address("192.0.2.10").packed, ip_address("198.51.100.10").packed
@@ -20,13 +21,22 @@ def v6(proto, payload):
     return struct.pack("!IHBB", 6 << 28, len(payload), proto, 64) + A6 + B6 + payload
 
 
-def seed(how, *packets):
-    return bytes([how]) + b"".join(struct.pack("!H", len(p)) + p for p in packets)
+def config(how, form=0, more=0, auth=0, cipher=0):
+    """struct config of fuzz_engine.c."""
+    return bytes([how, form, more, auth, cipher])
+
+
+def seed(how, *packets, **more):
+    return config(how, **more) + b"".join(struct.pack("!H", len(p)) + p for p in packets)
 
 
 ESP = struct.pack("!II", 0x1000, 1) + bytes(range(14)) + bytes([0, 17]) + bytes(12)
 AH = struct.pack("!BBHII", 50, 4, 0, 0x1001, 1) + bytes(12)
 UDP = struct.pack("!HHHH", 1000, 53, 16, 0) + bytes(8)
+TCP = struct.pack("!HHIIBBHHH", 179, 40000, 1, 2, 0xa0, 2, 8192, 0, 0) + bytes([
+    2, 4, 5, 180, 4, 2, 8, 10, 1, 2, 3, 4, 5, 6, 7, 8, 1, 3, 3, 7]) + b"hello"
+COMP = zlib.compressobj(9, zlib.DEFLATED, -12)
+COMP = COMP.compress(UDP + bytes(90)) + COMP.flush()
 HOP = bytes([17, 0, 5, 2, 0, 0, 1, 0])
 
 SEEDS = {
@@ -41,9 +51,23 @@ SEEDS = {
     "options": seed(0x10, v4(17, UDP, options=bytes([7, 7, 4, 1, 2, 3, 4, 0]))),
     "big": seed(0x50, v4(17, UDP + bytes(300))),
     "discard": seed(0x20, v4(6, bytes(20))),
-    "damaged-esp": bytes([0x91]) + bytes([0, 28, 1]),
-    "damaged-gcm": bytes([0x93]) + bytes([0, 30, 1]),
-    "damaged-ah6": bytes([0x94]) + bytes([0, 60, 255]),
+    "tunnel4": seed(0x18, v4(50, struct.pack("!II", 0x1000, 1) + v4(17, UDP) + bytes([1, 2, 2, 4])), form=0x0d),
+    "tunnel6in4": seed(0x1c, v6(17, UDP), form=0x0b),
+    "ipcomp": seed(0x10, v4(108, struct.pack("!BBH", 17, 0, 2) + COMP), more=1),
+    "ipcomp6": seed(0x14, v6(108, struct.pack("!BBH", 17, 0, 0x1002) + COMP), more=3),
+    "ipcomp-tunnel": seed(0x10, v4(17, UDP + bytes(100)), form=0x09, more=1),
+    "natt": seed(0x10, v4(17, struct.pack("!HHHH", 1000, 4500, 8 + len(ESP), 0) + ESP), more=4),
+    "natt6": seed(0x14, v6(17, struct.pack("!HHHH", 1000, 4500, 8 + len(ESP), 0) + ESP), more=12),
+    "keepalive": seed(0x10, v4(17, struct.pack("!HHHHB", 1000, 4500, 9, 0, 255)), more=4),
+    "damaged-natt": config(0x91, form=0x00, more=0x0c) + bytes([0, 28, 0]) * 20,
+    "tcp": seed(0x10, v4(6, TCP), more=0x10),
+    "tcp6": seed(0x14, v6(6, TCP), more=0x10),
+    "damaged-ipcomp": config(0x90, form=0x01, more=1) + bytes([0, 28, 1]) * 20,
+    "damaged-tunnel": config(0x90, form=0x09) + bytes([0, 28, 1]),
+    "damaged-tunnel6": config(0x94, form=0x0f) + bytes([0, 60, 1]),
+    "damaged-esp": config(0x91) + bytes([0, 28, 1]),
+    "damaged-gcm": config(0x93, cipher=6) + bytes([0, 30, 1]),
+    "damaged-ah6": config(0x94) + bytes([0, 60, 255]),
 }
 
 if __name__ == "__main__":

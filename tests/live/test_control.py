@@ -16,7 +16,7 @@ import pytest
 from lab import BUILD, SANITIZER, wait_until
 
 HEADER = struct.Struct("=BBBBHHII")
-ADD, FLUSH, DUMP, PROMISC, SPDFLUSH, BEGIN, COMMIT, ROLLBACK = 3, 9, 10, 11, 19, 129, 130, 131
+ADD, REGISTER, FLUSH, DUMP, PROMISC, SPDFLUSH, BEGIN, COMMIT, ROLLBACK = 3, 7, 9, 10, 11, 19, 129, 130, 131
 
 
 def message(kind, seq=1, body=b"", satype=0):
@@ -229,11 +229,32 @@ def test_a_refused_transaction_does_nothing(keys):
             assert answers(s, COMMIT) == [(BEGIN, 0, 1), *said, (COMMIT, errno.ECANCELED, 4)], name
             strip = re.compile(r"(current|diff):.*|pid=\d+")
             assert strip.sub("", setkey(lab, path, "-D").stdout) == strip.sub("", before), name
+        # A datagram that is too long is none of the transaction, and so it is not all of it.
+        s.send(message(BEGIN, 1) + message(FLUSH, 2))
+        s.send(add(300, 3) * 100)
+        s.send(message(COMMIT, 4))
+        assert answers(s, COMMIT) == [(BEGIN, 0, 1), (ADD, errno.EMSGSIZE, 3), (FLUSH, 0, 2),
+                                      (COMMIT, errno.ECANCELED, 4)]
         # To show what is not there is no refusal.
         s.send(message(BEGIN, 1) + message(FLUSH, 2) + message(DUMP, 3) + add(300, 4) + message(COMMIT, 5))
         assert answers(s, COMMIT) == [(BEGIN, 0, 1), (FLUSH, 0, 2), (DUMP, errno.ENOENT, 3), (ADD, 0, 4),
                                       (COMMIT, 0, 5)]
     assert spis(lab, path) == [300]
+
+
+def test_a_transaction_of_many_dumps(keys):
+    """One shows whatever there is; more than there is room for are refused, and with them the rest."""
+    lab, path, _ = keys
+    load(lab, path, 3000)
+    with client(path) as s:
+        s.send(message(BEGIN, 1) + message(DUMP, 2) + add(300, 3) + message(COMMIT, 4))
+        said = answers(s, COMMIT)
+        assert len(said) == 3003 and said[-1] == (COMMIT, 0, 4)
+        s.send(message(BEGIN, 1) + message(DUMP, 2) * 100 + message(COMMIT, 3))
+        said = answers(s, COMMIT)
+        assert (DUMP, errno.ENOBUFS, 2) in said and said[-1] == (COMMIT, errno.ECANCELED, 3)
+        assert len(said) < 6200
+    assert len(spis(lab, path)) == 3001
 
 
 def test_a_transaction_without_its_end(keys):
@@ -255,6 +276,17 @@ def test_a_transaction_without_its_end(keys):
         kept.send(message(COMMIT, 7))
         assert answers(kept, COMMIT)[-2:] == [(ADD, 0, 2), (COMMIT, 0, 7)]
     assert len(spis(lab, path)) == 4
+
+
+def test_a_transaction_shows_no_sa_that_is_past_its_limit(keys):
+    lab, path, _ = keys
+    setkey(lab, path, "-e", "add 10.0.0.1 10.0.0.2 esp 300 -lh 1 -E null;")
+    created = int(time.time())
+    while True:
+        asked = int(time.time())
+        if "spi=300" not in setkey(lab, path, "--atomic", "-e", "dump;").stdout:
+            break
+        assert asked <= created + 1
 
 
 def test_two_transactions_at_once(keys):
@@ -322,6 +354,22 @@ def test_a_large_transaction_and_much_news(keys):
         s.send(message(COMMIT, 3))
         assert answers(s, COMMIT)[-1] == (COMMIT, 0, 3)
     assert spis(lab, path) == []
+
+
+def test_much_news_of_what_expires(keys):
+    """It is no reason either not to read from a client that sends and does not listen."""
+    lab, path, _ = keys
+    with client(path) as s:
+        s.send(message(REGISTER, 1))
+        assert answers(s, REGISTER) == [(REGISTER, 0, 1)]
+        setkey(lab, path, "-c", input="".join(f"add 10.0.0.1 10.0.0.2 esp {spi} -lh 1 -E null;\n"
+                                              for spi in range(300, 8300)))
+        wait_until(lambda: not spis(lab, path), 10, "the SAs' end")
+        s.send(message(BEGIN, 2))
+        for _ in range(600):
+            s.send(message(FLUSH, 3) * 100)
+        s.send(message(COMMIT, 4))
+        assert answers(s, COMMIT)[-1] == (COMMIT, 0, 4)
 
 
 def test_a_transaction_that_is_too_big(keys):

@@ -20,17 +20,21 @@ PHOENIX = ADDRESS["phoenix"]
 IN, OUT = 0x2001, 0x2002  # SPIs towards phoenix, and from it
 SIZES = (0, 1, 13, 56, 1200)
 
-# setkey's name, Scapy's name, bytes of key (with GCM's salt of 4)
+# setkey's name, Scapy's name, bytes of key (with the salt)
 CIPHERS = [
     ("null", "NULL", 0), ("des-cbc", "DES", 8), ("3des-cbc", "3DES", 24), ("blowfish-cbc", "Blowfish", 5),
     ("blowfish-cbc", "Blowfish", 56), ("rijndael-cbc", "AES-CBC", 16), ("rijndael-cbc", "AES-CBC", 24),
     ("rijndael-cbc", "AES-CBC", 32),
 ]
-GCM = [("aes-gcm-16", "AES-GCM", 20), ("aes-gcm-16", "AES-GCM", 28), ("aes-gcm-16", "AES-GCM", 36)]
+MORE_CIPHERS = [("cast128-cbc", "CAST", 16), ("aes-ctr", "AES-CTR", 20), ("aes-ctr", "AES-CTR", 36)]
+AEADS = [("aes-gcm-16", "AES-GCM", 20), ("aes-gcm-16", "AES-GCM", 28), ("aes-gcm-16", "AES-GCM", 36),
+         ("aes-ccm-16", "AES-CCM", 19), ("aes-ccm-16", "AES-CCM", 35), ("chacha20-poly1305", "CHACHA20-POLY1305", 36)]
 AUTHS = [("hmac-md5", "HMAC-MD5-96", 16), ("hmac-sha1", "HMAC-SHA1-96", 20), ("hmac-sha2-256", "SHA2-256-128", 32)]
+MORE_AUTHS = [("hmac-sha2-384", "SHA2-384-192", 48), ("hmac-sha2-512", "SHA2-512-256", 64), ("aes-cmac", "AES-CMAC-96", 16)]
 
-ESP_CASES = ([(cipher, None) for cipher in CIPHERS[1:] + GCM]
-             + [(cipher, auth) for cipher in CIPHERS for auth in AUTHS])
+ESP_CASES = ([(cipher, None) for cipher in CIPHERS[1:] + MORE_CIPHERS + AEADS]
+             + [(cipher, auth) for cipher in CIPHERS for auth in AUTHS]
+             + [(cipher, AUTHS[1]) for cipher in MORE_CIPHERS] + [(CIPHERS[0], auth) for auth in MORE_AUTHS])
 
 
 def name_of(case):
@@ -122,7 +126,7 @@ def test_esp(wire, case, version):
         assert int.from_bytes(packet.payload[4:8], "big") == next(expected)
         return bytes(from_phoenix.decrypt(parse(packet)))
 
-    checked = auth is not None or cipher == "aes-gcm-16"
+    checked = auth is not None or (cipher, scapy_cipher, key_bytes) in AEADS
     before = wire.phoenix.counters()
     exchange(wire, version, to_phoenix.encrypt, unprotect, spoil=checked)
     after = wire.phoenix.counters()
@@ -145,7 +149,7 @@ def test_esp_ivs_differ(wire):
 
 
 @pytest.mark.parametrize("version", [4, 6])
-@pytest.mark.parametrize("auth", AUTHS, ids=name_of)
+@pytest.mark.parametrize("auth", AUTHS + MORE_AUTHS, ids=name_of)
 def test_ah(wire, auth, version):
     key = os.urandom(auth[2])
     load(wire, version, [("ah", f"-A {auth[0]} {key_text(key)}")], ["ah"])
@@ -154,6 +158,55 @@ def test_ah(wire, auth, version):
     before = wire.phoenix.counters()
     exchange(wire, version, to_phoenix.encrypt, lambda packet: bytes(from_phoenix.decrypt(parse(packet))))
     assert wire.phoenix.counters().since(before, "drop.icv") == len(SIZES)
+
+
+def load_tunnels(wire, version, protocol, options):
+    """One tunnel each way between the two hosts themselves."""
+    text = "flush; spdflush;\n"
+    for src, dst, spi, way in ((ME, PHOENIX, IN, "in"), (PHOENIX, ME, OUT, "out")):
+        pair = f"{src[version]} {dst[version]}"
+        text += (f"add {pair} {protocol} {spi:#x} -m tunnel {options};\nspdadd {pair} any -P {way} ipsec "
+                 f"{protocol}/tunnel/{src[version]}-{dst[version]}/require;\n")
+    wire.load("phoenix", text)
+    wire.drain()
+
+
+def outer(version, src, dst):
+    return IP(src=src[4], dst=dst[4]) if version == 4 else IPv6(src=src[6], dst=dst[6])
+
+
+@pytest.mark.parametrize("version", [4, 6])
+@pytest.mark.parametrize("protocol", ["esp", "ah"])
+def test_tunnel(wire, protocol, version):
+    """IP in IP under ESP and AH, of a tunnel that ends where its traffic does."""
+    key = os.urandom(20)
+    options = f"-A hmac-sha1 {key_text(key)}"
+    scapy = {"auth_algo": "HMAC-SHA1-96", "auth_key": key}
+    if protocol == "esp":
+        options = f"-E rijndael-cbc {key_text(key[:16])} {options}"
+        scapy |= {"crypt_algo": "AES-CBC", "crypt_key": key[:16]}
+    load_tunnels(wire, version, protocol, options)
+    header = ESP if protocol == "esp" else AH
+    to_phoenix = SecurityAssociation(header, spi=IN, tunnel_header=outer(version, ME, PHOENIX), **scapy)
+    from_phoenix = SecurityAssociation(header, spi=OUT, tunnel_header=outer(version, PHOENIX, ME), **scapy)
+    exchange(wire, version, to_phoenix.encrypt, lambda packet: bytes(from_phoenix.decrypt(parse(packet))))
+
+
+@pytest.mark.parametrize("version", [4, 6])
+@pytest.mark.parametrize("protocol", ["esp", "ah"])
+def test_esn(wire, protocol, version):
+    """64-bit sequence numbers, where Scapy 2.5 has them: in AH and in an AEAD's associated data."""
+    key = os.urandom(20)
+    options = f"-E aes-gcm-16 {key_text(key)}" if protocol == "esp" else f"-A hmac-sha1 {key_text(key)}"
+    scapy = {"esn_en": True, "esn": 0}
+    scapy |= ({"crypt_algo": "AES-GCM", "crypt_key": key} if protocol == "esp"
+              else {"auth_algo": "HMAC-SHA1-96", "auth_key": key})
+    load(wire, version, [(protocol, "-esn -r 4 " + options)], [protocol])
+    header = ESP if protocol == "esp" else AH
+    to_phoenix = SecurityAssociation(header, spi=IN, **scapy)
+    from_phoenix = SecurityAssociation(header, spi=OUT, **scapy)
+    exchange(wire, version, to_phoenix.encrypt, lambda packet: bytes(from_phoenix.decrypt(
+        parse(packet), esn_en=True, esn=0)))
 
 
 @pytest.mark.parametrize("version", [4, 6])
@@ -322,3 +375,29 @@ def test_clear_extension_headers_do_not_pass(wire):
     answer = wire.receive(to_me)
     assert reply_number(model.Ah(OUT, "hmac-sha1", key).open(answer.ip), 2) == 8
     assert wire.phoenix.counters().since(before, "drop.policy-clear") == 1
+
+
+@pytest.mark.parametrize("form", ["udp", "uncompressed"])
+def test_tunnel_in_other_protocols(wire, form):
+    """What arrives for a tunnel is ours by the tunnel's ends, also in UDP, and in IP in IP where IPComp did not pay."""
+    ends = f"203.0.113.1 {PHOENIX[4]}"
+    key = os.urandom(20)
+    outer = IP(src="203.0.113.1", dst=PHOENIX[4])
+    clear = echo(4, 1, 40)
+    if form == "udp":
+        sa = f"add 203.0.113.1[40000] {PHOENIX[4]}[4500] esp-udp {IN:#x} -m tunnel -E null -A hmac-sha1 {key_text(key)};"
+        esp = SecurityAssociation(ESP, spi=IN, crypt_algo="NULL", auth_algo="HMAC-SHA1-96", auth_key=key,
+                                  tunnel_header=outer).encrypt(clear)
+        packet = outer / UDP(sport=40000, dport=4500) / bytes(esp[ESP])
+        request = f"esp/tunnel/{ends.replace(' ', '-')}/require"
+    else:
+        sa = f"add {ends} ipcomp 2 -m tunnel -C deflate;"
+        packet = outer / clear
+        request = f"ipcomp/tunnel/{ends.replace(' ', '-')}/use"
+    wire.load("phoenix", f"flush; spdflush;\n{sa}\nspdadd {ME[4]} {PHOENIX[4]} any -P in ipsec {request};\n")
+    wire.drain()
+    before = wire.phoenix.counters()
+    wire.send(packet)
+    answer = wire.receive(to_me)
+    assert wire.phoenix.counters().since(before, "in.opened") == 1
+    assert answer and reply_number(answer.ip, 40) == 1

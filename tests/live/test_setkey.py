@@ -263,6 +263,17 @@ def test_stream_does_what_comes_before_an_error(keyed):
     assert re.findall(r"spi=(\d+)", keyed.setkey("phoenix", "-D").stdout) == ["1004", "4099", "4098", "4097"]
 
 
+def test_stream_goes_on_with_the_next_text(keyed):
+    """Neither what is refused nor what standard input had wrong keeps further texts from being read."""
+    one, two = (f"{SA} esp 0x100{i} -E null;" for i in (1, 2))
+    result = keyed.setkey("phoenix", "--stream", "-e", f"flush; {SA} esp 0x1000 -E null; {SA} esp 0x1000 -E null;",
+                          "-e", one, "-c", "-e", two, "-e", "exit;", "-e", "spdflush;", input="flsh;\n", check=False)
+    assert result.returncode == 1
+    assert re.findall(r"(?m)^(\S+?):\d+:\d+: error", result.stderr) == ["-e", "stdin"], result.stderr
+    assert re.findall(r"spi=(\d+)", keyed.setkey("phoenix", "-D").stdout) == ["4098", "4097", "4096"]
+    assert keyed.setkey("phoenix", "-DP").stdout == "No SPD entries.\n"
+
+
 def test_stream_answers_before_the_next_line_comes(keyed):
     process = subprocess.Popen(["ip", "netns", "exec", "phoenix", BUILD / "setkey", "--stream", "-c"], text=True,
                                stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -328,10 +339,10 @@ def test_atomic_with_dumps(keyed):
 def test_warnings_of_what_the_engine_cannot_do(keyed):
     """It is held, and said once; the place is right."""
     result = keyed.setkey("phoenix", "-c", input=(
-        f"{SA} esp 0x1001 -m tunnel -E null;\n{SA} esp 0x1002 -m tunnel -E null;\n"))
-    assert result.stderr.startswith("stdin:1:") and ": warning: tunnel mode" in result.stderr, result.stderr
-    assert result.stderr.count("tunnel mode") == 1 and "1 more" in result.stderr, result.stderr
-    assert keyed.setkey("phoenix", "-D").stdout.count("mode=tunnel") == 2
+        f"{SA} esp 0x1001 -E twofish-cbc 0x{'11' * 16};\n{SA} esp 0x1002 -E twofish-cbc 0x{'22' * 16};\n"))
+    assert result.stderr.startswith("stdin:1:") and ": warning: twofish-cbc is not" in result.stderr, result.stderr
+    assert result.stderr.count("twofish-cbc is not") == 1 and "1 more" in result.stderr, result.stderr
+    assert keyed.setkey("phoenix", "-D").stdout.count("twofish") == 2
 
 
 # Messages, stored and overheard --------------------------------------------------------

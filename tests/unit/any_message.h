@@ -255,7 +255,7 @@ static void any_detail(struct keymsg *m)
 		return;
 	m->src.range.port = (uint16_t)any();
 	m->dst.range.port = (uint16_t)any();
-	if (m->src.proto == IPPROTO_GRE)
+	if (m->src.proto == IPPROTO_GRE || one_in(4)) /* what no type says, ports do */
 		return;
 	m->src.range.port &= 0xff;
 	m->dst.range.port &= m->src.proto == IPPROTO_MH ? 0 : 0xff;

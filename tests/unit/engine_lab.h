@@ -15,7 +15,7 @@
 #include "engine/engine.h"
 #include "engine/ip.h"
 
-#define LAB_BUFFER 4096
+#define LAB_BUFFER 8192
 
 struct host {
 	struct db db;
@@ -33,6 +33,7 @@ static inline void host_init(struct host *h)
 {
 	memset(h, 0, sizeof(*h));
 	assert(db_init(&h->db));
+	h->db.carrier = (struct carrier){ .routes = true, .fragments = true };
 	h->worker = worker_new(&h->db);
 	assert(h->worker);
 	for (size_t i = 0; i < sizeof(h->random); i++)
@@ -116,6 +117,21 @@ static inline struct spd_entry *host_add_policy(struct host *h, const char *src,
 	return entry;
 }
 
+/* A policy of these requests for everything between two hosts. */
+static inline struct spd_entry *host_add_requests(struct host *h, const char *src, const char *dst, uint8_t dir,
+						  const struct request *requests, size_t n)
+{
+	struct selector sel = { .src = { .addr = lab_addr(src) }, .dst = { .addr = lab_addr(dst) }, .proto = PROTO_ANY };
+	struct policy pol = { .dir = dir, .action = POLICY_IPSEC, .n_requests = (uint8_t)n };
+	struct spd_entry *entry;
+
+	sel.src.prefix_len = (uint8_t)addr_bits(&sel.src.addr);
+	sel.dst.prefix_len = (uint8_t)addr_bits(&sel.dst.addr);
+	memcpy(pol.requests, requests, n * sizeof(*requests));
+	assert(spd_insert(h->db.spd, &sel, &pol, 1, &entry) == 0);
+	return entry;
+}
+
 /* An IP datagram of a protocol; the payload counts up from 0. */
 static inline struct lab_packet *lab_packet(const char *src, const char *dst, uint8_t proto, size_t payload)
 {
@@ -156,6 +172,43 @@ static inline struct outcome *host_run(struct host *h, enum pkt_dir dir, struct 
 		engine_in(h->worker, &b, &h->sink, &now);
 	assert(h->sink.n_out == 1 && h->sink.out[0].pkt == p);
 	return &h->sink.out[0];
+}
+
+/* Two hosts with the same SAs from a to b. */
+struct pair {
+	struct host a, b;
+};
+
+static inline void pair_init(struct pair *p)
+{
+	host_init(&p->a);
+	host_init(&p->b);
+}
+
+static inline void pair_fini(struct pair *p)
+{
+	host_fini(&p->a);
+	host_fini(&p->b);
+}
+
+static inline void pair_add_sa(struct pair *p, const struct sa_spec *s)
+{
+	host_add_sa(&p->a, s);
+	host_add_sa(&p->b, s);
+}
+
+static inline void check_payload(const struct pkt *p, size_t header, size_t payload)
+{
+	assert(p->len == header + payload);
+	for (size_t i = 0; i < payload; i++)
+		assert(p->data[header + i] == (uint8_t)i);
+}
+
+/* Whether an IPv4 header is consistent: length and checksum. */
+static inline void check_v4(const struct pkt *p)
+{
+	assert(get_be16(p->data + 2) == p->len);
+	assert(ip_checksum_ok(p));
 }
 
 #endif

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <cmocka.h>
 
+#include "engine/worker.h"
 #include "engine_lab.h"
 
 #define A4 "192.0.2.10"
@@ -25,47 +26,10 @@ static const uint8_t article_requests[] = { IPPROTO_ESP, LEVEL_DEFAULT, IPPROTO_
 static const uint8_t require_requests[] = { IPPROTO_ESP, LEVEL_REQUIRE, IPPROTO_AH, LEVEL_REQUIRE, 0 };
 static const uint8_t esp_require[] = { IPPROTO_ESP, LEVEL_REQUIRE, 0 };
 
-/* Two hosts with the same SAs from a to b. */
-struct pair {
-	struct host a, b;
-};
-
-static void pair_init(struct pair *p)
-{
-	host_init(&p->a);
-	host_init(&p->b);
-}
-
-static void pair_fini(struct pair *p)
-{
-	host_fini(&p->a);
-	host_fini(&p->b);
-}
-
-static void pair_add_sa(struct pair *p, const struct sa_spec *s)
-{
-	host_add_sa(&p->a, s);
-	host_add_sa(&p->b, s);
-}
-
 static void article_sas(struct pair *p, const char *a, const char *b)
 {
 	pair_add_sa(p, &(struct sa_spec){ a, b, SA_AH, 15700, .auth = "hmac-md5", .auth_key = KEY16 });
 	pair_add_sa(p, &(struct sa_spec){ a, b, SA_ESP, 15701, .enc = "blowfish-cbc", .enc_key = "12345" });
-}
-
-static void check_payload(const struct pkt *p, size_t header, size_t payload)
-{
-	assert_int_equal(p->len, header + payload);
-	for (size_t i = 0; i < payload; i++)
-		assert_int_equal(p->data[header + i], (uint8_t)i);
-}
-
-/* Whether an IPv4 header is consistent: length and checksum. */
-static void check_v4(const struct pkt *p)
-{
-	assert_int_equal(get_be16(p->data + 2), p->len);
-	assert_int_equal(ip_sum(p->data, 20, 0), 0xffff);
 }
 
 static void article_round_trip(void **state)
@@ -105,7 +69,7 @@ static void article_round_trip(void **state)
 				check_v4(&l->pkt);
 			free(l);
 		}
-		assert_int_equal(worker_stats(p.a.worker)->ah_out, 300);
+		assert_int_equal(worker_stats(p.a.worker)->transforms_out[SA_AH], 300);
 		assert_int_equal(worker_stats(p.b.worker)->in_opened, 300);
 		pair_fini(&p);
 	}
@@ -334,10 +298,7 @@ static void unprovided_out(void **state)
 		{ IPPROTO_ESP, MODE_TUNNEL, LEVEL_USE, NO_SA, VERDICT_DROP },
 		{ IPPROTO_ESP, MODE_TUNNEL, LEVEL_USE, PLAIN_SA, VERDICT_DROP },
 		{ IPPROTO_ESP, MODE_TUNNEL, LEVEL_REQUIRE, NO_SA, VERDICT_DROP },
-		{ IPPROTO_COMP, MODE_TRANSPORT, LEVEL_USE, NO_SA, VERDICT_DROP },
-		{ IPPROTO_COMP, MODE_TRANSPORT, LEVEL_DEFAULT, NO_SA, VERDICT_DROP },
 		{ IPPROTO_COMP, MODE_TRANSPORT, LEVEL_USE, UNPROVIDED_SA, VERDICT_DROP },
-		{ IPPROTO_COMP, MODE_TRANSPORT, LEVEL_REQUIRE, NO_SA, VERDICT_DROP },
 	};
 
 	(void)state;
@@ -349,6 +310,7 @@ static void unprovided_out(void **state)
 		struct host h;
 
 		host_init(&h);
+		h.db.carrier.routes = false;
 		if (rows[i].sa != NO_SA) {
 			bool esp = rows[i].proto == IPPROTO_ESP;
 			struct sa *sa = host_add_sa(&h, &(struct sa_spec){ A4, B4, esp ? SA_ESP : SA_IPCOMP, 5000,
@@ -358,6 +320,10 @@ static void unprovided_out(void **state)
 		}
 		e = host_add_policy(&h, A4, B4, POLICY_OUT, POLICY_IPSEC, requests);
 		e->pol.requests[0].mode = rows[i].mode;
+		if (rows[i].mode == MODE_TUNNEL) {
+			e->pol.requests[0].src = lab_addr(A4);
+			e->pol.requests[0].dst = lab_addr("203.0.113.1");
+		}
 		o = host_run(&h, PKT_OUT, &l->pkt, 0);
 		if (o->verdict != rows[i].want)
 			fail_msg("row %zu: verdict %d", i, o->verdict);
@@ -842,6 +808,225 @@ static void many_keys(void **state)
 	pair_fini(&p);
 }
 
+/*
+ * 64-bit numbers: only the low half is sent, the ICV covers both. Across 2^32 nothing
+ * is lost, a replay is told, and ends that disagree about the high half do not talk.
+ */
+static void extended_numbers(void **state)
+{
+	static const struct {
+		enum sa_proto proto;
+		const char *auth, *auth_key, *enc, *enc_key;
+		size_t at; /* of the number, behind the IP header */
+	} rows[] = {
+		{ SA_AH, "hmac-sha1", KEY20, NULL, NULL, 8 },
+		{ SA_ESP, "hmac-sha2-256", KEY32, "rijndael-cbc", KEY16, 4 },
+		{ SA_ESP, "hmac-sha1", KEY20, "null", "", 4 },
+		{ SA_ESP, NULL, NULL, "aes-gcm-16", KEY20, 4 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		const uint8_t req[] = { sa_proto_ip(rows[i].proto), LEVEL_REQUIRE, 0 };
+		struct lab_packet *l, old;
+		struct pair p;
+
+		pair_init(&p);
+		pair_add_sa(&p, &(struct sa_spec){ A4, B4, rows[i].proto, 5000, rows[i].auth, rows[i].enc, rows[i].auth_key,
+						   rows[i].enc_key, .flags = SAF_ESN, .window = 64 });
+		host_add_policy(&p.a, A4, B4, POLICY_OUT, POLICY_IPSEC, req);
+		host_add_policy(&p.b, A4, B4, POLICY_IN, POLICY_IPSEC, req);
+		sad_next(p.a.db.sad, NULL)->seq = 0xfffffff0;
+		for (uint32_t n = 0; n < 40; n++) {
+			l = lab_packet(A4, B4, 17, 30);
+			assert_int_equal(host_run(&p.a, PKT_OUT, &l->pkt, 0)->verdict, VERDICT_WIRE);
+			assert_int_equal(get_be32(l->pkt.data + 20 + rows[i].at), 0xfffffff1 + n);
+			old = *l;
+			old.pkt.buf = old.buf;
+			old.pkt.data = old.buf + (l->pkt.data - l->buf);
+			assert_int_equal(host_run(&p.b, PKT_IN, &l->pkt, 0)->verdict, VERDICT_DELIVER);
+			check_payload(&l->pkt, 20, 30);
+			assert_int_equal(host_run(&p.b, PKT_IN, &old.pkt, 0)->reason, DROP_REPLAY);
+			free(l);
+		}
+		assert_int_equal(sad_next(p.b.db.sad, NULL)->replay.last, 0x100000018);
+		/* the other end has counted another 2^32 */
+		sad_next(p.a.db.sad, NULL)->seq += UINT64_C(1) << 32;
+		l = lab_packet(A4, B4, 17, 30);
+		host_run(&p.a, PKT_OUT, &l->pkt, 0);
+		assert_int_equal(host_run(&p.b, PKT_IN, &l->pkt, 0)->reason, DROP_ICV);
+		free(l);
+		/* they end, too */
+		sad_next(p.a.db.sad, NULL)->seq = UINT64_MAX;
+		l = lab_packet(A4, B4, 17, 30);
+		assert_int_equal(host_run(&p.a, PKT_OUT, &l->pkt, 0)->reason, DROP_SEQ_EXHAUSTED);
+		free(l);
+		pair_fini(&p);
+	}
+}
+
+/* Of two SAs the tunable says which; one that is spent gives way to the other. */
+static void which_of_two(void **state)
+{
+	static const struct {
+		uint8_t oldest;
+		uint64_t spent; /* SPI of a spent one */
+		uint32_t want;
+	} rows[] = { { 1, 0, 5000 }, { 0, 0, 5001 }, { 1, 5000, 5001 }, { 0, 5001, 5000 } };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct lab_packet *l = lab_packet(A4, B4, 17, 8);
+		struct host h;
+
+		host_init(&h);
+		h.db.tun.preferred_oldsa = rows[i].oldest;
+		for (uint32_t spi = 5000; spi < 5002; spi++) {
+			struct sa *sa = host_add_sa(&h, &(struct sa_spec){ A4, B4, SA_ESP, spi, .enc = "null", .mode = spi % 2 });
+
+			if (spi == rows[i].spent) {
+				sa->hard.bytes = 100;
+				sa->bytes = 101;
+			}
+		}
+		host_add_policy(&h, A4, B4, POLICY_OUT, POLICY_IPSEC, esp_require);
+		host_run(&h, PKT_OUT, &l->pkt, 0);
+		assert_int_equal(get_be32(l->pkt.data + 20), rows[i].want);
+		free(l);
+		host_fini(&h);
+	}
+}
+
+/* Limits of bytes and packets hold at the packet: what passes one is the last. */
+static void limits_at_the_packet(void **state)
+{
+	static const struct {
+		struct sa_limits hard;
+		unsigned pass;
+	} rows[] = { { { .packets = 2 }, 3 }, { { .bytes = 100 }, 2 }, { { .bytes = 104 }, 3 }, { { .add_s = 1 }, 5 } };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct pair p;
+
+		pair_init(&p);
+		/* 20 + 8 + 12 + ICV 12 = 52 bytes each, leaving; arriving 28 when stripped */
+		pair_add_sa(&p, &(struct sa_spec){ A4, B4, SA_ESP, 5000, .auth = "hmac-sha1", .auth_key = KEY20, .enc = "null" });
+		host_add_policy(&p.a, A4, B4, POLICY_OUT, POLICY_IPSEC, esp_require);
+		sad_next(p.a.db.sad, NULL)->hard = rows[i].hard;
+		for (unsigned n = 0; n < 5; n++) {
+			struct lab_packet *l = lab_packet(A4, B4, 17, 8);
+			struct outcome *o = host_run(&p.a, PKT_OUT, &l->pkt, 0);
+
+			assert_int_equal(o->verdict, n < rows[i].pass ? VERDICT_WIRE : VERDICT_DROP);
+			if (o->verdict == VERDICT_DROP) {
+				assert_int_equal(o->reason, DROP_NO_SA_OUT);
+				assert_int_equal(p.a.sink.n_acquires, 1);
+			}
+			if (n == 0) { /* and the other way */
+				sad_next(p.b.db.sad, NULL)->hard.packets = 1;
+				sad_next(p.b.db.sad, NULL)->packets = 2;
+				assert_int_equal(host_run(&p.b, PKT_IN, &l->pkt, 0)->reason, DROP_SA_SPENT);
+			}
+			free(l);
+		}
+		pair_fini(&p);
+	}
+}
+
+/* Each direction has its own default. */
+static void default_policies(void **state)
+{
+	(void)state;
+	for (unsigned n = 0; n < 4; n++) {
+		struct host h;
+
+		host_init(&h);
+		h.db.tun.def_policy[POLICY_IN] = n & 1 ? POLICY_DISCARD : POLICY_NONE;
+		h.db.tun.def_policy[POLICY_OUT] = n & 2 ? POLICY_DISCARD : POLICY_NONE;
+		for (int dir = PKT_OUT; dir <= PKT_IN; dir++) {
+			struct lab_packet *l = lab_packet(A4, B4, 17, 8);
+
+			assert_int_equal(host_run(&h, (enum pkt_dir)dir, &l->pkt, 0)->verdict,
+					 n & (dir == PKT_IN ? 1 : 2) ? VERDICT_DROP : VERDICT_PASS);
+			free(l);
+		}
+		host_fini(&h);
+	}
+}
+
+/* What is malformed says in which way. */
+static void malformed_in_their_ways(void **state)
+{
+	static const struct {
+		uint8_t bytes[8]; /* options of IPv4 */
+		enum drop_reason want;
+	} rows[] = {
+		{ { 0x83, 0, 1, 1, 1, 1, 1, 1 }, DROP_OPTIONS },
+		{ { 0x83, 9, 1, 1, 1, 1, 1, 1 }, DROP_OPTIONS },
+		{ { 1, 1, 1, 1, 1, 1, 1, 0x83 }, DROP_OPTIONS },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		static const uint8_t ah[] = { IPPROTO_AH, LEVEL_REQUIRE, 0 };
+		struct lab_packet *l = lab_packet(A4, B4, 17, 24);
+		struct host h;
+
+		host_init(&h);
+		host_add_sa(&h, &(struct sa_spec){ A4, B4, SA_AH, 5000, .auth = "hmac-sha1", .auth_key = KEY20 });
+		host_add_policy(&h, A4, B4, POLICY_OUT, POLICY_IPSEC, ah);
+		l->pkt.data[0] = 0x47;
+		memcpy(l->pkt.data + 20, rows[i].bytes, 8);
+		ip_set_checksum(&l->pkt);
+		assert_int_equal(host_run(&h, PKT_OUT, &l->pkt, 0)->reason, rows[i].want);
+		free(l);
+		host_fini(&h);
+	}
+}
+
+/* A key that the library does not take is no algorithm that we do not provide. */
+static void keys_refused(void **state)
+{
+	struct lab_packet *l = lab_packet(A4, B4, 17, 30);
+	struct host h;
+
+	(void)state;
+	host_init(&h);
+	host_add_sa(&h, &(struct sa_spec){ A4, B4, SA_ESP, 5000, NULL, "rijndael-cbc", NULL, "15 bytes of key", .window = 0 });
+	host_add_policy(&h, A4, B4, POLICY_OUT, POLICY_IPSEC, esp_require);
+	assert_int_equal(host_run(&h, PKT_OUT, &l->pkt, 0)->reason, DROP_CRYPTO);
+	free(l);
+	host_fini(&h);
+}
+
+/* An AEAD's nonces begin with the salt, which is part of the key. */
+static void salts_go_with_the_sa(void **state)
+{
+	static const uint8_t esp[] = { IPPROTO_ESP, LEVEL_REQUIRE, 0 };
+	struct pair p;
+
+	(void)state;
+	pair_init(&p);
+	pair_add_sa(&p, &(struct sa_spec){ A4, B4, SA_ESP, 5000, NULL, "aes-gcm-16", NULL, KEY16 "SALT", .window = 64 });
+	host_add_policy(&p.a, A4, B4, POLICY_OUT, POLICY_IPSEC, esp);
+	for (int i = 0; i < 2; i++) {
+		struct lab_packet *l = lab_packet(A4, B4, 17, 30);
+		struct host *h = i ? &p.b : &p.a;
+
+		assert_int_equal(host_run(&p.a, PKT_OUT, &l->pkt, 0)->verdict, VERDICT_WIRE);
+		if (i)
+			assert_int_equal(host_run(&p.b, PKT_IN, &l->pkt, 0)->verdict, VERDICT_DELIVER);
+		sad_remove(h->db.sad, sad_next(h->db.sad, NULL));
+		worker_prune(h->worker);
+		assert_null(memmem(h->worker, sizeof(*h->worker), "SALT", 4));
+		free(l);
+		if (!i)
+			host_add_sa(h, &(struct sa_spec){ A4, B4, SA_ESP, 5000, NULL, "aes-gcm-16", NULL, KEY16 "SALT", .window = 64 });
+	}
+	pair_fini(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -869,6 +1054,13 @@ int main(void)
 		cmocka_unit_test(arriving_without_policy),
 		cmocka_unit_test(keys_follow_the_sa),
 		cmocka_unit_test(many_keys),
+		cmocka_unit_test(extended_numbers),
+		cmocka_unit_test(which_of_two),
+		cmocka_unit_test(limits_at_the_packet),
+		cmocka_unit_test(default_policies),
+		cmocka_unit_test(malformed_in_their_ways),
+		cmocka_unit_test(keys_refused),
+		cmocka_unit_test(salts_go_with_the_sa),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "setkey/place.c"
+#include "script/place.c"
 
 static const struct {
 	const char *text;

@@ -169,6 +169,12 @@ static void test_form(void **state)
 	m.dst.range.prefix_len = 8;
 	m.policy = (struct policy){ .dir = POLICY_OUT, .action = POLICY_NONE };
 	assert_prints(&m, "spdadd 10.0.0.1 10.0.0.2/8 icmp 8 -P out prio 2147483648 none ;\n");
+	m.src.range.port = 300;
+	assert_prints(&m, "spdadd 10.0.0.1[300] 10.0.0.2/8 icmp -P out prio 2147483648 none ;\n");
+	m.src.proto = m.dst.proto = IPPROTO_MH;
+	m.src.range.port = 0;
+	m.dst.range.port = 5;
+	assert_prints(&m, "spdadd 10.0.0.1 10.0.0.2/8[5] mobility-header -P out prio 2147483648 none ;\n");
 }
 
 /* A statement that would mean another SA or policy is not printed. */

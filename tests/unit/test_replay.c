@@ -190,6 +190,95 @@ static void against_a_set(void **state)
 	}
 }
 
+/* RFC 4303 appendix A2.1: the subspace of a low half, by window and highest number so far. */
+static void extends(void **state)
+{
+	static const struct {
+		uint32_t window;
+		uint64_t last;
+		uint32_t low;
+		uint64_t want;
+	} rows[] = {
+		{ 64, 0, 1, 1 },
+		{ 64, 0, 0xffffffff, 0xffffffff },
+		{ 64, 100, 37, 37 },		   /* the window's bottom */
+		{ 64, 100, 36, 0x100000024 },	   /* below it: the next subspace */
+		{ 64, 0xfffffff0, 0xffffffff, 0xffffffff },
+		{ 64, 0xffffffff, 0, 0x100000000 },
+		{ 64, 0xffffffff, 5, 0x100000005 },
+		{ 64, 0x100000005, 0xffffffff, 0xffffffff }, /* still in the window, one subspace back */
+		{ 64, 0x100000005, 0xffffffc6, 0xffffffc6 },
+		{ 64, 0x100000005, 0xffffffc5, 0x1ffffffc5 },
+		{ 64, 0x100000005, 6, 0x100000006 },
+		{ 64, 0x10000003f, 0, 0x100000000 },
+		{ 64, 0x10000003e, 0xffffffff, 0xffffffff },
+		{ 1, 0x100000000, 0, 0x100000000 },
+		{ 1, 0x100000000, 0xffffffff, 0x1ffffffff },
+		{ 1 << 20, 0x700000000, 0xfff00001, 0x6fff00001 },
+		{ 1 << 20, 0x700000000, 0xfff00000, 0x7fff00000 },
+		{ 0, 0x700000000, 0x7fffffff, 0x77fffffff },
+		{ 0, 0x700000000, 0x90000000, 0x690000000 },
+		{ 0, 0, 0x90000000, 0x90000000 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct replay r = { .window = rows[i].window, .last = rows[i].last };
+		uint64_t got = replay_extend(&r, rows[i].low);
+
+		if (got != rows[i].want)
+			fail_msg("row %zu: %llx", i, (unsigned long long)got);
+	}
+}
+
+/* Of every number from the window's bottom on, 2^32 of them, the low half is enough. */
+static void extends_whatever_may_come(void **state)
+{
+	static const uint32_t windows[] = { 1, 2, 32, 64, 1000, 1 << 16, REPLAY_WINDOW_MAX };
+	uint64_t x = 88172645463325252u;
+
+	(void)state;
+	for (unsigned step = 0; step < 1000000; step++) {
+		struct replay r = { .window = windows[random32(&x) % 7] };
+		uint64_t bottom, seq;
+
+		/* near the ends of a subspace, and anywhere */
+		r.last = (uint64_t)(random32(&x) % 4) << 32 | random32(&x);
+		if (step % 4)
+			r.last = ((r.last >> 32) << 32) + random32(&x) % (3 * r.window);
+		if (step % 4 == 2 && r.last >= 3 * (uint64_t)r.window)
+			r.last -= 3 * (uint64_t)r.window;
+		bottom = r.last >= r.window ? r.last - r.window + 1 : 0;
+		seq = bottom + (step % 3 ? random32(&x) : random32(&x) % (2 * r.window));
+		/* before there is anything behind the window, its bottom lies below zero */
+		if (r.last < r.window && seq >= (UINT64_C(1) << 32))
+			continue;
+		if (replay_extend(&r, (uint32_t)seq) != seq)
+			fail_msg("window %u, last %llx: %llx", r.window, (unsigned long long)r.last,
+				 (unsigned long long)seq);
+	}
+}
+
+/* Numbers across 2^32, and far jumps, in a window as elsewhere. */
+static void wide_numbers(void **state)
+{
+	struct replay r;
+
+	(void)state;
+	assert_true(replay_init(&r, 64));
+	assert_true(replay_update(&r, 0xfffffffe));
+	assert_true(replay_update(&r, 0x100000003));
+	assert_false(replay_update(&r, 0xfffffffe));
+	assert_true(replay_update(&r, 0xffffffff));
+	assert_true(replay_update(&r, 0x100000000));
+	assert_false(replay_check(&r, 3));
+	assert_true(replay_update(&r, 0x900000003));
+	assert_false(replay_check(&r, 0x100000003));
+	assert_true(replay_update(&r, 0x900000000 - 60));
+	assert_false(replay_update(&r, 0x900000000 - 61));
+	replay_fini(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -203,6 +292,9 @@ int main(void)
 		cmocka_unit_test(check_changes_nothing),
 		cmocka_unit_test(limits),
 		cmocka_unit_test(against_a_set),
+		cmocka_unit_test(extends),
+		cmocka_unit_test(extends_whatever_may_come),
+		cmocka_unit_test(wide_numbers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

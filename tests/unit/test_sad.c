@@ -346,6 +346,26 @@ static void back_to_their_places(void **state)
 	sad_free(sad);
 }
 
+/* All of them but the larval one, and nobody else's. */
+static void between(void **state)
+{
+	struct sad *sad = sad_new();
+	struct addr a = v4(1), b = v4(2);
+	struct sa *sa;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(family) / sizeof(*family); i++)
+		put(sad, (struct spec){ SA_ESP, family[i].spi, a, b, family[i].mode, family[i].reqid,
+					family[i].state });
+	put(sad, (struct spec){ SA_AH, 301, a, b, MODE_ANY, 0, SA_MATURE });
+	put(sad, (struct spec){ SA_ESP, 301, b, a, MODE_ANY, 0, SA_MATURE });
+	while ((sa = sad_find_between(sad, SA_ESP, &a, &b)))
+		sad_remove(sad, sa);
+	assert_int_equal(sad_count(sad), 3);
+	assert_int_equal(sad_find_in(sad, SA_ESP, 301, &b)->state, SA_LARVAL);
+	sad_free(sad);
+}
+
 /* Flows come and go with their SAs. */
 static void nothing_is_left(void **state)
 {
@@ -490,6 +510,7 @@ int main(void)
 		cmocka_unit_test(link_local_scopes),
 		cmocka_unit_test(against_an_array),
 		cmocka_unit_test(back_to_their_places),
+		cmocka_unit_test(between),
 		cmocka_unit_test(nothing_is_left),
 		cmocka_unit_test(many_of_one_pair),
 		cmocka_unit_test(protocol_numbers),

@@ -471,7 +471,8 @@ static void levels(void **state)
 
 	(void)state;
 	assert_true(db_init(&db));
-	assert_int_equal(db.tun.def_policy, POLICY_NONE);
+	assert_int_equal(db.tun.def_policy[POLICY_IN], POLICY_NONE);
+	assert_int_equal(db.tun.def_policy[POLICY_OUT], POLICY_NONE);
 	assert_int_equal(db.tun.ah_cleartos, 1);
 	for (int changed = 0; changed < 2; changed++) {
 		for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
@@ -491,6 +492,32 @@ static void levels(void **state)
 	db_fini(&db); /* harmless */
 }
 
+/* Each more urgent than those before it, or less. */
+static void many_priorities(void **state)
+{
+	enum { N = 60000 };
+
+	(void)state;
+	for (int up = 0; up < 2; up++) {
+		struct spd *spd = spd_new();
+		clock_t start = clock();
+		struct spd_entry *e = NULL;
+
+		for (uint32_t i = 0; i < N; i++) {
+			struct selector sel = selector("10.0.0.0", 32, "10.0.0.1", 32, 6);
+
+			sel.src.port = (uint16_t)(i + 1);
+			put(spd, sel, POLICY_OUT, up ? N - i : i);
+		}
+		assert_true((clock() - start) / CLOCKS_PER_SEC < 4);
+		for (uint32_t i = 0; i < N; i++) {
+			e = spd_next(spd, e);
+			assert_int_equal(e->pol.priority, i + (uint32_t)up);
+		}
+		spd_free(spd);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -499,7 +526,7 @@ int main(void)
 		cmocka_unit_test(numbers_wrap),	    cmocka_unit_test(back_to_their_places),
 		
 		cmocka_unit_test(against_an_array), cmocka_unit_test(many_equal),
-		cmocka_unit_test(levels),
+		cmocka_unit_test(levels),	    cmocka_unit_test(many_priorities),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define VECTORS_MAX 512
+#define VECTORS_MAX 1024
 #define LINE_MAX_BYTES 1024
 
 struct vector_reader {

@@ -11,6 +11,8 @@
  *	in = 00000000000000000000000000000000       clear text
  *	out = 0388dace60b6a392f328c2b971b2fe78      the same, encrypted
  *	icv = ab6e47d42cec13bdf53a67b21257bddf      as many bytes as are to be compared
+ *
+ * Of DEFLATE there are in and a stream, out, that somebody else made of it.
  */
 #ifndef SALLYPORT_TESTS_VECTORS_H
 #define SALLYPORT_TESTS_VECTORS_H

@@ -4,8 +4,8 @@
  * text that is read twice means the same both times, and a long list of one name costs
  * one question.
  */
-#ifndef SALLYPORT_SETKEY_NAMES_H
-#define SALLYPORT_SETKEY_NAMES_H
+#ifndef SALLYPORT_SCRIPT_NAMES_H
+#define SALLYPORT_SCRIPT_NAMES_H
 
 #include "text/parse.h"
 

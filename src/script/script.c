@@ -4,7 +4,7 @@
  * is wrong anywhere does nothing, and so that every key in it is known before a line of
  * it is shown. Their commands are not kept: a right text is read once more to send them.
  */
-#include "setkey/script.h"
+#include "script/script.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "setkey/names.h"
+#include "script/names.h"
 
 /* Spans have 32 bits; no text of commands comes near it. */
 #define SCRIPT_MAX   (1u << 30)
@@ -90,13 +90,17 @@ int script_read(struct script *s, const char *name)
 	return err;
 }
 
+/* What is known of the lines of what stays, stays known. */
 void script_cut(struct script *s, size_t len)
 {
 	s->src.len = len;
-	free(s->lines);
-	s->lines = NULL;
 	s->src.lines = NULL;
-	s->lines_cap = s->src.n_lines = 0;
+	s->src.n_lines = 0;
+	if (s->indexed <= len)
+		return;
+	while (s->n_lines > 1 && s->lines[s->n_lines - 1] > len)
+		s->n_lines--;
+	s->indexed = len;
 }
 
 int script_append(struct script *s, const char *text, size_t len)
@@ -229,35 +233,43 @@ void script_run(struct script *s, script_command *command, void *arg)
 	parse_text(&s->src, &env);
 }
 
-/* Lines are counted once, when the first place is shown. Without memory, each time. */
+/* Each line is counted once, when a place behind it is shown. Without memory, each time. */
+static bool add_line(struct script *s, size_t off)
+{
+	void *v = s->lines;
+
+	if (!reserve(&v, s->n_lines, &s->lines_cap, sizeof(*s->lines)))
+		return false;
+	s->lines = v;
+	s->lines[s->n_lines++] = (uint32_t)off;
+	return true;
+}
+
 static void index_lines(struct script *s)
 {
-	const char *p = s->src.text, *end = p + s->src.len;
-	size_t n = 0;
+	const char *text = s->src.text, *end = text + s->src.len, *p = text + s->indexed;
 
-	if (s->lines)
+	if (s->n_lines == 0 && !add_line(s, 0))
 		return;
-	do {
-		void *v = s->lines;
-
-		if (!reserve(&v, n, &s->lines_cap, sizeof(*s->lines)))
+	while ((p = memchr(p, '\n', (size_t)(end - p)))) {
+		p++;
+		if (!add_line(s, (size_t)(p - text)))
 			return;
-		s->lines = v;
-		s->lines[n++] = (uint32_t)(p - s->src.text);
-		p = memchr(p, '\n', (size_t)(end - p));
-	} while (p && ++p <= end);
+		s->indexed = (size_t)(p - text);
+	}
+	s->indexed = s->src.len;
 	s->src.lines = s->lines;
-	s->src.n_lines = n;
+	s->src.n_lines = s->n_lines;
 }
 
 void script_report(struct script *s, FILE *out)
 {
 	/* without all of the masks no line may be shown */
 	if (s->no_memory) {
-		fprintf(out, "setkey: %s: no memory\n", s->src.name);
+		fprintf(out, "%s: %s: no memory\n", program_invocation_short_name, s->src.name);
 		return;
 	}
-	if (s->n_diags > 1)
+	if (s->n_diags > 0)
 		index_lines(s);
 	for (size_t i = 0; i < s->n_diags; i++)
 		diag_print(out, &s->src, &s->diags[i], s->masks, s->n_masks);
@@ -274,10 +286,11 @@ void script_tell(struct script *s, FILE *out, enum diag_severity severity, struc
 	diag_print(out, &s->src, &d, s->masks, s->n_masks);
 }
 
-unsigned script_line(const struct script *s, uint32_t off)
+unsigned script_line(struct script *s, uint32_t off)
 {
 	unsigned line, column;
 
+	index_lines(s);
 	diag_locate(&s->src, off, &line, &column);
 	return line;
 }

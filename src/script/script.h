@@ -3,8 +3,8 @@
  * One text of commands: kept for as long as something may have to be shown of it, with
  * what was found wrong, and with the places of its keys, so that none is shown.
  */
-#ifndef SALLYPORT_SETKEY_SCRIPT_H
-#define SALLYPORT_SETKEY_SCRIPT_H
+#ifndef SALLYPORT_SCRIPT_SCRIPT_H
+#define SALLYPORT_SCRIPT_SCRIPT_H
 
 #include <stdio.h>
 
@@ -17,8 +17,8 @@ struct script {
 	size_t text_cap;
 	struct diag *diags;
 	size_t n_diags, diags_cap;
-	uint32_t *lines; /* of src */
-	size_t lines_cap;
+	uint32_t *lines; /* of the text up to `indexed`; src has them while that is all of it */
+	size_t n_lines, lines_cap, indexed;
 	struct span *masks;
 	size_t n_masks, masks_cap;
 	unsigned errors;
@@ -54,7 +54,7 @@ void script_report(struct script *s, FILE *out);
 void script_tell(struct script *s, FILE *out, enum diag_severity severity, struct span span,
 		 const char *text);
 /* The number of the line at off, from 1. */
-unsigned script_line(const struct script *s, uint32_t off);
+unsigned script_line(struct script *s, uint32_t off);
 /* Wipes and frees. */
 void script_free(struct script *s);
 

@@ -3,8 +3,8 @@
  * Where a request comes from: the text, the statement in it and the statement's parts,
  * in as few bytes as will do, for as long as the request waits for its answer.
  */
-#ifndef SALLYPORT_SETKEY_PLACE_H
-#define SALLYPORT_SETKEY_PLACE_H
+#ifndef SALLYPORT_SCRIPT_PLACE_H
+#define SALLYPORT_SCRIPT_PLACE_H
 
 #include <stdbool.h>
 #include <stdint.h>

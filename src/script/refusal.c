@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "setkey/refusal.h"
+#include "script/refusal.h"
 
 #include <errno.h>
 

@@ -3,8 +3,8 @@
  * A refusal in words of this context: which part of the statement it is about, and
  * what an errno means there for whoever refuses without a reason.
  */
-#ifndef SALLYPORT_SETKEY_REFUSAL_H
-#define SALLYPORT_SETKEY_REFUSAL_H
+#ifndef SALLYPORT_SCRIPT_REFUSAL_H
+#define SALLYPORT_SCRIPT_REFUSAL_H
 
 #include "keymsg/keymsg.h"
 #include "text/parse.h"

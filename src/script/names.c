@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "setkey/names.h"
+#include "script/names.h"
 
 #include <arpa/inet.h>
 #include <netdb.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "setkey/place.h"
+#include "script/place.h"
 
 struct place place_of(const struct command *c, uint16_t script)
 {

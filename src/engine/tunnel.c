@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ *   out    IP | payload   ->   outer IP | IP | payload     then the transform at the outer header
+ *   in     the transform has stripped itself; outer IP | IP | payload   ->   IP | payload
+ *
+ * The clear packet stays as it is, but for ECN when it comes out; TTL is the business
+ * of whoever forwards. No option and no flow label is copied (RFC 4301 section
+ * 5.1.2.1 leaves the label open; a label made of the clear flow would tell of it).
+ */
+#include "engine/tunnel.h"
+
+#include <netinet/in.h>
+
+#include "base/wire.h"
+
+bool tunnel_is_ip(uint8_t proto)
+{
+	return proto == IPPROTO_IPIP || proto == IPPROTO_IPV6;
+}
+
+/* What of the clear packet's ECN field the tunnel's header shows. */
+static uint8_t ecn_into(enum tunnel_ecn mode, uint8_t inner)
+{
+	switch (mode) {
+	case TUNNEL_ECN_COMPATIBLE:
+	case TUNNEL_ECN_FORBIDDEN:
+		return ECN_NOT_ECT;
+	case TUNNEL_ECN_ALLOWED:
+		return inner == ECN_CE ? ECN_ECT0 : inner;
+	default:
+		return inner;
+	}
+}
+
+#define ECN_DROP 0xff
+
+/* RFC 6040 section 4.2, figure 4: [inner][outer]. */
+static const uint8_t ecn_combined[4][4] = {
+	[ECN_NOT_ECT] = { ECN_NOT_ECT, ECN_NOT_ECT, ECN_NOT_ECT, ECN_DROP },
+	[ECN_ECT1] = { ECN_ECT1, ECN_ECT1, ECN_ECT1, ECN_CE },
+	[ECN_ECT0] = { ECN_ECT0, ECN_ECT1, ECN_ECT0, ECN_CE },
+	[ECN_CE] = { ECN_CE, ECN_CE, ECN_CE, ECN_CE },
+};
+
+/* The clear packet's ECN field when it comes out, or ECN_DROP. */
+static uint8_t ecn_out_of(enum tunnel_ecn mode, uint8_t inner, uint8_t outer)
+{
+	switch (mode) {
+	case TUNNEL_ECN_IGNORED:
+		return inner;
+	case TUNNEL_ECN_FORBIDDEN:
+		return outer == ECN_CE ? ECN_DROP : inner;
+	case TUNNEL_ECN_ALLOWED:
+		return outer != ECN_CE ? inner : inner == ECN_NOT_ECT ? ECN_DROP : ECN_CE;
+	default:
+		return ecn_combined[inner][outer];
+	}
+}
+
+/* IPv6 knows no DF to copy: it goes without up to the length that no link may refuse. */
+static bool df_outside(enum tunnel_df mode, const struct pkt *inner, int family)
+{
+	if (mode != TUNNEL_DF_COPY)
+		return mode == TUNNEL_DF_SET;
+	return ip_dont_fragment(inner) && (family == AF_INET || inner->len > IPV6_MTU_MIN);
+}
+
+/*
+ * RFC 6864 section 4.1: no value twice between two ends while a packet lives. The SA
+ * numbers its packets already, so its number does, from a place of its own.
+ */
+static uint16_t packet_id(const struct sa *sa)
+{
+	return (uint16_t)((sa->spi * 0x9e3779b1u >> 16) + (uint32_t)sa->seq + 1);
+}
+
+bool tunnel_wrap(struct job *j, const struct tunables *tun, enum drop_reason *reason)
+{
+	const struct sa *sa = j->sa;
+	uint8_t tos = ip_tos(j->pkt);
+	struct ip_fields f = {
+		.src = sa->src,
+		.dst = sa->dst,
+		.tos = (uint8_t)((tos & ~ECN_MASK) | ecn_into(tun->tunnel_ecn, tos & ECN_MASK)),
+		.ttl = tun->tunnel_ttl,
+		.proto = j->view.family == AF_INET ? IPPROTO_IPIP : IPPROTO_IPV6,
+		.id = packet_id(sa),
+		.df = df_outside(tun->tunnel_df, j->pkt, j->view.family),
+	};
+
+	*reason = DROP_NO_ROOM;
+	if (!ip_push_header(j->pkt, &f))
+		return false;
+	j->outcome->tunnelled = true;
+	return ip_parse(j->pkt, &j->view, reason);
+}
+
+/* Sources that no packet on a wire has: RFC 1122 section 3.2.1.3, RFC 4291 section 2.5.3. */
+static bool never_a_source(const struct addr *a)
+{
+	static const uint8_t loopback6[16] = { [15] = 1 };
+
+	if (addr_is_multicast(a))
+		return true;
+	if (a->family == AF_INET)
+		return a->bytes[0] == 127 || get_be32(a->bytes) == UINT32_MAX;
+	return memcmp(a->bytes, loopback6, sizeof(loopback6)) == 0;
+}
+
+bool tunnel_unwrap(struct job *j, uint8_t next, const struct tunables *tun,
+		   enum drop_reason *reason)
+{
+	struct pkt *p = j->pkt;
+	int family = next == IPPROTO_IPIP ? AF_INET : AF_INET6;
+	uint8_t outer = ip_tos(p), tos, ecn;
+
+	pkt_pull(p, j->view.upper);
+	if (!ip_parse(p, &j->view, reason) || j->view.family != family || !ip_checksum_ok(p)) {
+		*reason = DROP_INNER_MALFORMED;
+		return false;
+	}
+	*reason = DROP_INNER_SOURCE;
+	if (never_a_source(&j->view.src))
+		return false;
+	tos = ip_tos(p);
+	ecn = ecn_out_of(tun->tunnel_ecn, tos & ECN_MASK, outer & ECN_MASK);
+	*reason = DROP_INNER_ECN;
+	if (ecn == ECN_DROP)
+		return false;
+	if (ecn != (tos & ECN_MASK))
+		ip_set_tos(p, (uint8_t)((tos & ~ECN_MASK) | ecn));
+	j->outcome->tunnelled = true;
+	return true;
+}

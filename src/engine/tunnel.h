@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Tunnels' headers: RFC 4301 section 5.1.2, ECN by RFC 6040. Private to engine/.
+ */
+#ifndef SALLYPORT_ENGINE_TUNNEL_H
+#define SALLYPORT_ENGINE_TUNNEL_H
+
+#include "engine/transform.h"
+
+/* Whether this protocol number announces an IP packet inside another. */
+bool tunnel_is_ip(uint8_t proto);
+/* Puts the header of the step's SA before the job's packet, which the job now looks at. */
+bool tunnel_wrap(struct job *j, const struct tunables *tun, enum drop_reason *reason);
+/* Takes the header off that the job looks at; `next` names what is inside. */
+bool tunnel_unwrap(struct job *j, uint8_t next, const struct tunables *tun,
+		   enum drop_reason *reason);
+
+#endif

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ *   IP headers | UDP: ports, length, checksum | ESP ...
+ *
+ * On IPv4 the checksum is sent as zero and, as NAT may make one, not looked at when it
+ * comes; IPv6 wants one (RFC 8200 section 8.1). What begins with four zero bytes is
+ * IKE's, a single byte 0xff keeps a NAT's mapping alive.
+ */
+#include "engine/udp.h"
+
+#include <netinet/in.h>
+
+enum { UDP_SRC = 0, UDP_DST = 2, UDP_LEN = 4, UDP_SUM = 6 };
+
+#define NATT_PORT 4500 /* RFC 3947 section 4 */
+
+void udp_fill_header(uint8_t *udp, const struct sa *sa, size_t len)
+{
+	put_be16(udp + UDP_SRC, sa->natt.sport);
+	put_be16(udp + UDP_DST, sa->natt.dport);
+	put_be16(udp + UDP_LEN, (uint16_t)len);
+	put_be16(udp + UDP_SUM, 0);
+}
+
+void udp_finish(struct pkt *p, const struct ip_view *v, size_t at)
+{
+	if (v->family == AF_INET6)
+		ip_set_l4_checksum(p, v, at, IPPROTO_UDP, UDP_SUM);
+}
+
+/* The datagram's own length, which may be less than the IP packet holds; 0 where it is none. */
+static size_t datagram_len(const struct pkt *p, size_t at)
+{
+	const uint8_t *udp = pkt_at(p, at, UDP_HEADER);
+	size_t len = udp ? get_be16(udp + UDP_LEN) : 0;
+
+	return len >= UDP_HEADER && len <= p->len - at ? len : 0;
+}
+
+enum udp_kind udp_peel(struct job *j, const struct sad *sad)
+{
+	struct pkt *p = j->pkt;
+	size_t at = j->view.upper, len = datagram_len(p, at);
+	const uint8_t *udp = p->data + at, *inside = udp + UDP_HEADER;
+	const struct sa *sa;
+
+	if (len == UDP_HEADER + 1 && get_be16(udp + UDP_DST) == NATT_PORT && inside[0] == 0xff)
+		return UDP_KEEPALIVE;
+	if (len < UDP_HEADER + 4 || get_be32(inside) <= SPI_RESERVED_MAX)
+		return UDP_OTHER;
+	sa = sad_find_in(sad, SA_ESP, get_be32(inside), &j->view.dst);
+	if (!sa || !sa->natt.type)
+		return UDP_OTHER;
+	if (get_be16(udp + UDP_SRC) != sa->natt.sport || get_be16(udp + UDP_DST) != sa->natt.dport)
+		return get_be16(udp + UDP_DST) == sa->natt.dport ? UDP_MISMATCH : UDP_OTHER;
+	pkt_trim(p, at + len);
+	p->data[j->view.upper_next] = IPPROTO_ESP;
+	remove_after_headers(p, at, UDP_HEADER);
+	ip_set_len(p, j->view.family);
+	j->view.proto = IPPROTO_ESP;
+	return UDP_ESP;
+}
+
+/* Where a protocol has its checksum over addresses; 0 = nowhere. */
+static size_t checksum_at(uint8_t proto)
+{
+	return proto == IPPROTO_TCP ? 16 : proto == IPPROTO_UDP ? UDP_SUM : 0;
+}
+
+/* What the checksum's sum changes by when `old` stands for nothing any more and `now` for it. */
+static uint32_t change_of(const struct addr *old, const struct addr *now, uint32_t sum)
+{
+	if (old->family != now->family)
+		return sum;
+	sum += (uint16_t)~ip_sum(old->bytes, addr_size(old), 0);
+	return ip_sum(now->bytes, addr_size(now), sum);
+}
+
+/* Over UDP's own length: what a sender hides lengths with stands behind it (RFC 4303 section 2.7). */
+static void renew_checksum(struct pkt *p, const struct ip_view *v, size_t at)
+{
+	size_t whole = p->len, udp = v->proto == IPPROTO_UDP ? datagram_len(p, v->upper) : 0;
+
+	if (udp)
+		pkt_trim(p, v->upper + udp);
+	ip_set_l4_checksum(p, v, v->upper, v->proto, at);
+	p->len = whole;
+}
+
+/* RFC 1624: the sum of all that stays is not computed anew, so damage is not covered up. */
+void udp_repair_checksum(struct job *j, const struct sa_natt *natt)
+{
+	const struct ip_view *v = &j->view;
+	size_t at = checksum_at(v->proto);
+	uint8_t *sum = at && !v->fragment ? pkt_at(j->pkt, v->upper + at, 2) : NULL;
+	uint32_t s;
+
+	if (!sum || (v->proto == IPPROTO_UDP && get_be16(sum) == 0))
+		return;
+	if (!natt->oa.family && !natt->oar.family) {
+		renew_checksum(j->pkt, v, at);
+		return;
+	}
+	s = change_of(&natt->oa, &v->src, (uint16_t)~get_be16(sum));
+	s = change_of(&natt->oar, &v->dst, s);
+	s = ip_sum(NULL, 0, s);
+	put_be16(sum, (uint16_t)~s);
+	if (v->proto == IPPROTO_UDP && get_be16(sum) == 0)
+		put_be16(sum, 0xffff);
+}

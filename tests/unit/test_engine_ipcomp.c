@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* IPComp: when it compresses, how its CPI is found, what it refuses, and where it may stand. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <cmocka.h>
+
+#include "crypto/compress.h"
+#include "engine_lab.h"
+
+#define A4  "192.0.2.10"
+#define B4  "198.51.100.10"
+#define A6  "2001:db8:1::10"
+#define B6  "2001:db8:2::10"
+#define GA4 "203.0.113.1"
+#define GB4 "203.0.113.2"
+
+#define CPI 0x2345
+
+static struct request request(uint8_t proto, uint8_t mode, const char *src, const char *dst)
+{
+	struct request r = { .proto = proto, .mode = mode, .level = LEVEL_REQUIRE };
+
+	if (mode == MODE_TUNNEL) {
+		r.src = lab_addr(src);
+		r.dst = lab_addr(dst);
+	}
+	return r;
+}
+
+static struct sa *add_ipcomp(struct host *h, const char *src, const char *dst, uint32_t spi, uint8_t mode, uint32_t flags)
+{
+	struct sa *sa = sa_new();
+
+	sa->spi = spi;
+	sa->proto = SA_IPCOMP;
+	sa->src = lab_addr(src);
+	sa->dst = lab_addr(dst);
+	sa->mode = mode;
+	sa->flags = flags;
+	sa->enc = alg_by_name(ALG_COMP, "deflate", 7);
+	sa->state = SA_MATURE;
+	assert_int_equal(sad_insert(h->db.sad, sa), 0);
+	return sa;
+}
+
+/* A payload that shrinks: zeros behind eight bytes that the tests look at. */
+static struct lab_packet *soft_packet(const char *src, const char *dst, size_t payload)
+{
+	struct lab_packet *l = lab_packet(src, dst, 17, payload);
+
+	memset(l->pkt.data + l->pkt.len - payload + 8, 0, payload - 8);
+	return l;
+}
+
+static void round_trips(void **state)
+{
+	static const struct {
+		const char *name;
+		unsigned n;
+		uint8_t protos[3], modes[3];
+	} rows[] = {
+		{ "transport", 1, { 108 }, { 1 } },
+		{ "tunnel", 1, { 108 }, { 2 } },
+		{ "transport in esp", 2, { 108, 50 }, { 1, 1 } },
+		{ "transport in an esp tunnel", 2, { 108, 50 }, { 1, 2 } },
+		{ "tunnel in esp transport", 2, { 108, 50 }, { 2, 1 } },
+		{ "with ah around", 3, { 108, 50, 51 }, { 1, 2, 1 } },
+		{ "in ah", 2, { 108, 51 }, { 1, 1 } },
+	};
+
+	(void)state;
+	for (size_t n = 0; n < 8 * sizeof(rows) / sizeof(rows[0]); n++) {
+		unsigned i = (unsigned)n / 8;
+		bool v6 = n & 1, soft = n & 2, any = n & 4;
+		const char *a = v6 ? A6 : A4, *b = v6 ? B6 : B4, *src = a, *dst = b;
+		struct lab_packet *l = soft ? soft_packet(a, b, 600) : lab_packet(a, b, 17, 200);
+		uint8_t clear[700];
+		size_t len = l->pkt.len;
+		struct request reqs[3];
+		struct pair p;
+
+		pair_init(&p);
+		for (unsigned k = 0; k < rows[i].n; k++) {
+			uint8_t mode = any ? MODE_ANY : rows[i].modes[k];
+			enum sa_proto proto;
+
+			if (rows[i].modes[k] == MODE_TUNNEL) {
+				src = GA4;
+				dst = GB4;
+			}
+			reqs[k] = request(rows[i].protos[k], rows[i].modes[k], src, dst);
+			assert_true(sa_proto_of_ip(rows[i].protos[k], &proto));
+			if (proto == SA_IPCOMP) {
+				/* mode any serves no bare tunnel: nothing says then that it is one */
+				add_ipcomp(&p.a, src, dst, CPI, rows[i].modes[k], 0);
+				add_ipcomp(&p.b, src, dst, CPI, rows[i].modes[k], 0);
+			} else {
+				pair_add_sa(&p, &(struct sa_spec){ src, dst, proto, 5000 + k, "hmac-sha1",
+								   proto == SA_ESP ? "null" : NULL, "12345678901234567890", "",
+								   .mode = mode, .window = 64 });
+			}
+		}
+		memcpy(clear, l->pkt.data, len);
+		host_add_requests(&p.a, a, b, POLICY_OUT, reqs, rows[i].n);
+		host_add_requests(&p.b, a, b, POLICY_IN, reqs, rows[i].n);
+		if (host_run(&p.a, PKT_OUT, &l->pkt, 1500)->verdict != VERDICT_WIRE)
+			fail_msg("%s: %s", rows[i].name, drop_text(p.a.sink.out[0].reason));
+		assert_true((l->pkt.len < len) == soft);
+		if (host_run(&p.b, PKT_IN, &l->pkt, 0)->verdict !=
+		    (soft || strcmp(rows[i].name, "transport") ? VERDICT_DELIVER : VERDICT_PASS))
+			fail_msg("%s %d %d: %s", rows[i].name, soft, any, drop_text(p.b.sink.out[0].reason));
+		assert_int_equal(l->pkt.len, len);
+		assert_memory_equal(l->pkt.data, clear, len);
+		free(l);
+		pair_fini(&p);
+	}
+}
+
+/* RFC 3173 section 3.1: next header, flags, CPI. */
+static void header(void **state)
+{
+	static const struct {
+		uint32_t flags;
+		uint16_t cpi;
+	} rows[] = { { 0, 2 }, { SAF_RAWCPI, CPI } };
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		struct lab_packet *l = soft_packet(A4, B4, 600);
+		struct request req = request(108, MODE_TRANSPORT, A4, B4);
+		struct host h;
+
+		host_init(&h);
+		add_ipcomp(&h, A4, B4, CPI, MODE_TRANSPORT, rows[i].flags);
+		host_add_requests(&h, A4, B4, POLICY_OUT, &req, 1);
+		assert_int_equal(host_run(&h, PKT_OUT, &l->pkt, 1500)->verdict, VERDICT_WIRE);
+		assert_int_equal(l->pkt.data[9], 108);
+		assert_int_equal(l->pkt.data[20], 17);
+		assert_int_equal(l->pkt.data[21], 0);
+		assert_int_equal(get_be16(l->pkt.data + 22), rows[i].cpi);
+		check_v4(&l->pkt);
+		free(l);
+		host_fini(&h);
+	}
+}
+
+/* Which payloads are left as they are. */
+static void left_alone(void **state)
+{
+	static const struct {
+		uint8_t proto;
+		size_t payload;
+		bool soft, compressed;
+	} rows[] = {
+		{ 17, 89, true, false },  { 17, 90, true, true },   { 17, 600, true, true },  { 17, 255, false, false },
+		{ 108, 600, true, false }, { 50, 600, true, false }, { 51, 600, true, false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct lab_packet *l = rows[i].soft ? soft_packet(A4, B4, rows[i].payload)
+						    : lab_packet(A4, B4, rows[i].proto, rows[i].payload);
+		struct request req = request(108, MODE_TRANSPORT, A4, B4);
+		struct host h;
+
+		host_init(&h);
+		add_ipcomp(&h, A4, B4, CPI, MODE_TRANSPORT, 0);
+		host_add_requests(&h, A4, B4, POLICY_OUT, &req, 1);
+		l->pkt.data[9] = rows[i].proto;
+		ip_set_checksum(&l->pkt);
+		host_run(&h, PKT_OUT, &l->pkt, 1500);
+		assert_int_equal(l->pkt.len < 20 + rows[i].payload, rows[i].compressed);
+		assert_int_equal(l->pkt.data[9], rows[i].compressed ? 108 : rows[i].proto);
+		free(l);
+		host_fini(&h);
+	}
+}
+
+/* Whose CPI it is. */
+static void cpis(void **state)
+{
+	static const struct {
+		uint32_t sent;	     /* flags of the sender's SA */
+		uint32_t spi;	     /* of the receiver's, 0 = it has none */
+		const char *from;    /* its source */
+		bool policy;	     /* the receiver's policy mentions ipcomp */
+		enum verdict want;
+	} rows[] = {
+		{ 0, CPI, A4, false, VERDICT_DELIVER },		 { 0, CPI, GA4, false, VERDICT_DROP },
+		{ 0, 2, A4, false, VERDICT_DELIVER },		 { 0, 0, NULL, false, VERDICT_DROP },
+		{ 0, 0, NULL, true, VERDICT_DELIVER },		 { SAF_RAWCPI, CPI, A4, false, VERDICT_DELIVER },
+		{ SAF_RAWCPI, CPI, GA4, false, VERDICT_DELIVER }, { SAF_RAWCPI, 0, NULL, true, VERDICT_DROP },
+		{ SAF_RAWCPI, CPI + 1, A4, true, VERDICT_DROP },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct lab_packet *l = soft_packet(A4, B4, 600);
+		struct request req = request(108, MODE_TRANSPORT, A4, B4);
+		struct outcome *o;
+		struct pair p;
+
+		pair_init(&p);
+		add_ipcomp(&p.a, A4, B4, CPI, MODE_TRANSPORT, rows[i].sent);
+		if (rows[i].spi)
+			add_ipcomp(&p.b, rows[i].from, B4, rows[i].spi, MODE_TRANSPORT, 0);
+		host_add_requests(&p.a, A4, B4, POLICY_OUT, &req, 1);
+		if (rows[i].policy)
+			host_add_requests(&p.b, A4, B4, POLICY_IN, &req, 1);
+		host_run(&p.a, PKT_OUT, &l->pkt, 1500);
+		o = host_run(&p.b, PKT_IN, &l->pkt, 0);
+		assert_int_equal(o->verdict, rows[i].want);
+		if (o->verdict == VERDICT_DROP)
+			assert_int_equal(o->reason, DROP_IPCOMP_CPI);
+		free(l);
+		pair_fini(&p);
+	}
+}
+
+/* A stream that makes more than a datagram, one that is damaged, one inside another. */
+static void refused(void **state)
+{
+	struct lab_packet *l;
+	struct host h;
+	uint8_t big[70000] = { 0 }, small[512];
+	struct compress *c = compress_new();
+	size_t len;
+
+	(void)state;
+	host_init(&h);
+	add_ipcomp(&h, A4, B4, CPI, MODE_TRANSPORT, 0);
+	len = compress_deflate(c, big, sizeof(big), small, sizeof(small));
+	assert_true(len > 0);
+	l = lab_packet(A4, B4, 108, 4 + len);
+	memcpy(l->pkt.data + 20, (uint8_t[]){ 17, 0, CPI >> 8, CPI & 255 }, 4);
+	memcpy(l->pkt.data + 24, small, len);
+	assert_int_equal(host_run(&h, PKT_IN, &l->pkt, 0)->reason, DROP_IPCOMP_DATA);
+	free(l);
+	l = lab_packet(A4, B4, 108, 100);
+	memcpy(l->pkt.data + 20, (uint8_t[]){ 17, 0, CPI >> 8, CPI & 255, 0xff, 0xff }, 6);
+	assert_int_equal(host_run(&h, PKT_IN, &l->pkt, 0)->reason, DROP_IPCOMP_DATA);
+	free(l);
+	l = lab_packet(A4, B4, 108, 100);
+	memcpy(l->pkt.data + 20, (uint8_t[]){ 108, 0, CPI >> 8, CPI & 255 }, 4);
+	assert_int_equal(host_run(&h, PKT_IN, &l->pkt, 0)->reason, DROP_IPCOMP_NESTED);
+	free(l);
+	for (size_t n = 0; n < 4; n++) {
+		l = lab_packet(A4, B4, 108, n);
+		assert_int_equal(host_run(&h, PKT_IN, &l->pkt, 0)->reason, DROP_TRUNCATED);
+		free(l);
+	}
+	compress_free(c);
+	host_fini(&h);
+}
+
+/* IP in IP between the ends of a tunnel of IPComp is that tunnel's; between others it is a payload. */
+static void bare_tunnels(void **state)
+{
+	(void)state;
+	for (int ours = 0; ours < 2; ours++) {
+		struct lab_packet *l = lab_packet(ours ? GA4 : A4, GB4, IPPROTO_IPIP, 50), *clear = lab_packet(A4, B4, 17, 30);
+		struct request req = request(108, MODE_TUNNEL, GA4, GB4);
+		struct outcome *o;
+		struct host h;
+
+		host_init(&h);
+		add_ipcomp(&h, GA4, GB4, CPI, MODE_TUNNEL, 0);
+		host_add_requests(&h, A4, B4, POLICY_IN, &req, 1);
+		memcpy(l->pkt.data + 20, clear->pkt.data, 50);
+		o = host_run(&h, PKT_IN, &l->pkt, 0);
+		assert_int_equal(o->verdict, ours ? VERDICT_DELIVER : VERDICT_PASS);
+		assert_int_equal(l->pkt.len, ours ? 50 : 70);
+		free(l);
+		free(clear);
+		host_fini(&h);
+	}
+}
+
+/* Outbound the level counts; the answer to an `in` policy is never "not compressed". */
+static void levels(void **state)
+{
+	static const struct {
+		uint8_t level;
+		enum verdict want;
+	} rows[] = { { LEVEL_DEFAULT, VERDICT_PASS }, { LEVEL_USE, VERDICT_PASS }, { LEVEL_REQUIRE, VERDICT_DROP } };
+
+	(void)state;
+	for (size_t i = 0; i < 3; i++) {
+		struct lab_packet *l = soft_packet(A4, B4, 600);
+		struct request req = request(108, MODE_TRANSPORT, A4, B4);
+		struct host h;
+
+		host_init(&h);
+		req.level = rows[i].level;
+		host_add_requests(&h, A4, B4, POLICY_OUT, &req, 1);
+		host_add_requests(&h, A4, B4, POLICY_IN, &req, 1);
+		assert_int_equal(host_run(&h, PKT_OUT, &l->pkt, 1500)->verdict, rows[i].want);
+		assert_int_equal(h.sink.n_acquires, 1);
+		assert_int_equal(host_run(&h, PKT_IN, &l->pkt, 0)->verdict, VERDICT_PASS);
+		free(l);
+		host_fini(&h);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(round_trips), cmocka_unit_test(header),       cmocka_unit_test(left_alone), cmocka_unit_test(cpis),
+		cmocka_unit_test(refused),     cmocka_unit_test(bare_tunnels), cmocka_unit_test(levels),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
