@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Notifications of XFRM as the messages that PF_KEY's listeners know. They carry keys, which
+ * listeners have no need of, so those are left out.
+ */
+#include <linux/xfrm.h>
+#include <netinet/in.h>
+
+#include "backend/xfrm.h"
+
+#define SPDEXPIRE 21 /* KAME's; nobody here sends it */
+
+/* The kernel's struct at a message's begin; NULL where the message is too short. */
+static const void *head_of(const struct nlmsghdr *h, size_t len)
+{
+	return mnl_nlmsg_get_payload_len(h) >= len ? mnl_nlmsg_get_payload(h) : NULL;
+}
+
+static bool decode_sa(struct keymsg *m, const struct xfrm_usersa_info *info, const struct nlmsghdr *h,
+		      size_t off)
+{
+	if (!info || !xfrm_decode_sa(m, info, h, off))
+		return false;
+	m->present &= ~(1u << EXT_KEY_AUTH | 1u << EXT_KEY_ENCRYPT);
+	return true;
+}
+
+static bool new_sa(struct keymsg *m, const struct nlmsghdr *h)
+{
+	const struct xfrm_usersa_info *info = head_of(h, sizeof(*info));
+
+	m->type = h->nlmsg_type == XFRM_MSG_UPDSA ? KEYMSG_UPDATE : KEYMSG_ADD;
+	return decode_sa(m, info, h, sizeof(*info));
+}
+
+/* What was deleted stands in an attribute, which its own attributes follow. */
+static const void *deleted(const struct nlmsghdr *h, size_t off, uint16_t type, size_t len)
+{
+	struct nlattr *a;
+
+	mnl_attr_for_each(a, h, (unsigned)off)
+	{
+		if (mnl_attr_get_type(a) == type && mnl_attr_get_payload_len(a) >= len)
+			return mnl_attr_get_payload(a);
+	}
+	return NULL;
+}
+
+static bool delete_sa(struct keymsg *m, const struct nlmsghdr *h)
+{
+	const struct xfrm_usersa_id *id = head_of(h, sizeof(*id));
+	const struct xfrm_usersa_info *info =
+		id ? deleted(h, sizeof(*id), XFRMA_SA, sizeof(*info)) : NULL;
+
+	m->type = KEYMSG_DELETE;
+	return decode_sa(m, info, h, sizeof(*id));
+}
+
+static bool flush_sa(struct keymsg *m, const struct nlmsghdr *h)
+{
+	const struct xfrm_usersa_flush *f = head_of(h, sizeof(*f));
+
+	m->type = KEYMSG_FLUSH;
+	m->satype = f ? linux_satype_of(f->proto) : SATYPE_UNSPEC;
+	return f;
+}
+
+static bool expire(struct keymsg *m, const struct nlmsghdr *h)
+{
+	const struct xfrm_user_expire *e = head_of(h, sizeof(*e));
+
+	m->type = KEYMSG_EXPIRE;
+	if (!e || !decode_sa(m, &e->state, h, sizeof(*e)))
+		return false;
+	m->present &= ~(1u << (e->hard ? EXT_LIFETIME_SOFT : EXT_LIFETIME_HARD));
+	m->sa.state = e->hard ? SA_DEAD : SA_DYING;
+	return true;
+}
+
+static struct keymsg_addr end_of(const xfrm_address_t *x, int family)
+{
+	struct addr a = addr_of(family, (const uint8_t *)x);
+
+	return (struct keymsg_addr){ .range = { .addr = a, .prefix_len = (uint8_t)addr_bits(&a) },
+				     .proto = PROTO_ANY };
+}
+
+/* As af_key has it: the ends, which policy asks, and a proposal, which is empty here. */
+static bool acquire(struct keymsg *m, const struct nlmsghdr *h)
+{
+	const struct xfrm_user_acquire *a = head_of(h, sizeof(*a));
+
+	if (!a || (a->sel.family != AF_INET && a->sel.family != AF_INET6))
+		return false;
+	m->type = KEYMSG_ACQUIRE;
+	m->satype = linux_satype_of(a->id.proto);
+	m->seq = a->seq;
+	m->present = 1u << EXT_ADDRESS_SRC | 1u << EXT_ADDRESS_DST | 1u << EXT_POLICY;
+	m->src = end_of(&a->saddr, a->sel.family);
+	m->dst = end_of(&a->id.daddr, a->sel.family);
+	m->policy = (struct policy){ .action = POLICY_IPSEC,
+				     .dir = (uint8_t)(a->policy.dir + 1),
+				     .id = a->policy.index,
+				     .priority = a->policy.priority };
+	return true;
+}
+
+static bool new_policy(struct keymsg *m, const struct nlmsghdr *h)
+{
+	const struct xfrm_userpolicy_info *info = head_of(h, sizeof(*info));
+
+	m->type = h->nlmsg_type == XFRM_MSG_UPDPOLICY ? KEYMSG_SPDUPDATE : KEYMSG_SPDADD;
+	return info && xfrm_decode_sp(m, info, h, sizeof(*info));
+}
+
+static bool delete_policy(struct keymsg *m, const struct nlmsghdr *h)
+{
+	const struct xfrm_userpolicy_id *id = head_of(h, sizeof(*id));
+	const struct xfrm_userpolicy_info *info =
+		id ? deleted(h, sizeof(*id), XFRMA_POLICY, sizeof(*info)) : NULL;
+
+	m->type = KEYMSG_SPDDELETE;
+	return info && xfrm_decode_sp(m, info, h, sizeof(*id));
+}
+
+static bool flush_policy(struct keymsg *m, const struct nlmsghdr *h)
+{
+	(void)h;
+	m->type = KEYMSG_SPDFLUSH;
+	return true;
+}
+
+static bool expire_policy(struct keymsg *m, const struct nlmsghdr *h)
+{
+	const struct xfrm_user_polexpire *e = head_of(h, sizeof(*e));
+
+	m->type = SPDEXPIRE;
+	return e && xfrm_decode_sp(m, &e->pol, h, sizeof(*e));
+}
+
+bool xfrm_decode_event(struct keymsg *m, const struct nlmsghdr *h)
+{
+	static const struct {
+		uint16_t type;
+		bool (*decode)(struct keymsg *m, const struct nlmsghdr *h);
+	} events[] = {
+		{ XFRM_MSG_NEWSA, new_sa },
+		{ XFRM_MSG_UPDSA, new_sa },
+		{ XFRM_MSG_DELSA, delete_sa },
+		{ XFRM_MSG_FLUSHSA, flush_sa },
+		{ XFRM_MSG_EXPIRE, expire },
+		{ XFRM_MSG_ACQUIRE, acquire },
+		{ XFRM_MSG_NEWPOLICY, new_policy },
+		{ XFRM_MSG_UPDPOLICY, new_policy },
+		{ XFRM_MSG_DELPOLICY, delete_policy },
+		{ XFRM_MSG_FLUSHPOLICY, flush_policy },
+		{ XFRM_MSG_POLEXPIRE, expire_policy },
+	};
+
+	*m = (struct keymsg){ .seq = h->nlmsg_seq, .pid = h->nlmsg_pid };
+	for (size_t i = 0; i < sizeof(events) / sizeof(*events); i++) {
+		if (events[i].type == h->nlmsg_type)
+			return events[i].decode(m, h);
+	}
+	return false;
+}
