@@ -34,6 +34,13 @@ struct backend {
 };
 
 /*
+ * Opens the back end of that name: local (sallyportd), xfrm or afkey (the kernel), or auto, which
+ * chooses one of them and never the kernel where a daemon should be. NULL with one line in error
+ * that says what is wrong and what to do.
+ */
+struct backend *backend_open(const char *name, char error[static BACKEND_ERROR_MAX]);
+
+/*
  * Connects to sallyportd: at $SALLYPORT_SOCKET, else at backend_local_path(). NULL
  * with one line in error that says what is wrong and what to do.
  */

@@ -48,6 +48,7 @@ struct cli {
 	bool verbose, hex, raw_times; /* -v; -h or -H; -xx */
 	bool dry_run, no_twins; /* -n -k */
 	bool atomic, stream, script;
+	const char *backend; /* NULL: $SALLYPORT_BACKEND, or auto */
 };
 
 /* False: the usage is wanted. The texts' array is malloc'ed. */
