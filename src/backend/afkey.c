@@ -29,6 +29,9 @@
 
 #define WINDOW_MAX 32
 
+/* The number of ours that PF_KEY of Linux has none for: aes-cmac. */
+#define AALG_PRIVATE 240
+
 struct afkey {
 	struct backend b;
 	int fd;
@@ -143,29 +146,53 @@ static void look_end(struct look *l)
 	explicit_bzero(l->buf, sizeof(l->buf));
 }
 
-/* Whether the SA that is named comes from where the request says. */
-static int check_source(const struct keymsg *req, struct note *n)
+/* The SA of the request's type and ends with that SPI, whatever its source. */
+static int look_for(const struct keymsg *req, uint32_t spi, struct keymsg *m)
 {
-	struct keymsg get = { .type = KEYMSG_GET, .satype = req->satype, .seq = 1, .pid = req->pid,
-			      .present = 1u << EXT_SA | 1u << EXT_ADDRESS_SRC | 1u << EXT_ADDRESS_DST,
-			      .sa = { .spi = req->sa.spi }, .src = req->src, .dst = req->dst };
-	char name[LINUX_SA_TEXT_MAX], theirs[ADDR_TEXT_MAX], ours[ADDR_TEXT_MAX];
-	struct keymsg m;
+	const struct keymsg get = { .type = KEYMSG_GET, .satype = req->satype, .seq = 1, .pid = req->pid,
+				    .present = 1u << EXT_SA | 1u << EXT_ADDRESS_SRC |
+					       1u << EXT_ADDRESS_DST,
+				    .sa = { .spi = spi }, .src = req->src, .dst = req->dst };
 	struct look l;
 	int err = look_begin(&l, &get);
 
 	if (!err)
-		err = look_next(&l, &m);
-	if (err == -ESRCH)
-		note_refuse(n, ESRCH, EXT_SA, "there is no %s", linux_sa_text(req, name));
-	else if (err)
-		note_refuse(n, -err, EXT_COUNT, "the kernel: %s", strerror(-err));
-	else if (!addr_equal(&m.src.range.addr, &req->src.range.addr))
-		err = note_refuse(n, ESRCH, EXT_ADDRESS_SRC, "the %s comes from %s, not from %s",
-				  linux_sa_text(req, name), addr_text(&m.src.range.addr, theirs),
-				  addr_text(&req->src.range.addr, ours));
+		err = look_next(&l, m);
+	m->present &= ~(1u << EXT_KEY_AUTH | 1u << EXT_KEY_ENCRYPT | 1u << EXT_SEC_CTX); /* lent by l */
 	look_end(&l);
 	return err;
+}
+
+/* Whether the SA that is named comes from where the request says. */
+static int check_source(const struct keymsg *req, struct note *n)
+{
+	char name[LINUX_SA_TEXT_MAX], theirs[ADDR_TEXT_MAX], ours[ADDR_TEXT_MAX];
+	struct keymsg m;
+	int err = look_for(req, req->sa.spi, &m);
+
+	if (err == -ESRCH)
+		return note_refuse(n, ESRCH, EXT_SA, "there is no %s", linux_sa_text(req, name));
+	if (err)
+		return note_refuse(n, -err, EXT_COUNT, "the kernel: %s", strerror(-err));
+	if (!addr_equal(&m.src.range.addr, &req->src.range.addr))
+		return note_refuse(n, ESRCH, EXT_ADDRESS_SRC, "the %s comes from %s, not from %s",
+				   linux_sa_text(req, name), addr_text(&m.src.range.addr, theirs),
+				   addr_text(&req->src.range.addr, ours));
+	return 0;
+}
+
+/* A kernel that finds no free SPI leaves a larval SA without one, so a single SPI is looked for first. */
+static int check_free(const struct keymsg *req, struct note *n)
+{
+	const struct keymsg_spirange *r = &req->spi_range;
+	char dst[ADDR_TEXT_MAX];
+	struct keymsg m;
+
+	if (!keymsg_has(req, EXT_SPIRANGE) || r->min != r->max || look_for(req, r->min, &m) != 0)
+		return 0;
+	return note_refuse(n, EEXIST, EXT_SPIRANGE,
+			   "no free SPI from %u to %u for %s to %s was found", r->min, r->max,
+			   linux_satype_name(req->satype), addr_text(&req->dst.range.addr, dst));
 }
 
 static int delete_one(const struct keymsg *req, uint32_t spi)
@@ -230,6 +257,10 @@ static int check_dialect(const struct keymsg *m, const struct linux_algs *algs, 
 		return note_refuse(n, ENOSYS, EXT_KEY_ENCRYPT,
 				   "PF_KEY of Linux has no %s; xfrm and sallyportd can",
 				   algs->enc->name);
+	if (algs->auth && algs->auth->pfkey == AALG_PRIVATE)
+		return note_refuse(n, ENOSYS, EXT_KEY_AUTH,
+				   "PF_KEY of Linux has no %s; xfrm and sallyportd can",
+				   algs->auth->name);
 	if (algs->auth && algs->auth->pfkey == SADB_X_AALG_SHA2_256HMAC)
 		return note_refuse(n, ENOSYS, EXT_KEY_AUTH,
 				   "PF_KEY of Linux cuts the ICV of %s to 96 bits, which RFC 4868 does "
@@ -256,8 +287,10 @@ static int check(const struct keymsg *m, struct note *n)
 	case KEYMSG_ADD:
 		return check_sa(m, n);
 	case KEYMSG_UPDATE:
-	case KEYMSG_GETSPI:
 		return linux_check_satype(m, n);
+	case KEYMSG_GETSPI:
+		err = linux_check_satype(m, n);
+		return err ? err : check_free(m, n);
 	case KEYMSG_GET:
 	case KEYMSG_DELETE:
 		err = linux_check_satype(m, n);
@@ -273,12 +306,95 @@ static int check(const struct keymsg *m, struct note *n)
 	}
 }
 
+/* Linux wants a key of every ESP, and of null one without bits. */
+static void fit_keys(struct keymsg *m)
+{
+	static const uint8_t none[1];
+
+	if (m->sa.auth == SADB_X_AALG_NULL)
+		m->present &= ~(1u << EXT_KEY_AUTH);
+	if (m->satype != SATYPE_ESP || m->sa.encrypt != SADB_EALG_NULL)
+		return;
+	m->present |= 1u << EXT_KEY_ENCRYPT;
+	m->key_encrypt = (struct keymsg_key){ 0, none };
+}
+
+/*
+ * Linux changes the limits and ports of a mature SA when it is told the whole SA; so what an
+ * update leaves out comes from the SA itself. The keys are lent by l, which the caller ends.
+ */
+static int complete_update(struct keymsg *m, struct look *l, struct note *n)
+{
+	const uint32_t keys = 1u << EXT_KEY_AUTH | 1u << EXT_KEY_ENCRYPT;
+	struct keymsg get = { .type = KEYMSG_GET, .satype = m->satype, .seq = 1, .pid = m->pid,
+			      .present = 1u << EXT_SA | 1u << EXT_ADDRESS_SRC | 1u << EXT_ADDRESS_DST,
+			      .sa = { .spi = m->sa.spi }, .src = m->src, .dst = m->dst };
+	struct keymsg sa;
+	int err = look_begin(l, &get);
+
+	if (!err)
+		err = look_next(l, &sa);
+	if (err)
+		return note_refuse(n, -err, EXT_SA, "the kernel: %s", strerror(-err));
+	if (sa.sa.state == SA_LARVAL)
+		return 0;
+	if (m->present & keys)
+		return note_refuse(n, EINVAL,
+				   keymsg_has(m, EXT_KEY_AUTH) ? EXT_KEY_AUTH : EXT_KEY_ENCRYPT,
+				   "a key for a mature SA; delete the SA and add it with new keys");
+	m->present |= sa.present & (keys | 1u << EXT_SA2);
+	m->sa = sa.sa;
+	m->sa2 = sa.sa2;
+	m->key_auth = sa.key_auth;
+	m->key_encrypt = sa.key_encrypt;
+	return 0;
+}
+
+/* ADD and UPDATE, as the kernel wants to have them told. */
+static int send_sa(struct afkey *a, struct keymsg *m, struct note *n)
+{
+	struct look l = { .fd = -1 };
+	int err = m->type == KEYMSG_UPDATE ? complete_update(m, &l, n) : 0;
+
+	if (!err) {
+		fit_keys(m);
+		err = send_message(a->fd, m);
+		if (err)
+			note_refuse(n, -err, EXT_COUNT, "the kernel: %s", strerror(-err));
+	}
+	look_end(&l);
+	return err;
+}
+
 /* PROMISC is asked for by who listens, for as long as it takes. */
 static void wait_for_ever(const struct afkey *a)
 {
 	struct timeval tv = { 0 };
 
 	setsockopt(a->fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
+}
+
+static int run(struct afkey *a, struct keymsg *m, struct note *n)
+{
+	int err = check(m, n);
+
+	if (err)
+		return err;
+	m->refcnt = 0;
+	switch (m->type) {
+	case KEYMSG_ADD:
+	case KEYMSG_UPDATE:
+		return send_sa(a, m, n);
+	case KEYMSG_DELETE:
+		if (!keymsg_has(m, EXT_SA))
+			return delete_all(a, m, n);
+		break;
+	case KEYMSG_PROMISC:
+		wait_for_ever(a);
+		break;
+	}
+	err = send_message(a->fd, m);
+	return err ? note_refuse(n, -err, EXT_COUNT, "the kernel: %s", strerror(-err)) : 0;
 }
 
 static int take_message(struct afkey *a, const uint8_t *bytes, size_t len)
@@ -290,20 +406,11 @@ static int take_message(struct afkey *a, const uint8_t *bytes, size_t len)
 	if (err)
 		note_refuse(&n, EINVAL, EXT_COUNT, "the message is malformed");
 	else
-		err = check(&m, &n);
-	if (!err && m.type == KEYMSG_DELETE && !keymsg_has(&m, EXT_SA)) {
-		err = delete_all(a, &m, &n);
-		if (!err)
-			return 0;
-	}
-	if (err) {
-		failed = note_failed(&m, err, &n);
-		return queue_put(&a->replies, &failed);
-	}
-	if (m.type == KEYMSG_PROMISC)
-		wait_for_ever(a);
-	m.refcnt = 0;
-	return send_message(a->fd, &m);
+		err = run(a, &m, &n);
+	if (!err)
+		return 0;
+	failed = note_failed(&m, err, &n);
+	return queue_put(&a->replies, &failed);
 }
 
 static int afkey_send(struct backend *b, const uint8_t *buf, size_t len)
