@@ -107,14 +107,12 @@ int xfrm_sp_explain(struct xfrm_call *c, int err);
 
 /* xfrm_codec.c: what XFRM's structs say, as messages. Keys and labels are lent by h. */
 
-struct xfrm_usersa_info;
-struct xfrm_userpolicy_info;
-
-/* The extensions of an SA or policy; false for what is none of ours. off: where h's attributes begin. */
-bool xfrm_decode_sa(struct keymsg *m, const struct xfrm_usersa_info *info, const struct nlmsghdr *h,
-		    size_t off);
-bool xfrm_decode_sp(struct keymsg *m, const struct xfrm_userpolicy_info *info,
-		    const struct nlmsghdr *h, size_t off);
+/*
+ * The extensions of an SA or policy; false for what is none of ours. info is a whole struct
+ * xfrm_usersa_info or xfrm_userpolicy_info, off where h's attributes begin.
+ */
+bool xfrm_decode_sa(struct keymsg *m, const void *info, const struct nlmsghdr *h, size_t off);
+bool xfrm_decode_sp(struct keymsg *m, const void *info, const struct nlmsghdr *h, size_t off);
 /* The message of an SA, with XFRM_SA and its attributes; h has the header alone. */
 void xfrm_encode_sa(struct nlmsghdr *h, const struct keymsg *m, const struct linux_algs *algs);
 void xfrm_encode_sp(struct nlmsghdr *h, const struct keymsg *m);

@@ -98,6 +98,15 @@ static struct keymsg_lifetime current_of(const struct xfrm_lifetime_cur *c)
 	return (struct keymsg_lifetime){ cut32(c->packets), c->bytes, c->add_time, c->use_time };
 }
 
+/*
+ * Netlink aligns messages to 4 bytes, and some of these structs want 8: they are copied in
+ * and out, never pointed to.
+ */
+static void put_head(struct nlmsghdr *h, const void *head, size_t len)
+{
+	memcpy(mnl_nlmsg_put_extra_header(h, len), head, len);
+}
+
 /* SAs, encoded */
 
 void xfrm_encode_sa_id(struct nlmsghdr *h, const struct keymsg *m)
@@ -141,19 +150,22 @@ static bool has_long_window(const struct keymsg *m)
 
 static void put_info(struct nlmsghdr *h, const struct keymsg *m, const struct linux_algs *algs)
 {
-	struct xfrm_usersa_info *s = mnl_nlmsg_put_extra_header(h, sizeof(*s));
+	bool tunnel = m->sa2.mode == MODE_TUNNEL;
+	const struct xfrm_usersa_info s = {
+		.sel.family = tunnel ? AF_UNSPEC : m->dst.range.addr.family,
+		.id = { .daddr = address_of(&m->dst.range.addr),
+			.spi = htonl(m->sa.spi),
+			.proto = linux_proto_of(m->satype) },
+		.saddr = address_of(&m->src.range.addr),
+		.lft = limits_of(m),
+		.reqid = m->sa2.reqid,
+		.family = m->dst.range.addr.family,
+		.mode = tunnel ? XFRM_MODE_TUNNEL : XFRM_MODE_TRANSPORT,
+		.replay_window = has_long_window(m) ? 0 : (uint8_t)linux_window(m),
+		.flags = flags_of(m, algs),
+	};
 
-	s->family = m->dst.range.addr.family;
-	s->sel.family = m->sa2.mode == MODE_TUNNEL ? AF_UNSPEC : s->family;
-	s->id.daddr = address_of(&m->dst.range.addr);
-	s->id.spi = htonl(m->sa.spi);
-	s->id.proto = linux_proto_of(m->satype);
-	s->saddr = address_of(&m->src.range.addr);
-	s->lft = limits_of(m);
-	s->reqid = m->sa2.reqid;
-	s->mode = m->sa2.mode == MODE_TUNNEL ? XFRM_MODE_TUNNEL : XFRM_MODE_TRANSPORT;
-	s->replay_window = has_long_window(m) ? 0 : (uint8_t)linux_window(m);
-	s->flags = flags_of(m, algs);
+	put_head(h, &s, sizeof(s));
 }
 
 /* xfrm_algo is name 0:64, key bits 64:4; xfrm_algo_auth and _aead have ICV bits 68:4; then the key. */
@@ -420,29 +432,30 @@ static uint8_t decode_mode(uint8_t mode)
 					   : MODE_ANY;
 }
 
-bool xfrm_decode_sa(struct keymsg *m, const struct xfrm_usersa_info *s, const struct nlmsghdr *h,
-		    size_t off)
+bool xfrm_decode_sa(struct keymsg *m, const void *info, const struct nlmsghdr *h, size_t off)
 {
+	struct xfrm_usersa_info s;
 	bool larval;
 
-	m->satype = linux_satype_of(s->id.proto);
-	if (!m->satype || (s->family != AF_INET && s->family != AF_INET6))
+	memcpy(&s, info, sizeof(s));
+	m->satype = linux_satype_of(s.id.proto);
+	if (!m->satype || (s.family != AF_INET && s.family != AF_INET6))
 		return false;
 	m->present |= 1u << EXT_SA | 1u << EXT_SA2 | 1u << EXT_LIFETIME_HARD |
 		      1u << EXT_LIFETIME_SOFT | 1u << EXT_LIFETIME_CURRENT |
 		      1u << EXT_ADDRESS_SRC | 1u << EXT_ADDRESS_DST | 1u << EXT_REPLAY;
-	m->src = end_of(&s->saddr, s->family);
-	m->dst = end_of(&s->id.daddr, s->family);
-	m->sa = (struct keymsg_sa){ .spi = ntohl(s->id.spi), .flags = decode_flags(s, h, off) };
-	m->sa2 = (struct keymsg_sa2){ .mode = decode_mode(s->mode), .reqid = s->reqid };
-	decode_limits(m, &s->lft);
-	m->current = current_of(&s->curlft);
+	m->src = end_of(&s.saddr, s.family);
+	m->dst = end_of(&s.id.daddr, s.family);
+	m->sa = (struct keymsg_sa){ .spi = ntohl(s.id.spi), .flags = decode_flags(&s, h, off) };
+	m->sa2 = (struct keymsg_sa2){ .mode = decode_mode(s.mode), .reqid = s.reqid };
+	decode_limits(m, &s.lft);
+	m->current = current_of(&s.curlft);
 	larval = !decode_algs(m, h, off);
 	if (larval && !m->hard.add_s)
 		m->hard.add_s = LARVAL_LIFETIME_S;
 	m->sa.state = (uint8_t)state_of(m, larval);
-	decode_encap(m, h, off, s->family);
-	decode_window(m, s, h, off);
+	decode_encap(m, h, off, s.family);
+	decode_window(m, &s, h, off);
 	decode_label(m, h, off);
 	return true;
 }
@@ -522,13 +535,15 @@ static void put_templates(struct nlmsghdr *h, const struct keymsg *m)
 
 void xfrm_encode_sp(struct nlmsghdr *h, const struct keymsg *m)
 {
-	struct xfrm_userpolicy_info *p = mnl_nlmsg_put_extra_header(h, sizeof(*p));
+	const struct xfrm_userpolicy_info p = {
+		.sel = selector_of(m),
+		.lft = limits_of(m),
+		.priority = m->policy.priority,
+		.dir = direction_of(m->policy.dir),
+		.action = m->policy.action == POLICY_DISCARD ? XFRM_POLICY_BLOCK : XFRM_POLICY_ALLOW,
+	};
 
-	p->sel = selector_of(m);
-	p->lft = limits_of(m);
-	p->priority = m->policy.priority;
-	p->dir = direction_of(m->policy.dir);
-	p->action = m->policy.action == POLICY_DISCARD ? XFRM_POLICY_BLOCK : XFRM_POLICY_ALLOW;
+	put_head(h, &p, sizeof(p));
 	put_templates(h, m);
 	put_label(h, m);
 }
@@ -576,27 +591,29 @@ static bool is_main(const struct nlmsghdr *h, size_t off)
 	return !t || t->type == XFRM_POLICY_TYPE_MAIN;
 }
 
-bool xfrm_decode_sp(struct keymsg *m, const struct xfrm_userpolicy_info *p, const struct nlmsghdr *h,
-		    size_t off)
+bool xfrm_decode_sp(struct keymsg *m, const void *info, const struct nlmsghdr *h, size_t off)
 {
+	struct xfrm_userpolicy_info p;
+
+	memcpy(&p, info, sizeof(p));
 	if (!is_main(h, off))
 		return false;
-	m->policy = (struct policy){ .dir = (uint8_t)((p->index & 7) + 1),
-				     .priority = p->priority,
-				     .id = p->index };
+	m->policy = (struct policy){ .dir = (uint8_t)((p.index & 7) + 1),
+				     .priority = p.priority,
+				     .id = p.index };
 	decode_templates(&m->policy, h, off);
-	m->policy.action = p->action == XFRM_POLICY_BLOCK ? POLICY_DISCARD
+	m->policy.action = p.action == XFRM_POLICY_BLOCK ? POLICY_DISCARD
 			   : m->policy.n_requests	  ? POLICY_IPSEC
 							  : POLICY_NONE;
 	m->present |= 1u << EXT_POLICY | 1u << EXT_LIFETIME_CURRENT | 1u << EXT_LIFETIME_HARD;
-	m->current = current_of(&p->curlft);
-	decode_limits(m, &p->lft);
+	m->current = current_of(&p.curlft);
+	decode_limits(m, &p.lft);
 	decode_label(m, h, off);
 	/* a socket's has no selector of its own that PF_KEY could say */
-	if (p->index % 8 >= XFRM_POLICY_MAX || (p->sel.family != AF_INET && p->sel.family != AF_INET6))
+	if (p.index % 8 >= XFRM_POLICY_MAX || (p.sel.family != AF_INET && p.sel.family != AF_INET6))
 		return true;
 	m->present |= 1u << EXT_ADDRESS_SRC | 1u << EXT_ADDRESS_DST;
-	m->src = range_from(&p->sel, true);
-	m->dst = range_from(&p->sel, false);
+	m->src = range_from(&p.sel, true);
+	m->dst = range_from(&p.sel, false);
 	return true;
 }

@@ -5,19 +5,22 @@
  */
 #include <linux/xfrm.h>
 #include <netinet/in.h>
+#include <string.h>
 
 #include "backend/xfrm.h"
 
 #define SPDEXPIRE 21 /* KAME's; nobody here sends it */
 
-/* The kernel's struct at a message's begin; NULL where the message is too short. */
-static const void *head_of(const struct nlmsghdr *h, size_t len)
+/* Copies the struct at a message's begin, for it may want an alignment that netlink has not. */
+static bool take_head(const struct nlmsghdr *h, void *head, size_t len)
 {
-	return mnl_nlmsg_get_payload_len(h) >= len ? mnl_nlmsg_get_payload(h) : NULL;
+	if (mnl_nlmsg_get_payload_len(h) < len)
+		return false;
+	memcpy(head, mnl_nlmsg_get_payload(h), len);
+	return true;
 }
 
-static bool decode_sa(struct keymsg *m, const struct xfrm_usersa_info *info, const struct nlmsghdr *h,
-		      size_t off)
+static bool decode_sa(struct keymsg *m, const void *info, const struct nlmsghdr *h, size_t off)
 {
 	if (!info || !xfrm_decode_sa(m, info, h, off))
 		return false;
@@ -27,17 +30,19 @@ static bool decode_sa(struct keymsg *m, const struct xfrm_usersa_info *info, con
 
 static bool new_sa(struct keymsg *m, const struct nlmsghdr *h)
 {
-	const struct xfrm_usersa_info *info = head_of(h, sizeof(*info));
+	struct xfrm_usersa_info info;
 
 	m->type = h->nlmsg_type == XFRM_MSG_UPDSA ? KEYMSG_UPDATE : KEYMSG_ADD;
-	return decode_sa(m, info, h, sizeof(*info));
+	return take_head(h, &info, sizeof(info)) && decode_sa(m, &info, h, sizeof(info));
 }
 
-/* What was deleted stands in an attribute, which its own attributes follow. */
+/* What was deleted stands in an attribute, and its own attributes beside that. */
 static const void *deleted(const struct nlmsghdr *h, size_t off, uint16_t type, size_t len)
 {
 	struct nlattr *a;
 
+	if (mnl_nlmsg_get_payload_len(h) < off)
+		return NULL;
 	mnl_attr_for_each(a, h, (unsigned)off)
 	{
 		if (mnl_attr_get_type(a) == type && mnl_attr_get_payload_len(a) >= len)
@@ -48,32 +53,32 @@ static const void *deleted(const struct nlmsghdr *h, size_t off, uint16_t type, 
 
 static bool delete_sa(struct keymsg *m, const struct nlmsghdr *h)
 {
-	const struct xfrm_usersa_id *id = head_of(h, sizeof(*id));
-	const struct xfrm_usersa_info *info =
-		id ? deleted(h, sizeof(*id), XFRMA_SA, sizeof(*info)) : NULL;
+	const size_t off = sizeof(struct xfrm_usersa_id);
 
 	m->type = KEYMSG_DELETE;
-	return decode_sa(m, info, h, sizeof(*id));
+	return decode_sa(m, deleted(h, off, XFRMA_SA, sizeof(struct xfrm_usersa_info)), h, off);
 }
 
 static bool flush_sa(struct keymsg *m, const struct nlmsghdr *h)
 {
-	const struct xfrm_usersa_flush *f = head_of(h, sizeof(*f));
+	struct xfrm_usersa_flush f;
 
 	m->type = KEYMSG_FLUSH;
-	m->satype = f ? linux_satype_of(f->proto) : SATYPE_UNSPEC;
-	return f;
+	if (!take_head(h, &f, sizeof(f)))
+		return false;
+	m->satype = linux_satype_of(f.proto);
+	return true;
 }
 
 static bool expire(struct keymsg *m, const struct nlmsghdr *h)
 {
-	const struct xfrm_user_expire *e = head_of(h, sizeof(*e));
+	struct xfrm_user_expire e;
 
 	m->type = KEYMSG_EXPIRE;
-	if (!e || !decode_sa(m, &e->state, h, sizeof(*e)))
+	if (!take_head(h, &e, sizeof(e)) || !decode_sa(m, &e.state, h, sizeof(e)))
 		return false;
-	m->present &= ~(1u << (e->hard ? EXT_LIFETIME_SOFT : EXT_LIFETIME_HARD));
-	m->sa.state = e->hard ? SA_DEAD : SA_DYING;
+	m->present &= ~(1u << (e.hard ? EXT_LIFETIME_SOFT : EXT_LIFETIME_HARD));
+	m->sa.state = e.hard ? SA_DEAD : SA_DYING;
 	return true;
 }
 
@@ -85,42 +90,41 @@ static struct keymsg_addr end_of(const xfrm_address_t *x, int family)
 				     .proto = PROTO_ANY };
 }
 
-/* As af_key has it: the ends, which policy asks, and a proposal, which is empty here. */
+/* The ends, and which policy asks. It proposes nothing: whoever listens has ideas of its own. */
 static bool acquire(struct keymsg *m, const struct nlmsghdr *h)
 {
-	const struct xfrm_user_acquire *a = head_of(h, sizeof(*a));
+	struct xfrm_user_acquire a;
 
-	if (!a || (a->sel.family != AF_INET && a->sel.family != AF_INET6))
-		return false;
 	m->type = KEYMSG_ACQUIRE;
-	m->satype = linux_satype_of(a->id.proto);
-	m->seq = a->seq;
+	if (!take_head(h, &a, sizeof(a)) || (a.sel.family != AF_INET && a.sel.family != AF_INET6))
+		return false;
+	m->satype = linux_satype_of(a.id.proto);
+	m->seq = a.seq;
 	m->present = 1u << EXT_ADDRESS_SRC | 1u << EXT_ADDRESS_DST | 1u << EXT_POLICY;
-	m->src = end_of(&a->saddr, a->sel.family);
-	m->dst = end_of(&a->id.daddr, a->sel.family);
+	m->src = end_of(&a.saddr, a.sel.family);
+	m->dst = end_of(&a.id.daddr, a.sel.family);
 	m->policy = (struct policy){ .action = POLICY_IPSEC,
-				     .dir = (uint8_t)(a->policy.dir + 1),
-				     .id = a->policy.index,
-				     .priority = a->policy.priority };
+				     .dir = (uint8_t)(a.policy.dir + 1),
+				     .id = a.policy.index,
+				     .priority = a.policy.priority };
 	return true;
 }
 
 static bool new_policy(struct keymsg *m, const struct nlmsghdr *h)
 {
-	const struct xfrm_userpolicy_info *info = head_of(h, sizeof(*info));
+	struct xfrm_userpolicy_info info;
 
 	m->type = h->nlmsg_type == XFRM_MSG_UPDPOLICY ? KEYMSG_SPDUPDATE : KEYMSG_SPDADD;
-	return info && xfrm_decode_sp(m, info, h, sizeof(*info));
+	return take_head(h, &info, sizeof(info)) && xfrm_decode_sp(m, &info, h, sizeof(info));
 }
 
 static bool delete_policy(struct keymsg *m, const struct nlmsghdr *h)
 {
-	const struct xfrm_userpolicy_id *id = head_of(h, sizeof(*id));
-	const struct xfrm_userpolicy_info *info =
-		id ? deleted(h, sizeof(*id), XFRMA_POLICY, sizeof(*info)) : NULL;
+	const size_t off = sizeof(struct xfrm_userpolicy_id);
+	const void *info = deleted(h, off, XFRMA_POLICY, sizeof(struct xfrm_userpolicy_info));
 
 	m->type = KEYMSG_SPDDELETE;
-	return info && xfrm_decode_sp(m, info, h, sizeof(*id));
+	return info && xfrm_decode_sp(m, info, h, off);
 }
 
 static bool flush_policy(struct keymsg *m, const struct nlmsghdr *h)
@@ -132,10 +136,10 @@ static bool flush_policy(struct keymsg *m, const struct nlmsghdr *h)
 
 static bool expire_policy(struct keymsg *m, const struct nlmsghdr *h)
 {
-	const struct xfrm_user_polexpire *e = head_of(h, sizeof(*e));
+	struct xfrm_user_polexpire e;
 
 	m->type = SPDEXPIRE;
-	return e && xfrm_decode_sp(m, &e->pol, h, sizeof(*e));
+	return take_head(h, &e, sizeof(e)) && xfrm_decode_sp(m, &e.pol, h, sizeof(e));
 }
 
 bool xfrm_decode_event(struct keymsg *m, const struct nlmsghdr *h)

@@ -12,21 +12,13 @@
 
 #include "backend/xfrm.h"
 
-/* Behind the headers of netlink, in a message about an SA. */
-static const struct xfrm_usersa_info *info_in(const struct nlmsghdr *h)
-{
-	return h->nlmsg_type == XFRM_MSG_NEWSA &&
-			       mnl_nlmsg_get_payload_len(h) >= sizeof(struct xfrm_usersa_info) ?
-		       mnl_nlmsg_get_payload(h) :
-		       NULL;
-}
-
 static bool decode(struct keymsg *m, const struct nlmsghdr *h)
 {
-	const struct xfrm_usersa_info *info = info_in(h);
+	const size_t len = sizeof(struct xfrm_usersa_info);
 
 	*m = (struct keymsg){ 0 };
-	return info && xfrm_decode_sa(m, info, h, sizeof(*info));
+	return h->nlmsg_type == XFRM_MSG_NEWSA && mnl_nlmsg_get_payload_len(h) >= len &&
+	       xfrm_decode_sa(m, mnl_nlmsg_get_payload(h), h, len);
 }
 
 /* One SA as the kernel told it: the message borrows from the bytes. */

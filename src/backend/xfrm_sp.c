@@ -10,11 +10,11 @@
 
 static bool decode(struct keymsg *m, const struct nlmsghdr *h)
 {
-	const struct xfrm_userpolicy_info *info = mnl_nlmsg_get_payload(h);
+	const size_t len = sizeof(struct xfrm_userpolicy_info);
 
 	*m = (struct keymsg){ 0 };
-	return h->nlmsg_type == XFRM_MSG_NEWPOLICY && mnl_nlmsg_get_payload_len(h) >= sizeof(*info) &&
-	       xfrm_decode_sp(m, info, h, sizeof(*info));
+	return h->nlmsg_type == XFRM_MSG_NEWPOLICY && mnl_nlmsg_get_payload_len(h) >= len &&
+	       xfrm_decode_sp(m, mnl_nlmsg_get_payload(h), h, len);
 }
 
 static int walk(struct xfrm_call *c, mnl_cb_t cb, void *arg)
