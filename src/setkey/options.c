@@ -30,7 +30,7 @@ const struct cli_option cli_options[] = {
 	{ 'n', NULL, NULL, "check only" },
 	{ 0, "atomic", NULL, "all commands or none" },
 	{ 0, "stream", NULL, "each command as it is read" },
-	{ 0, "backend", "NAME", "who holds the databases: auto, local, xfrm or afkey" },
+	{ 0, "backend", "auto|local|xfrm|afkey", "whose databases these are" },
 	{ 'k', NULL, NULL, "a policy for in brings no twin for fwd" },
 	{ 'r', NULL, NULL, "it does, which is the default" },
 	{ 'v', NULL, NULL, "show each message sent and received" },

@@ -12,7 +12,7 @@
 struct cli_option {
 	char letter;	      /* 0 = it has only its word */
 	const char *word;     /* long, without `--`, or NULL */
-	const char *argument; /* FILE, or NULL */
+	const char *argument; /* FILE, or what it may be: this|that, or NULL */
 	const char *help;
 };
 
