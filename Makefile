@@ -38,6 +38,7 @@ demo:
 
 check:
 	@contrib/prepare-host check
+	@contrib/prepare-host kernel
 	@$(MAKE) --no-print-directory all
 	@$(PYTHON) tests/run.py
 

@@ -183,6 +183,13 @@ def parse_tap(label, status, output):
     return tests
 
 
+def show_figures(label, output):
+    """What a TAP program wants to be shown, passed or not."""
+    for line in output.splitlines():
+        if line.startswith(f"# {FIGURE}"):
+            print(f"  {label}: {line.removeprefix(f'# {FIGURE}')}", flush=True)
+
+
 def run_tap(label, command, seconds=300):
     return parse_tap(label, *run(command, seconds))
 
@@ -244,9 +251,7 @@ def suite_golden(_):
     if status == NO_NAMESPACES:
         yield skipped("golden", output.strip())
         return
-    for line in output.splitlines():
-        if line.startswith(f"# {FIGURE}"):
-            print(f"  golden: {line.removeprefix(f'# {FIGURE}')}", flush=True)
+    show_figures("golden", output)
     yield from parse_tap("golden", status, output)
 
 
@@ -344,6 +349,17 @@ def suite_live(_):
         yield from run_live("live-unprivileged", ["-u"], ["-m", "steering"])
     else:
         yield from run_live("live-unprivileged")
+
+
+def suite_kernel(_):
+    """against the IPsec of Debian's kernel, which runs under qemu"""
+    if build_asan():
+        yield failed("kernel", "there is no build to test; `tests/run.py build` says why")
+        return
+    yield from run_tap("guest", [PYTHON, ROOT / "tests/kernel/test_guest.py", ASAN])
+    status, output = run([PYTHON, ROOT / "tests/kernel/test_peer.py", ASAN, PLAIN], 600)
+    show_figures("kernel", output)
+    yield from parse_tap("kernel", status, output)
 
 
 def suite_demo(_):

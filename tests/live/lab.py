@@ -227,8 +227,8 @@ class Hosts:
             if state == before:
                 return state
 
-    def capture(self, host, interface, expression=""):
-        capture = Capture(self, host, interface, expression)
+    def capture(self, host, interface, expression="", options=()):
+        capture = Capture(self, host, interface, expression, options)
         self.captures.append(capture)
         return capture
 
@@ -254,11 +254,11 @@ class Lab(Hosts):
 class Capture:
     """tcpdump into a file; its packets are read back by read_pcap()."""
 
-    def __init__(self, lab, host, interface, expression):
+    def __init__(self, lab, host, interface, expression="", options=()):
         self.path = lab.dir / f"capture-{len(lab.captures)}.pcap"
         # -Z root: it would leave root for a user of its own, who may write nothing here.
         self.process = lab.spawn(host, "tcpdump", "-Z", "root", "-n", "-U", "--immediate-mode",
-                                 "-B", "8192", "-i", interface, "-w", self.path,
+                                 "-B", "8192", "-i", interface, "-w", self.path, *options,
                                  *([expression] if expression else []))
         said = ""
         while "listening on" not in said:
