@@ -2,7 +2,7 @@
 """Which back end setkey takes, and policies in the kernel of this machine, read by `ip xfrm`.
 
 Most kernels have XFRM's policies; those without ESP, too. SAs are tried in the guest,
-tests/kernel/backends.py.
+tests/kernel/test_backends.py.
 """
 
 import re

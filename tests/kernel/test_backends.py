@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """setkey drives a kernel's own IPsec: by XFRM and by PF_KEY, judged by `ip xfrm`.
 
-    tests/kernel/backends.py BUILD ALGS    boots a guest and runs the tests there; TAP
+    tests/kernel/test_backends.py BUILD PLAIN    boots a guest and runs the tests there; TAP
 
-BUILD/setkey is what is tried, ALGS the program that tells the algorithm table. What the
+PLAIN/setkey is what is tried; a program of BUILD tells the algorithm table. What the
 kernel is expected to hold comes from the same figures as what setkey is told, and is
 compared with what `ip -d xfrm` prints, field by field.
 """
@@ -147,6 +147,7 @@ def compare_sas(setkey, samples):
 def check(name, wrong):
     """A test of TAP: what is wrong, in words, or nothing."""
     check.number += 1
+    check.failed |= bool(wrong)
     print(f"{'not ok' if wrong else 'ok'} {check.number} - {name}")
     for line in (wrong if isinstance(wrong, list) else [wrong]) if wrong else []:
         for part in str(line).splitlines():
@@ -154,7 +155,7 @@ def check(name, wrong):
     sys.stdout.flush()
 
 
-check.number = 0
+check.number, check.failed = 0, False
 
 
 # Runs of another setkey by PF_KEY, and why the kernel holds something else after ours. By the
@@ -408,16 +409,22 @@ def inside(program, table):
     test_article(program, "xfrm")
     test_article(program, "afkey")
     print(f"1..{check.number}")
+    return check.failed
 
 
 # On the host -------------------------------------------------------------------------
 
-def main(build, algs):
+def main(build, plain):
     import guest
-    table = subprocess.run([algs], text=True, capture_output=True, check=True).stdout
-    job = f"exec /usr/bin/python3 tests/kernel/backends.py --inside {pathlib.Path(build).resolve()}/setkey $OUT/table"
+    table = subprocess.run([f"{build}/tests/kernel/algs"], text=True, capture_output=True, check=True).stdout
+    program = pathlib.Path(plain).resolve() / "setkey"
+    job = f"exec /usr/bin/python3 tests/kernel/test_backends.py --inside {program} $OUT/table"
     with tempfile.TemporaryDirectory(prefix="sallyport-backends-") as work:
-        result = guest.Guest(work).run(job, SECONDS, [("table", table)])
+        try:
+            result = guest.Guest(work).run(job, SECONDS, [("table", table)])
+        except guest.Missing as error:
+            print(f"ok 1 - the back ends to a kernel # SKIP {error}\n1..1")
+            return 0
     print(result.output, end="")
     return result.status
 
