@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The back end that speaks NETLINK_XFRM: what its files share. A request is checked
- * (linux.h), made a netlink message (xfrm_sa.c, xfrm_sp.c), sent with others in one batch,
+ * (linux.h), made a netlink message, sent with others in one batch,
  * and answered when the kernel has said yes or no. Private to backend/.
  */
 #ifndef SALLYPORT_BACKEND_XFRM_H
@@ -105,7 +105,7 @@ int xfrm_sp_flush(struct xfrm_call *c);
 int xfrm_sp_dump(struct xfrm_call *c);
 int xfrm_sp_explain(struct xfrm_call *c, int err);
 
-/* xfrm_codec.c: what XFRM's structs say, as messages. Keys and labels are lent by h. */
+/* xfrm_sa_codec.c, xfrm_sp_codec.c: what XFRM's structs say, as messages. Keys and labels are lent by h. */
 
 /*
  * The extensions of an SA or policy; false for what is none of ours. info is a whole struct

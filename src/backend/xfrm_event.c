@@ -3,11 +3,10 @@
  * Notifications of XFRM as the messages that PF_KEY's listeners know. They carry keys, which
  * listeners have no need of, so those are left out.
  */
-#include <linux/xfrm.h>
 #include <netinet/in.h>
 #include <string.h>
 
-#include "backend/xfrm.h"
+#include "backend/xfrm_value.h"
 
 #define SPDEXPIRE 21 /* KAME's; nobody here sends it */
 
@@ -82,14 +81,6 @@ static bool expire(struct keymsg *m, const struct nlmsghdr *h)
 	return true;
 }
 
-static struct keymsg_addr end_of(const xfrm_address_t *x, int family)
-{
-	struct addr a = addr_of(family, (const uint8_t *)x);
-
-	return (struct keymsg_addr){ .range = { .addr = a, .prefix_len = (uint8_t)addr_bits(&a) },
-				     .proto = PROTO_ANY };
-}
-
 /* The ends, and which policy asks. It proposes nothing: whoever listens has ideas of its own. */
 static bool acquire(struct keymsg *m, const struct nlmsghdr *h)
 {
@@ -101,8 +92,8 @@ static bool acquire(struct keymsg *m, const struct nlmsghdr *h)
 	m->satype = linux_satype_of(a.id.proto);
 	m->seq = a.seq;
 	m->present = 1u << EXT_ADDRESS_SRC | 1u << EXT_ADDRESS_DST | 1u << EXT_POLICY;
-	m->src = end_of(&a.saddr, a.sel.family);
-	m->dst = end_of(&a.id.daddr, a.sel.family);
+	m->src = xfrm_end_of(&a.saddr, a.sel.family);
+	m->dst = xfrm_end_of(&a.id.daddr, a.sel.family);
 	m->policy = (struct policy){ .action = POLICY_IPSEC,
 				     .dir = (uint8_t)(a.policy.dir + 1),
 				     .id = a.policy.index,
