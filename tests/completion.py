@@ -42,7 +42,7 @@ def algorithms(kind):
 
 
 def cli_options():
-    for letter, word in found("src/setkey/options.c", r"""^\t{ (?:'(.)'|0), (?:NULL|"([^"]+)"), (?:NULL|"\w+"), \""""):
+    for letter, word in found("src/setkey/options.c", r"""^\t{ (?:'(.)'|0), (?:NULL|"([^"]+)"), (?:NULL|"[\w|]+"), \""""):
         yield f"-{letter}" if letter else f"--{word}"
 
 
@@ -76,6 +76,7 @@ LISTS = [
 # A line, a TAB, and how the line then ends; where nothing is to be completed, as before.
 TYPED = [
     ("setkey --at", "setkey --atomic "),
+    ("setkey --backend xf", "setkey --backend xfrm "),
     ("setkey -e spda", "setkey -e spdadd"),
     ("setkey -e 'fl", "setkey -e 'flush"),
     ("setkey -ne 'spdflush; spda", "setkey -ne 'spdflush; spdadd"),

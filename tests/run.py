@@ -357,6 +357,7 @@ def suite_kernel(_):
         yield failed("kernel", "there is no build to test; `tests/run.py build` says why")
         return
     yield from run_tap("guest", [PYTHON, ROOT / "tests/kernel/test_guest.py", ASAN])
+    yield from run_tap("backends", [PYTHON, ROOT / "tests/kernel/test_backends.py", ASAN, PLAIN], 600)
     status, output = run([PYTHON, ROOT / "tests/kernel/test_peer.py", ASAN, PLAIN], 600)
     show_figures("kernel", output)
     yield from parse_tap("kernel", status, output)

@@ -59,6 +59,20 @@ static void put_cli_letters(int script)
 	}
 }
 
+/* Whether the argument is one of some words. */
+static bool has_values(const struct cli_option *o)
+{
+	return o->argument && strchr(o->argument, '|');
+}
+
+static void put_values(const char *before, const char *words, const char *behind)
+{
+	fputs(before, stdout);
+	for (; *words; words++)
+		putchar(*words == '|' ? ' ' : *words);
+	fputs(behind, stdout);
+}
+
 /* Text inside '...' and [...] of zsh's _arguments. */
 static void put_zsh_help(const char *text)
 {
@@ -80,9 +94,23 @@ static void put_zsh_spec(const char *dashes, const char *name, const struct cli_
 	printf("\t\t'*%s%s%s[", dashes, name, !o->argument ? "" : o->letter ? "+" : "=");
 	put_zsh_help(o->help);
 	putchar(']');
-	if (o->argument)
+	if (has_values(o))
+		put_values(":value:(", o->argument, ")");
+	else if (o->argument)
 		printf(":%s:%s", o->argument, script ? "_setkey_script" : "_files");
 	puts("' \\");
+}
+
+/* Lines of bash's case, for the words whose argument takes only some values. */
+static void put_bash_values(int unused)
+{
+	(void)unused;
+	for (const struct cli_option *o = cli_options; o->help; o++) {
+		if (!has_values(o))
+			continue;
+		printf("\t--%s) ", o->word);
+		put_values("values='", o->argument, "' ;;\n");
+	}
 }
 
 static void put_zsh_specs(int unused)
@@ -106,6 +134,7 @@ static const struct {
 	{ "@cli@", put_cli, 0 },
 	{ "@cli-file@", put_cli_letters, false },
 	{ "@cli-script@", put_cli_letters, true },
+	{ "@cli-values@\n", put_bash_values, 0 },
 	{ "@cli-zsh@\n", put_zsh_specs, 0 },
 	{ "@commands@", put_words, WORDS_COMMAND },
 	{ "@options@", put_words, WORDS_OPTION },

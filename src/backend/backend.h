@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Who holds the SADB: a channel of PF_KEY messages to sallyportd or, later, to
- * the kernel.
+ * Who holds the SADB: a channel of PF_KEY messages to sallyportd or to the kernel.
+ * Whoever asks need not know which; what a back end cannot express it refuses in words.
  */
 #ifndef SALLYPORT_BACKEND_BACKEND_H
 #define SALLYPORT_BACKEND_BACKEND_H
@@ -12,7 +12,7 @@
 
 #include "keymsg/keymsg.h"
 
-#define BACKEND_ERROR_MAX 400
+#define BACKEND_ERROR_MAX 1024
 
 struct backend;
 
@@ -29,8 +29,16 @@ struct backend_ops {
 
 struct backend {
 	const struct backend_ops *ops;
-	bool private_ok; /* the peer answered HELLO: private extensions may be sent to it */
+	bool private_ok;   /* private extensions may be sent: it answered HELLO, or is no other program */
+	bool transactions; /* it knows BEGIN and COMMIT */
 };
+
+/*
+ * Opens the back end of that name: local (sallyportd), xfrm or afkey (the kernel), or auto, which
+ * chooses one of them and never the kernel where a daemon should be. NULL with one line in error
+ * that says what is wrong and what to do.
+ */
+struct backend *backend_open(const char *name, char error[static BACKEND_ERROR_MAX]);
 
 /*
  * Connects to sallyportd: at $SALLYPORT_SOCKET, else at backend_local_path(). NULL

@@ -220,7 +220,7 @@ static bool judge_hello(struct local *l, const struct target *t, const struct ke
 				"; start one here: sallyportd -i INTERFACE, or set " SOCKET_ENV
 				" to speak to that one",
 				t->path, theirs, ours);
-	l->b.private_ok = true;
+	l->b.private_ok = l->b.transactions = true;
 	return true;
 }
 

@@ -123,6 +123,13 @@ static void trace(void *arg, bool sent, const uint8_t *buf, size_t len)
 		print_fields(stdout, buf, len);
 }
 
+static const char *backend_name(const struct cli *cli)
+{
+	const char *name = cli->backend ? cli->backend : getenv("SALLYPORT_BACKEND");
+
+	return name && *name ? name : "auto";
+}
+
 bool client_connect(struct client *c)
 {
 	bool traced = c->cli->verbose || (c->cli->hex && c->cli->mode != MODE_LISTEN);
@@ -131,7 +138,7 @@ bool client_connect(struct client *c)
 	c->events = (struct talk_events){
 		.trace = traced ? trace : NULL, .entry = entry, .told = told, .arg = c
 	};
-	c->backend = backend_local_open(error);
+	c->backend = backend_open(backend_name(c->cli), error);
 	if (!c->backend) {
 		fprintf(stderr, "setkey: %s\n", error);
 		return false;

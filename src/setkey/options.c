@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LONG_ATOMIC = 256, LONG_STREAM, LONG_SCRIPT };
+enum { LONG_ATOMIC = 256, LONG_STREAM, LONG_SCRIPT, LONG_BACKEND };
 
 const struct cli_option cli_options[] = {
 	{ 'c', NULL, NULL, "read commands from standard input" },
@@ -30,6 +30,7 @@ const struct cli_option cli_options[] = {
 	{ 'n', NULL, NULL, "check only" },
 	{ 0, "atomic", NULL, "all commands or none" },
 	{ 0, "stream", NULL, "each command as it is read" },
+	{ 0, "backend", "auto|local|xfrm|afkey", "whose databases these are" },
 	{ 'k', NULL, NULL, "a policy for in brings no twin for fwd" },
 	{ 'r', NULL, NULL, "it does, which is the default" },
 	{ 'v', NULL, NULL, "show each message sent and received" },
@@ -43,11 +44,11 @@ const struct cli_option cli_options[] = {
 
 void cli_usage(void)
 {
-	fputs("usage: setkey [-hHknrv] [--atomic | --stream] -c\n"
-	      "       setkey [-hHknrv] [--atomic | --stream] {-f FILE | -e SCRIPT}...\n"
-	      "       setkey [-aghHlNpPtv] [--script] -D\n"
-	      "       setkey [-hHPv] -F\n"
-	      "       setkey [-hH] -x[x]\n"
+	fputs("usage: setkey [-hHknrv] [--backend NAME] [--atomic | --stream] -c\n"
+	      "       setkey [-hHknrv] [--backend NAME] [--atomic | --stream] {-f FILE | -e SCRIPT}...\n"
+	      "       setkey [-aghHlNpPtv] [--backend NAME] [--script] -D\n"
+	      "       setkey [-hHPv] [--backend NAME] -F\n"
+	      "       setkey [-hH] [--backend NAME] -x[x]\n"
 	      "       setkey [-hHpv] FILE...\n"
 	      "       setkey -V\n",
 	      stdout);
@@ -55,9 +56,10 @@ void cli_usage(void)
 
 static int long_value(const char *word)
 {
-	return strcmp(word, "atomic") == 0   ? LONG_ATOMIC
-	       : strcmp(word, "stream") == 0 ? LONG_STREAM
-					     : LONG_SCRIPT;
+	return strcmp(word, "atomic") == 0    ? LONG_ATOMIC
+	       : strcmp(word, "stream") == 0  ? LONG_STREAM
+	       : strcmp(word, "backend") == 0 ? LONG_BACKEND
+					      : LONG_SCRIPT;
 }
 
 /* getopt's two tables. */
@@ -72,8 +74,10 @@ static void make_tables(char letters[static 2 * OPTIONS + 1], struct option long
 				*letters++ = ':';
 		}
 		if (o->word)
-			longs[n++] = (struct option){ o->word, no_argument, NULL,
-						      long_value(o->word) };
+			longs[n++] = (struct option){
+				o->word, o->argument ? required_argument : no_argument, NULL,
+				long_value(o->word)
+			};
 	}
 	*letters = '\0';
 	longs[n] = (struct option){ 0 };
@@ -161,6 +165,9 @@ static bool take(struct cli *cli, int c)
 		break;
 	case LONG_SCRIPT:
 		cli->script = true;
+		break;
+	case LONG_BACKEND:
+		cli->backend = optarg;
 		break;
 	default:
 		return false;

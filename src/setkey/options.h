@@ -12,7 +12,7 @@
 struct cli_option {
 	char letter;	      /* 0 = it has only its word */
 	const char *word;     /* long, without `--`, or NULL */
-	const char *argument; /* FILE, or NULL */
+	const char *argument; /* FILE, or what it may be: this|that, or NULL */
 	const char *help;
 };
 
@@ -48,6 +48,7 @@ struct cli {
 	bool verbose, hex, raw_times; /* -v; -h or -H; -xx */
 	bool dry_run, no_twins; /* -n -k */
 	bool atomic, stream, script;
+	const char *backend; /* NULL: $SALLYPORT_BACKEND, or auto */
 };
 
 /* False: the usage is wanted. The texts' array is malloc'ed. */

@@ -325,7 +325,7 @@ int talk_begin(struct talk *t)
 	const struct keymsg begin = { .type = KEYMSG_BEGIN };
 	int err;
 
-	if (!t->b->private_ok)
+	if (!t->b->transactions)
 		return -EOPNOTSUPP;
 	err = talk_ask(t, &begin, &nowhere);
 	if (!err)

@@ -14,6 +14,7 @@ import lab as lab_module
 
 
 def pytest_configure(config):
+    os.environ["SALLYPORT_BACKEND"] = "local"  # no test meets a kernel's databases without asking for them
     config.addinivalue_line("markers", "steering: shows that packets are steered; run without privilege too")
 
 

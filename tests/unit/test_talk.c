@@ -220,7 +220,7 @@ static struct peer *new_peer(struct talk_events *e)
 	struct peer *p = calloc(1, sizeof(*p));
 
 	assert_non_null(p);
-	p->b = (struct backend){ .ops = &peer_ops, .private_ok = true };
+	p->b = (struct backend){ .ops = &peer_ops, .private_ok = true, .transactions = true };
 	p->at_a_time = 1;
 	*e = events;
 	e->arg = p;
@@ -552,7 +552,7 @@ static void no_transaction(void **state)
 	struct peer *p = new_peer(&e);
 
 	(void)state;
-	p->b.private_ok = false;
+	p->b.transactions = false;
 	assert_int_equal(talk_begin(p->talk), -EOPNOTSUPP);
 	assert_int_equal(p->n, 0);
 	free_peer(p);
@@ -701,7 +701,7 @@ static void no_deadlock(void **state)
 {
 	static const struct backend_ops ops = { .send = wire_send, .recv = wire_recv };
 	const struct timeval limit = { .tv_sec = 20 };
-	struct wire w = { .b = { .ops = &ops, .private_ok = true } };
+	struct wire w = { .b = { .ops = &ops, .private_ok = true, .transactions = true } };
 	size_t entries = 0;
 	const struct talk_events counting = { .entry = count, .told = on_told, .arg = &entries };
 	struct talk *t = talk_new(&w.b, OUR_PID, &counting);
