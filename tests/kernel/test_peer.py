@@ -132,8 +132,10 @@ def wire_trouble(cell, packets):
 
 def why(result):
     """What both sides counted when a cell was tried again."""
-    parts = [f"{name} {value}" for name, value in result.get("reasons", {}).items()]
-    return ", ".join(parts + result.get("log", [])[:3] + result.get("ping", {}).get("errors", []))
+    if "reasons" not in result:
+        return "one of many, and not tried again"
+    parts = [f"{name} {value}" for name, value in result["reasons"].items()]
+    return ", ".join(parts + result["log"][:3] + result["ping"]["errors"]) or "nothing was counted"
 
 
 def trouble_of(cell, result, packets):
@@ -141,9 +143,9 @@ def trouble_of(cell, result, packets):
     for side in SIDES:
         for size in SIZES:
             if size not in result["ping"][side]:
-                return f"ping of {size} bytes from {side} not answered ({why(result) or 'nothing was counted'})"
+                return f"ping of {size} bytes from {side} not answered ({why(result)})"
     if result.get("tcp", "ok") != "ok":
-        return f"{result['tcp']} ({why(result) or 'nothing was counted'})"
+        return f"{result['tcp']} ({why(result)})"
     return wire_trouble(cell, packets)
 
 
