@@ -13,10 +13,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 
+#include "base/secret.h"
 #include "capture/capture.h"
 #include "capture/link.h"
 #include "db/age.h"
@@ -403,17 +402,6 @@ static int parse(const struct offline_verb *verb, struct offline_options *o, int
 	return EXIT_USAGE;
 }
 
-/* Keys are in our memory: no core file, and no other process of the user reads them. */
-static void guard_memory(void)
-{
-	const struct rlimit none = { 0, 0 };
-
-	setrlimit(RLIMIT_CORE, &none);
-#ifndef __SANITIZE_ADDRESS__ /* whose leak check traces us */
-	prctl(PR_SET_DUMPABLE, 0);
-#endif
-}
-
 int offline_main(const struct offline_verb *verb, int argc, char **argv)
 {
 	struct offline_options o = { 0 };
@@ -422,7 +410,7 @@ int offline_main(const struct offline_verb *verb, int argc, char **argv)
 
 	if (status >= 0)
 		return status;
-	guard_memory();
+	secret_guard_process();
 	f = calloc(1, sizeof(*f));
 	if (!f) {
 		fputs("sallyport: no memory\n", stderr);

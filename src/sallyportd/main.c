@@ -13,14 +13,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "backend/backend.h"
+#include "base/secret.h"
 #include "crypto/crypto.h"
 #include "db/age.h"
 #include "db/acquire.h"
@@ -123,17 +122,6 @@ static int parse_options(struct options *o, int argc, char **argv)
 	if (path)
 		strcpy(o->socket, path);
 	return path || default_socket(o->socket, sizeof(o->socket)) ? -1 : 1;
-}
-
-/* Keys must not reach a core file, nor another process that traces this one. */
-static void keep_memory_private(void)
-{
-	struct rlimit none = { 0, 0 };
-
-	setrlimit(RLIMIT_CORE, &none);
-#ifndef __SANITIZE_ADDRESS__ /* whose leak check has to trace */
-	prctl(PR_SET_DUMPABLE, 0);
-#endif
 }
 
 static int on_enforce(void *arg)
@@ -342,7 +330,7 @@ int main(int argc, char **argv)
 
 	if (status >= 0)
 		return status;
-	keep_memory_private();
+	secret_guard_process();
 	signal(SIGPIPE, SIG_IGN);
 	if (o.foreground)
 		return serve(&o, -1);

@@ -6,23 +6,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
+#include "base/secret.h"
 #include "setkey/modes.h"
 #include "setkey/show.h"
-
-/* Keys are in our memory: no core file, and no other process of the user reads them. */
-static void guard_memory(void)
-{
-	const struct rlimit none = { 0, 0 };
-
-	setrlimit(RLIMIT_CORE, &none);
-#ifndef __SANITIZE_ADDRESS__ /* whose leak check traces us */
-	prctl(PR_SET_DUMPABLE, 0);
-#endif
-}
 
 /* What somebody types, or what --stream is to take as it comes, is not read to its end first. */
 static bool is_live(const struct cli *cli, const struct cli_text *t)
@@ -96,7 +84,7 @@ int main(int argc, char **argv)
 	struct client c = { .cli = &cli };
 	int status = EXIT_FAILURE;
 
-	guard_memory();
+	secret_guard_process();
 	setvbuf(stderr, NULL, _IOLBF, 0); /* a line at a time: there may be many */
 	if (cli_parse(&cli, argc, argv))
 		status = run(&c);
