@@ -24,6 +24,13 @@
 
 enum pkt_dir { PKT_OUT, PKT_IN }; /* leaving the host; arriving from the wire */
 
+/* What the upper-layer header of a datagram says that a packet is a fragment of. */
+struct pkt_whole {
+	bool known;
+	uint8_t proto;
+	uint16_t sport, dport; /* host order; of ICMP type and code */
+};
+
 struct pkt {
 	uint8_t *buf;  /* start of the buffer */
 	size_t cap;    /* its size */
@@ -35,6 +42,9 @@ struct pkt {
 	uint8_t dir;      /* enum pkt_dir */
 	uint32_t ifindex; /* protected interface that it leaves by or came from */
 	void *cookie;     /* the driver's own */
+
+	struct pkt_whole whole;
+	bool reassembled; /* made of fragments: it may be cut again */
 };
 
 struct burst {

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/addr_set.h"
 #include "db/sad.h"
 #include "db/spd.h"
 
@@ -58,6 +59,8 @@ enum check_history {
 struct carrier {
 	bool routes;	/* sends to the outer destination: without, a tunnel must end where the packet does */
 	bool fragments; /* what leaves longer than the MTU */
+	/* This host's addresses. AH, ESP and IPComp for others pass through; NULL: there are no others. */
+	const struct addr_set *own;
 };
 
 struct undo;

@@ -71,6 +71,9 @@ struct sa {
 	uint64_t bytes;
 	uint32_t packets;
 	struct sa_limits hard, soft;
+	/* What a router said of the path to dst, in bytes of IP datagram (RFC 4301 section 8.2), and until when it counts. */
+	uint32_t pmtu; /* 0 = nothing */
+	uint64_t pmtu_until_s; /* unix seconds */
 
 	/* drops on account of this SA, for setkey's and sallyport's reports */
 	uint64_t bad_icv, replayed;

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/icmp.h"
 #include "engine/ip.h"
 #include "engine/tcpmd5.h"
 #include "engine/worker.h"
@@ -147,14 +148,18 @@ bool worker_take_sa(struct worker *w, struct job *j, struct sa *sa, enum drop_re
 	return take_key(w, j, sa);
 }
 
+struct sa *worker_tcp_sa(const struct worker *w, const struct job *j)
+{
+	return sad_find_out(w->db->sad, SA_TCP, MODE_TRANSPORT, 0, &j->view.src, &j->view.dst);
+}
+
 /* What is to be done to a job's segment, if anything. */
 static bool take_segment(struct worker *w, struct job *j, enum crypto_dir dir, enum tcpmd5 *what)
 {
 	enum drop_reason reason = DROP_NOT_PROVIDED;
 	struct sa *sa;
 
-	if (!tcpmd5_concerns(j, &w->db->tun) ||
-	    !(sa = sad_find_out(w->db->sad, SA_TCP, MODE_TRANSPORT, 0, &j->view.src, &j->view.dst)))
+	if (!tcpmd5_concerns(j, &w->db->tun) || !(sa = worker_tcp_sa(w, j)))
 		return false;
 	*what = TCPMD5_DROP;
 	if (!sa->unprovided)
@@ -231,12 +236,33 @@ static bool surely_fits(const struct selector *sel, const struct flow *flow)
 	       (sel->proto == PROTO_ANY || sel->proto == flow->proto);
 }
 
+struct spd_entry *worker_tunnel_of_error(const struct worker *w, const struct job *j, uint8_t dir)
+{
+	struct spd_entry *entry;
+	struct icmp_error e;
+	struct flow flow;
+
+	if (!icmp_error_of(j->pkt, &j->view, &e))
+		return NULL;
+	icmp_error_flow(&e, &flow);
+	entry = spd_find(w->db->spd, dir, &flow);
+	if (!entry || entry->pol.action != POLICY_IPSEC ||
+	    entry->pol.requests[0].mode != MODE_TUNNEL ||
+	    (flow.partial && !surely_fits(&entry->sel, &flow)))
+		return NULL;
+	return entry;
+}
+
 bool worker_decide(struct worker *w, struct job *j, uint8_t dir, const struct now *now,
 		   struct flow *flow, struct spd_entry **entry, uint8_t *action)
 {
 	ip_flow(j->pkt, &j->view, flow);
 	*entry = spd_find(w->db->spd, dir, flow);
 	*action = w->db->tun.def_policy[dir];
+	if (!*entry) {
+		*entry = worker_tunnel_of_error(w, j, dir);
+		flow->partial = false; /* looked at there */
+	}
 	if (!*entry)
 		return true;
 	if (flow->partial && !surely_fits(&(*entry)->sel, flow)) {

@@ -12,6 +12,7 @@
 #ifndef SALLYPORT_ENGINE_ENGINE_H
 #define SALLYPORT_ENGINE_ENGINE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -46,6 +47,9 @@ struct outcome {
 	uint32_t spi;		 /* the SA last met, 0 = none */
 	/* A header was put before it, whose destination is another's, or taken off. */
 	bool tunnelled;
+	bool elsewhere; /* VERDICT_WIRE: its destination is another than the clear packet's */
+	/* VERDICT_WIRE: what the path carries, as far as is known, in bytes; 0 = no limit. Longer ones are to be cut. */
+	uint32_t mtu;
 };
 
 /* An SA that a policy wants and that is not there (RFC 2367 section 3.1.6). */
@@ -69,6 +73,7 @@ struct engine_stats {
 	uint64_t out_protected, out_passed;
 	uint64_t in_packets, in_bytes; /* seen arriving */
 	uint64_t in_opened, in_passed;
+	uint64_t pmtu_learned; /* ICMP errors that said what a path carries */
 	/* transforms done, by enum sa_proto; a packet that was not worth compressing counts, too */
 	uint64_t transforms_in[SA_PROTO_COUNT], transforms_out[SA_PROTO_COUNT];
 	uint64_t drops[DROP_REASON_COUNT];
@@ -93,14 +98,22 @@ void worker_prune(struct worker *w);
  */
 void engine_out(struct worker *w, struct burst *in, uint32_t mtu, struct sink *out,
 		const struct now *now);
-void engine_in(struct worker *w, struct burst *in, struct sink *out, const struct now *now);
+void engine_in(struct worker *w, struct burst *in, uint32_t mtu, struct sink *out,
+	       const struct now *now);
 
 /*
- * A tunnel's packet may come out longer than mtu where fragmenting is the tunnel's
- * business (RFC 4301 section 8.1): its clear packet allowed it, or is no longer than
- * IPv6 demands of every link; its own header allows it; and db->carrier.fragments. All
- * else that is too big is dropped, and its source told.
+ * A packet may come out longer than the path's MTU where db->carrier.fragments and
+ * its own header allow it, and either its clear packet allowed it, was made of
+ * fragments, or went into a tunnel and is no longer than IPv6 demands of every link
+ * (RFC 4301 section 8.1). All else that is too big is dropped, and its source told.
  */
+
+/*
+ * Whether a datagram that came in fragments is to be handed in whole: to be protected
+ * in transport mode, signed, or opened. Else its fragments are, each with what the
+ * whole's header says (struct pkt_whole), and stay what they are.
+ */
+bool engine_wants_whole(struct worker *w, struct pkt *whole);
 
 /*
  * The largest clear datagram from src to dst that still fits mtu once the policy

@@ -10,25 +10,12 @@
 
 #include "base/wire.h"
 #include "engine/ip.h"
+#include "engine/pmtu.h"
+#include "engine/tcp.h"
+#include "engine/tcpmd5.h"
 #include "engine/tunnel.h"
 #include "engine/udp.h"
 #include "engine/worker.h"
-
-/* The SPI, or CPI, of the security header on top; false where it is cut off. */
-static bool top_spi(const struct job *j, enum sa_proto proto, uint32_t *spi)
-{
-	static const struct {
-		size_t at, len;
-	} places[SA_PROTO_COUNT] = {
-		[SA_AH] = { 4, 4 }, [SA_ESP] = { 0, 4 }, [SA_IPCOMP] = { 2, 2 }
-	};
-	size_t len = places[proto].len;
-	const uint8_t *at = pkt_at(j->pkt, j->view.upper + places[proto].at, len);
-
-	if (at)
-		*spi = len == 2 ? get_be16(at) : get_be32(at);
-	return at;
-}
 
 /* An IPComp SA between the ends that the packet names. */
 static struct sa *ipcomp_between(const struct worker *w, const struct job *j, uint8_t mode)
@@ -83,7 +70,7 @@ static struct sa *arriving_sa(struct worker *w, struct job *j, enum sa_proto pro
 	struct sa *sa;
 
 	*reason = DROP_TRUNCATED;
-	if (!top_spi(j, proto, &j->outcome->spi))
+	if (!ip_spi(j->pkt, &j->view, proto, &j->outcome->spi))
 		return NULL;
 	*reason = DROP_SPI_RESERVED;
 	if (proto != SA_IPCOMP && j->outcome->spi <= SPI_RESERVED_MAX)
@@ -170,6 +157,14 @@ static bool finish_in(struct worker *w, struct job *j, const struct now *now)
 	return false;
 }
 
+/* Whether the packet is for this host, and so what protects it for us to open. */
+static bool is_ours(const struct worker *w, const struct job *j)
+{
+	const struct addr_set *own = w->db->carrier.own;
+
+	return !own || addr_is_multicast(&j->view.dst) || addr_set_has(own, &j->view.dst);
+}
+
 /* Whether the packet that the job looks at came out of a tunnel. */
 static bool came_out_of_tunnel(const struct job *j)
 {
@@ -177,17 +172,20 @@ static bool came_out_of_tunnel(const struct job *j)
 }
 
 /*
- * What came out of a tunnel may be on its way to another host, AH and ESP of others
- * among it: without an SA of ours it is judged by its protocol like any other packet.
+ * AH and ESP on their way to another host are judged by their protocol like any other
+ * packet. So are those that came out of a tunnel and have no SA here, where we do not
+ * know which addresses are ours.
  */
 static bool is_transit(struct worker *w, const struct job *j, enum sa_proto proto)
 {
 	uint32_t spi;
 
+	if (!is_ours(w, j))
+		return true;
 	if (!came_out_of_tunnel(j))
 		return false;
 	return j->view.fragment ||
-	       (top_spi(j, proto, &spi) && (proto == SA_IPCOMP || spi > SPI_RESERVED_MAX) &&
+	       (ip_spi(j->pkt, &j->view, proto, &spi) && (proto == SA_IPCOMP || spi > SPI_RESERVED_MAX) &&
 		!find_sa(w, j, proto, spi));
 }
 
@@ -202,7 +200,8 @@ static bool leave_bare_tunnel(struct worker *w, struct job *j, const struct now 
 	enum drop_reason reason = DROP_NESTED;
 	struct sa *sa;
 
-	if (!tunnel_is_ip(next) || j->view.fragment || !(sa = ipcomp_between(w, j, MODE_TUNNEL)))
+	if (!tunnel_is_ip(next) || j->view.fragment || !is_ours(w, j) ||
+	    !(sa = ipcomp_between(w, j, MODE_TUNNEL)))
 		return false;
 	if (j->n_bundle < POLICY_REQUESTS_MAX) {
 		j->sa = sa;
@@ -222,7 +221,7 @@ static bool leave_bare_tunnel(struct worker *w, struct job *j, const struct now 
 static bool look_into_udp(struct worker *w, struct job *j)
 {
 	j->in_udp = false;
-	if (j->view.proto != IPPROTO_UDP || j->view.fragment)
+	if (j->view.proto != IPPROTO_UDP || j->view.fragment || !is_ours(w, j))
 		return true;
 	switch (udp_peel(j, w->db->sad)) {
 	case UDP_KEEPALIVE:
@@ -391,14 +390,30 @@ static bool tunnels_allowed(const struct worker *w, const struct job *j,
 	return true;
 }
 
+/* What a router beyond the tunnel says about a packet that went through it comes back by it. */
+static void judge_error_by_tunnel(struct worker *w, const struct job *j, struct spd_entry **entry,
+				  uint8_t *action)
+{
+	struct spd_entry *e;
+
+	if (*action == POLICY_DISCARD || tunnels_allowed(w, j, *entry) ||
+	    !(e = worker_tunnel_of_error(w, j, POLICY_IN)))
+		return;
+	*entry = e;
+	*action = e->pol.action;
+}
+
 static void check_policy(struct worker *w, struct job *j, const struct now *now)
 {
 	struct spd_entry *entry;
 	struct flow flow;
 	uint8_t action;
 
+	if (is_ours(w, j))
+		pmtu_learn(w, j, now);
 	if (!worker_decide(w, j, POLICY_IN, now, &flow, &entry, &action))
 		return;
+	judge_error_by_tunnel(w, j, &entry, &action);
 	if (action == POLICY_DISCARD)
 		worker_drop(w, j, DROP_POLICY_DISCARD);
 	else if (!tunnels_allowed(w, j, entry))
@@ -409,7 +424,46 @@ static void check_policy(struct worker *w, struct job *j, const struct now *now)
 		j->outcome->verdict = j->n_bundle || j->signature ? VERDICT_DELIVER : VERDICT_PASS;
 }
 
-void engine_in(struct worker *w, struct burst *in, struct sink *out, const struct now *now)
+/* The largest datagram that goes back to where the job's packet came from; mtu where no policy says less. */
+static size_t mtu_back(const struct worker *w, const struct job *j, uint32_t mtu)
+{
+	const struct spd_entry *entry;
+	struct flow flow, back;
+
+	ip_flow(j->pkt, &j->view, &flow);
+	back = (struct flow){ .src = flow.dst,
+			      .dst = flow.src,
+			      .proto = flow.proto,
+			      .src_port = flow.dst_port,
+			      .dst_port = flow.src_port };
+	entry = spd_find(w->db->spd, POLICY_OUT, &back);
+	return entry ? engine_inner_mtu(w->db, entry, &back.src, &back.dst, mtu) : mtu;
+}
+
+/* A connection that begins through a tunnel: its segments back will have less room than its ends think. */
+static void leave_room_for_answers(struct worker *w, struct job *j, uint32_t mtu)
+{
+	if (mtu && j->n_bundle && j->outcome->verdict == VERDICT_DELIVER && tcp_is_syn(j))
+		tcp_clamp_mss(j, mtu_back(w, j, mtu));
+}
+
+bool in_wants_whole(struct worker *w, struct job *j)
+{
+	enum sa_proto proto;
+
+	if (!is_ours(w, j))
+		return false;
+	if (sa_proto_of_ip(j->view.proto, &proto) && transform_of(proto))
+		return true;
+	if (tcpmd5_concerns(j, &w->db->tun) && worker_tcp_sa(w, j))
+		return true;
+	if (tunnel_is_ip(j->view.proto))
+		return ipcomp_between(w, j, MODE_TUNNEL);
+	return j->view.proto == IPPROTO_UDP && udp_is_esp(j, w->db->sad);
+}
+
+void engine_in(struct worker *w, struct burst *in, uint32_t mtu, struct sink *out,
+	       const struct now *now)
 {
 	struct step step = worker_step(w);
 
@@ -421,8 +475,10 @@ void engine_in(struct worker *w, struct burst *in, struct sink *out, const struc
 	while (open_round(w, &step, now))
 		;
 	worker_tcpmd5(w, CRYPTO_OPEN, now);
-	for (size_t i = 0; i < w->n_active; i++)
+	for (size_t i = 0; i < w->n_active; i++) {
 		check_policy(w, w->active[i], now);
+		leave_room_for_answers(w, w->active[i], mtu);
+	}
 	for (size_t i = 0; i < out->n_out; i++) {
 		w->stats.in_opened += out->out[i].verdict == VERDICT_DELIVER;
 		w->stats.in_passed += out->out[i].verdict == VERDICT_PASS;

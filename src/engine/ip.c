@@ -20,26 +20,28 @@ enum {
 	V4_ID = 4,
 	V4_FRAG = 6,
 	V4_DF = 0x4000,
+	V4_OFFSET = 0x1fff,
 	V4_TTL = 8,
 	V4_PROTO = 9,
 	V4_SUM = 10,
 	V4_SRC = 12,
 	V4_DST = 16
 };
+enum { V6_OFFSET = 0xfff8 }; /* of a fragment header */
 enum { V6_LEN = 4, V6_NEXT = 6, V6_HOPS = 7, V6_SRC = 8, V6_DST = 24 };
 
-static bool parse_v4(struct pkt *p, struct ip_view *v)
+/* Answers the length that the header states, 0 where it is no good. */
+static size_t parse_v4(const struct pkt *p, struct ip_view *v)
 {
 	const uint8_t *h = pkt_at(p, 0, IPV4_MIN);
 	size_t header, total;
 
 	if (!h)
-		return false;
+		return 0;
 	header = (size_t)(h[0] & 0x0f) * 4;
 	total = get_be16(h + V4_LEN);
-	if (header < IPV4_MIN || total < header || total > p->len)
-		return false;
-	pkt_trim(p, total);
+	if (header < IPV4_MIN || total < header || !pkt_at(p, 0, header))
+		return 0;
 	*v = (struct ip_view){
 		.family = AF_INET,
 		.src = addr_of(AF_INET, h + V4_SRC),
@@ -52,7 +54,7 @@ static bool parse_v4(struct pkt *p, struct ip_view *v)
 		.upper_next = V4_PROTO,
 		.proto = h[V4_PROTO],
 	};
-	return true;
+	return total;
 }
 
 static bool is_extension(uint8_t proto)
@@ -84,17 +86,12 @@ static bool walk_extensions(const struct pkt *p, struct ip_view *v)
 	return true;
 }
 
-static bool parse_v6(struct pkt *p, struct ip_view *v)
+static size_t parse_v6(const struct pkt *p, struct ip_view *v)
 {
 	const uint8_t *h = pkt_at(p, 0, IPV6_HEADER);
-	size_t total;
 
 	if (!h)
-		return false;
-	total = IPV6_HEADER + (size_t)get_be16(h + V6_LEN);
-	if (total > p->len)
-		return false;
-	pkt_trim(p, total);
+		return 0;
 	*v = (struct ip_view){
 		.family = AF_INET6,
 		.src = addr_of(AF_INET6, h + V6_SRC),
@@ -105,21 +102,69 @@ static bool parse_v6(struct pkt *p, struct ip_view *v)
 		.upper_next = V6_NEXT,
 		.proto = h[V6_NEXT],
 	};
-	return true;
+	return IPV6_HEADER + (size_t)get_be16(h + V6_LEN);
+}
+
+/* Of either version. */
+static size_t parse_header(const struct pkt *p, struct ip_view *v)
+{
+	const uint8_t *first = pkt_at(p, 0, 1);
+
+	if (!first)
+		return 0;
+	return *first >> 4 == 4 ? parse_v4(p, v) : *first >> 4 == 6 ? parse_v6(p, v) : 0;
 }
 
 bool ip_parse(struct pkt *p, struct ip_view *v, enum drop_reason *reason)
 {
-	const uint8_t *first = pkt_at(p, 0, 1);
-	unsigned version = first ? *first >> 4 : 0;
+	size_t total = parse_header(p, v);
 
 	*reason = DROP_MALFORMED;
-	if (version == 4)
-		return parse_v4(p, v);
-	if (version != 6 || !parse_v6(p, v))
+	if (!total || total > p->len)
 		return false;
+	pkt_trim(p, total);
 	*reason = DROP_EXTENSION;
-	return walk_extensions(p, v);
+	return v->family == AF_INET || walk_extensions(p, v);
+}
+
+bool ip_parse_quoted(struct pkt *p, struct ip_view *v)
+{
+	size_t total = parse_header(p, v);
+
+	if (!total)
+		return false;
+	if (total < p->len)
+		pkt_trim(p, total);
+	return v->family == AF_INET || walk_extensions(p, v);
+}
+
+bool ip_skip_first_fragment(const struct pkt *p, struct ip_view *v)
+{
+	const uint8_t *h = pkt_at(p, v->family == AF_INET ? 0 : v->upper, 8);
+
+	if (v->family == AF_INET)
+		return h && (get_be16(h + V4_FRAG) & V4_OFFSET) == 0;
+	if (!h || get_be16(h + 2) & V6_OFFSET)
+		return false;
+	v->proto = h[0];
+	v->upper_next = v->upper;
+	v->upper += 8;
+	return true;
+}
+
+bool ip_spi(const struct pkt *p, const struct ip_view *v, enum sa_proto proto, uint32_t *spi)
+{
+	static const struct {
+		size_t at, len;
+	} places[SA_PROTO_COUNT] = {
+		[SA_AH] = { 4, 4 }, [SA_ESP] = { 0, 4 }, [SA_IPCOMP] = { 2, 2 }
+	};
+	size_t len = places[proto].len;
+	const uint8_t *at = pkt_at(p, v->upper + places[proto].at, len);
+
+	if (at)
+		*spi = len == 2 ? get_be16(at) : get_be32(at);
+	return at;
 }
 
 /* Every fragment names the protocol of its datagram; in IPv6 it may name an extension header
@@ -134,6 +179,17 @@ static uint8_t fragment_proto(const struct pkt *p, const struct ip_view *v)
 	return next && !is_extension(*next) ? *next : PROTO_ANY;
 }
 
+/* Whoever had the whole datagram may have said what its ports are. */
+static void fragment_flow(const struct pkt *p, const struct ip_view *v, struct flow *flow)
+{
+	flow->partial = !p->whole.known;
+	flow->proto = p->whole.known ? p->whole.proto : fragment_proto(p, v);
+	if (!p->whole.known || flow->proto == IPPROTO_ICMP)
+		return;
+	flow->src_port = p->whole.sport;
+	flow->dst_port = p->whole.dport;
+}
+
 void ip_flow(const struct pkt *p, const struct ip_view *v, struct flow *flow)
 {
 	const uint8_t *h;
@@ -142,7 +198,7 @@ void ip_flow(const struct pkt *p, const struct ip_view *v, struct flow *flow)
 		.src = v->src, .dst = v->dst, .proto = v->proto, .partial = v->fragment
 	};
 	if (v->fragment) {
-		flow->proto = fragment_proto(p, v);
+		fragment_flow(p, v, flow);
 		return;
 	}
 	switch (v->proto) {

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "base/pkt.h"
+#include "db/sad.h"
 #include "db/spd.h"
 #include "engine/drop.h"
 
@@ -50,6 +51,17 @@ struct ip_view {
  * pads short frames). False with *reason when they are no good.
  */
 bool ip_parse(struct pkt *p, struct ip_view *v, enum drop_reason *reason);
+
+/*
+ * The same of a packet that an ICMP error quotes, whose end may be missing.
+ */
+bool ip_parse_quoted(struct pkt *p, struct ip_view *v);
+
+/* Looks behind the fragment header of a datagram's first fragment; false where it is not the first. */
+bool ip_skip_first_fragment(const struct pkt *p, struct ip_view *v);
+
+/* The SPI, or CPI, of the security header at `upper`; false where it is cut off. */
+bool ip_spi(const struct pkt *p, const struct ip_view *v, enum sa_proto proto, uint32_t *spi);
 
 /* What a selector sees of the packet: RFC 4301 section 4.4.1.1. */
 void ip_flow(const struct pkt *p, const struct ip_view *v, struct flow *flow);

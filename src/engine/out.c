@@ -8,6 +8,9 @@
 #include <netinet/in.h>
 
 #include "engine/ip.h"
+#include "engine/pmtu.h"
+#include "engine/tcp.h"
+#include "engine/tcpmd5.h"
 #include "engine/tunnel.h"
 #include "engine/worker.h"
 
@@ -167,39 +170,75 @@ static void answer_too_big(struct worker *w, struct job *j, struct shape s, size
 		j->outcome->verdict = VERDICT_ANSWER;
 }
 
-/* Whether the outermost header is a tunnel's, of a kind that may be fragmented. */
-static bool may_fragment_outside(const struct worker *w, const struct job *j)
+/* The last tunnel of a bundle, whose header is the packet's in the end; NULL = none. */
+static const struct sa *outermost_tunnel(const struct applied *bundle, unsigned n)
 {
-	const struct sa *outermost = NULL, *inside = NULL;
-	bool df = ip_dont_fragment(j->pkt);
-
-	for (unsigned i = 0; i < j->n_bundle; i++) {
-		if (j->bundle[i].tunnel) {
-			inside = outermost;
-			outermost = j->bundle[i].sa;
-		}
+	while (n-- > 0) {
+		if (bundle[n].tunnel)
+			return bundle[n].sa;
 	}
-	if (!outermost || !w->db->carrier.fragments)
-		return false;
-	if (df && !(j->view.family == AF_INET6 && j->pkt->len <= IPV6_MTU_MIN))
-		return false;
+	return NULL;
+}
+
+/* Whether the tunnel that goes around all others may leave its header without DF. */
+static bool tunnel_allows_fragments(const struct worker *w, const struct job *j,
+				    const struct sa *outermost)
+{
+	const struct sa *inside;
+	unsigned n = j->n_bundle;
+
 	if (outermost->dst.family == AF_INET6 || w->db->tun.tunnel_df == TUNNEL_DF_CLEAR)
 		return true;
+	while (j->bundle[--n].sa != outermost)
+		;
+	inside = outermost_tunnel(j->bundle, n);
 	/* a tunnel's IPv6 header is copied as DF */
 	return w->db->tun.tunnel_df == TUNNEL_DF_COPY && !(inside && inside->dst.family == AF_INET6);
 }
 
+/* Whether what comes out too long may be cut, by the clear packet and by the header that it gets. */
+static bool may_fragment_outside(const struct worker *w, const struct job *j)
+{
+	const struct sa *tunnel = outermost_tunnel(j->bundle, j->n_bundle);
+	bool small6 = tunnel && j->view.family == AF_INET6 && j->pkt->len <= IPV6_MTU_MIN;
+
+	if (!w->db->carrier.fragments)
+		return false;
+	if (ip_dont_fragment(j->pkt) && !j->pkt->reassembled && !small6)
+		return false;
+	return !tunnel || tunnel_allows_fragments(w, j, tunnel);
+}
+
+/* Bytes that a job's packet may have in the end: the MTU of its way, or of any datagram. */
+static size_t length_limit(struct job *j, uint32_t mtu, const struct now *now)
+{
+	if (j->n_bundle)
+		mtu = pmtu_of(j->bundle[j->n_bundle - 1].sa, mtu, now);
+	j->outcome->mtu = mtu;
+	return mtu && mtu < UINT16_MAX ? mtu : UINT16_MAX;
+}
+
 /* Whether a job's packet, once protected, can be sent; else its source is told. */
-static bool check_length(struct worker *w, struct job *j, uint32_t mtu)
+static bool check_length(struct worker *w, struct job *j, uint32_t mtu, const struct now *now)
 {
 	struct shape s = { j->view.family, j->view.split, j->pkt->len };
-	size_t limit = mtu && mtu < UINT16_MAX ? mtu : UINT16_MAX;
+	size_t limit = length_limit(j, mtu, now);
 	size_t len = bundle_length(j->bundle, j->n_bundle, s);
 
+	if (tcp_is_syn(j))
+		tcp_clamp_mss(j, bundle_inner(j->bundle, j->n_bundle, s, limit));
 	if (len <= limit || (len <= UINT16_MAX && may_fragment_outside(w, j)))
 		return true;
 	answer_too_big(w, j, s, limit);
 	return false;
+}
+
+/* Whether a tunnel takes the packet to another host than its own destination. */
+static bool leaves_elsewhere(const struct job *j)
+{
+	const struct sa *tunnel = outermost_tunnel(j->bundle, j->n_bundle);
+
+	return tunnel && !addr_equal(&tunnel->dst, &j->view.dst);
 }
 
 /* Decides one packet: true where it is to be protected by its bundle. */
@@ -224,14 +263,15 @@ static bool classify_out(struct worker *w, struct job *j, uint32_t mtu, struct s
 	if (j->n_bundle == 0) {
 		j->outcome->verdict = j->signature ? VERDICT_WIRE : VERDICT_PASS;
 		if (j->grown)
-			check_length(w, j, mtu);
+			check_length(w, j, mtu, now);
 		return false;
 	}
 	if (j->view.fragment && !j->bundle[0].tunnel) {
 		worker_drop(w, j, DROP_FRAGMENT);
 		return false;
 	}
-	return check_length(w, j, mtu);
+	j->outcome->elsewhere = leaves_elsewhere(j);
+	return check_length(w, j, mtu, now);
 }
 
 /* One step of a job's bundle, up to its cryptography. */
@@ -322,4 +362,28 @@ uint32_t engine_inner_mtu(const struct db *db, const struct spd_entry *entry,
 	while (resolve_next(&r, &req, &level) != RESOLVED_END)
 		;
 	return (uint32_t)bundle_inner(bundle, r.n, s, mtu);
+}
+
+/* Transport mode protects whole datagrams (RFC 4301 section 7), and RFC 2385 signs whole segments. */
+static bool out_wants_whole(struct worker *w, struct job *j)
+{
+	const struct spd_entry *entry;
+	struct flow flow;
+
+	if (tcpmd5_concerns(j, &w->db->tun) && worker_tcp_sa(w, j))
+		return true;
+	ip_flow(j->pkt, &j->view, &flow);
+	entry = spd_find(w->db->spd, POLICY_OUT, &flow);
+	return entry && entry->pol.action == POLICY_IPSEC &&
+	       entry->pol.requests[0].mode != MODE_TUNNEL;
+}
+
+bool engine_wants_whole(struct worker *w, struct pkt *whole)
+{
+	struct job *j = &w->jobs[0];
+	enum drop_reason reason;
+
+	j->pkt = whole;
+	return ip_parse(whole, &j->view, &reason) &&
+	       (whole->dir == PKT_OUT ? out_wants_whole(w, j) : in_wants_whole(w, j));
 }

@@ -11,14 +11,10 @@
 
 #include <netinet/in.h>
 
-#define TCP_HEADER  20
-#define OPTIONS_MAX 40
-#define MD5_OPTION  18 /* kind, length, digest */
-#define DIGEST	    16
+#include "engine/tcp.h"
 
-enum { TCP_OFFSET = 12, TCP_FLAGS = 13, TCP_SUM = 16 };
-enum { SYN = 0x02 };
-enum { OPT_END = 0, OPT_NOP = 1, OPT_MSS = 2, OPT_SACK = 5, OPT_MD5 = 19 };
+#define OPTIONS_MAX 40
+#define DIGEST	    16
 
 static bool is_port(const struct tunables *tun, uint16_t port)
 {
@@ -44,56 +40,6 @@ bool tcpmd5_concerns(const struct job *j, const struct tunables *tun)
 	return !tcp || is_port(tun, get_be16(tcp)) || is_port(tun, get_be16(tcp + 2));
 }
 
-/* A segment's parts, once they are known to be there. */
-struct segment {
-	uint8_t *tcp;
-	size_t header; /* with options */
-	uint8_t *md5;  /* the option, NULL = none */
-	uint8_t *mss;  /* likewise */
-};
-
-/* The option at p of `left` bytes: its length, or 0 where it is malformed. */
-static size_t option_len(const uint8_t *p, size_t left)
-{
-	if (*p == OPT_NOP)
-		return 1;
-	return left < 2 || p[1] < 2 || p[1] > left ? 0 : p[1];
-}
-
-static bool find_options(struct segment *s)
-{
-	uint8_t *p = s->tcp + TCP_HEADER, *end = s->tcp + s->header;
-
-	for (size_t n; p < end && *p != OPT_END; p += n) {
-		n = option_len(p, (size_t)(end - p));
-		if (n == 0)
-			return false;
-		if (*p == OPT_MSS && n == 4)
-			s->mss = p;
-		if (*p != OPT_MD5)
-			continue;
-		if (n != MD5_OPTION || s->md5)
-			return false;
-		s->md5 = p;
-	}
-	return true;
-}
-
-static bool parse(const struct job *j, struct segment *s, enum drop_reason *reason)
-{
-	size_t at = j->view.upper;
-
-	*reason = DROP_FRAGMENT;
-	if (j->view.fragment)
-		return false;
-	*reason = DROP_TCP_MALFORMED;
-	*s = (struct segment){ .tcp = pkt_at(j->pkt, at, TCP_HEADER) };
-	if (!s->tcp)
-		return false;
-	s->header = (size_t)(s->tcp[TCP_OFFSET] >> 4) * 4;
-	return s->header >= TCP_HEADER && pkt_at(j->pkt, at, s->header) && find_options(s);
-}
-
 /* The pseudo-header of `len` bytes of TCP, at `to`. Answers its length. */
 static size_t pseudo_header(uint8_t *to, const struct ip_view *v, size_t len)
 {
@@ -112,7 +58,7 @@ static size_t pseudo_header(uint8_t *to, const struct ip_view *v, size_t len)
 	return 2 * n + 8;
 }
 
-static void describe(struct job *j, const struct segment *s)
+static void describe(struct job *j, const struct tcp_segment *s)
 {
 	size_t len = j->pkt->len - j->view.upper, n = pseudo_header(j->headers, &j->view, len);
 
@@ -141,12 +87,12 @@ static bool append(struct options *o, const uint8_t *p, size_t len)
 }
 
 /* The options of a segment, without SACK and what only fills. */
-static bool copy_options(struct options *o, const struct segment *s)
+static bool copy_options(struct options *o, const struct tcp_segment *s)
 {
 	const uint8_t *p = s->tcp + TCP_HEADER, *end = s->tcp + s->header;
 
 	for (size_t n; p < end && *p != OPT_END; p += n) {
-		n = option_len(p, (size_t)(end - p));
+		n = tcp_option_len(p, (size_t)(end - p));
 		if (*p != OPT_NOP && *p != OPT_SACK && !append(o, p, n))
 			return false;
 	}
@@ -154,7 +100,7 @@ static bool copy_options(struct options *o, const struct segment *s)
 }
 
 /* As many of the blocks as still have room: RFC 2018 section 3 lets a sender report fewer. */
-static void append_sack(struct options *o, const struct segment *s)
+static void append_sack(struct options *o, const struct tcp_segment *s)
 {
 	const uint8_t *p = s->tcp + TCP_HEADER, *end = s->tcp + s->header;
 	uint8_t sack[OPTIONS_MAX];
@@ -162,7 +108,7 @@ static void append_sack(struct options *o, const struct segment *s)
 	for (size_t n; p < end && *p != OPT_END; p += n) {
 		size_t room = OPTIONS_MAX - o->len;
 
-		n = option_len(p, (size_t)(end - p));
+		n = tcp_option_len(p, (size_t)(end - p));
 		if (*p != OPT_SACK || room < 2 + 8 || n < 2 + 8)
 			continue;
 		room = 2 + (room - 2) / 8 * 8;
@@ -183,7 +129,7 @@ static bool append_md5(struct options *o)
 }
 
 /* Gives the segment these options instead of its own; false without room in the buffer. */
-static bool replace_options(struct job *j, struct segment *s, struct options *o)
+static bool replace_options(struct job *j, struct tcp_segment *s, struct options *o)
 {
 	size_t padded = (o->len + 3) / 4 * 4, had = s->header - TCP_HEADER;
 
@@ -204,9 +150,9 @@ static bool replace_options(struct job *j, struct segment *s, struct options *o)
 enum tcpmd5 tcpmd5_out(struct job *j, enum drop_reason *reason)
 {
 	struct options o = { .len = 0 };
-	struct segment s;
+	struct tcp_segment s;
 
-	if (!parse(j, &s, reason))
+	if (!tcp_parse(j, &s, reason))
 		return TCPMD5_DROP;
 	if (s.md5) {
 		memcpy(j->icv, s.md5 + 2, DIGEST);
@@ -227,9 +173,9 @@ enum tcpmd5 tcpmd5_out(struct job *j, enum drop_reason *reason)
 void tcpmd5_out_done(struct job *j)
 {
 	enum drop_reason reason;
-	struct segment s;
+	struct tcp_segment s;
 
-	if (!parse(j, &s, &reason) || !s.md5)
+	if (!tcp_parse(j, &s, &reason) || !s.md5)
 		return;
 	memcpy(s.md5 + 2, j->icv, DIGEST);
 	ip_set_l4_checksum(j->pkt, &j->view, j->view.upper, IPPROTO_TCP, TCP_SUM);
@@ -237,9 +183,9 @@ void tcpmd5_out_done(struct job *j)
 
 enum tcpmd5 tcpmd5_in(struct job *j, enum drop_reason *reason)
 {
-	struct segment s;
+	struct tcp_segment s;
 
-	if (!parse(j, &s, reason))
+	if (!tcp_parse(j, &s, reason))
 		return TCPMD5_DROP;
 	*reason = DROP_TCP_UNSIGNED;
 	if (!s.md5)
@@ -249,28 +195,18 @@ enum tcpmd5 tcpmd5_in(struct job *j, enum drop_reason *reason)
 	return TCPMD5_CHECK;
 }
 
-/* RFC 1624, so that a checksum which was wrong stays wrong. */
-static void mend_checksum(const struct segment *s, uint32_t before)
-{
-	uint32_t sum = (uint16_t)~get_be16(s->tcp + TCP_SUM);
-
-	sum += (uint16_t)~before;
-	sum = ip_sum(s->tcp + TCP_HEADER, s->header - TCP_HEADER, sum);
-	put_be16(s->tcp + TCP_SUM, (uint16_t)~sum);
-}
-
 void tcpmd5_in_done(struct job *j)
 {
 	enum { ROOM = MD5_OPTION + 2, LEAST = 88 };
 	enum drop_reason reason;
-	struct segment s;
+	struct tcp_segment s;
 	uint32_t before;
 
-	if (!parse(j, &s, &reason) || !s.md5)
+	if (!tcp_parse(j, &s, &reason) || !s.md5)
 		return;
 	before = ip_sum(s.tcp + TCP_HEADER, s.header - TCP_HEADER, 0);
 	memset(s.md5, OPT_NOP, MD5_OPTION);
-	if (s.tcp[TCP_FLAGS] & SYN && s.mss && get_be16(s.mss + 2) >= LEAST + ROOM)
+	if (s.tcp[TCP_FLAGS] & TCP_SYN && s.mss && get_be16(s.mss + 2) >= LEAST + ROOM)
 		put_be16(s.mss + 2, (uint16_t)(get_be16(s.mss + 2) - ROOM));
-	mend_checksum(&s, before);
+	tcp_mend_checksum(&s, before);
 }

@@ -67,11 +67,12 @@ static bool df_outside(enum tunnel_df mode, const struct pkt *inner, int family)
 
 /*
  * RFC 6864 section 4.1: no value twice between two ends while a packet lives. The SA
- * numbers its packets already, so its number does, from a place of its own.
+ * numbers its packets already, so its number does, from a place of its own. Never 0,
+ * which a raw socket takes for "none".
  */
 static uint16_t packet_id(const struct sa *sa)
 {
-	return (uint16_t)((sa->spi * 0x9e3779b1u >> 16) + (uint32_t)sa->seq + 1);
+	return (uint16_t)(((sa->spi * 0x9e3779b1u >> 16) + sa->seq) % UINT16_MAX + 1);
 }
 
 bool tunnel_wrap(struct job *j, const struct tunables *tun, enum drop_reason *reason)

@@ -37,11 +37,10 @@ static size_t datagram_len(const struct pkt *p, size_t at)
 	return len >= UDP_HEADER && len <= p->len - at ? len : 0;
 }
 
-enum udp_kind udp_peel(struct job *j, const struct sad *sad)
+static enum udp_kind kind_of(const struct job *j, const struct sad *sad)
 {
-	struct pkt *p = j->pkt;
-	size_t at = j->view.upper, len = datagram_len(p, at);
-	const uint8_t *udp = p->data + at, *inside = udp + UDP_HEADER;
+	size_t at = j->view.upper, len = datagram_len(j->pkt, at);
+	const uint8_t *udp = j->pkt->data + at, *inside = udp + UDP_HEADER;
 	const struct sa *sa;
 
 	if (len == UDP_HEADER + 1 && get_be16(udp + UDP_DST) == NATT_PORT && inside[0] == 0xff)
@@ -53,12 +52,55 @@ enum udp_kind udp_peel(struct job *j, const struct sad *sad)
 		return UDP_OTHER;
 	if (get_be16(udp + UDP_SRC) != sa->natt.sport || get_be16(udp + UDP_DST) != sa->natt.dport)
 		return get_be16(udp + UDP_DST) == sa->natt.dport ? UDP_MISMATCH : UDP_OTHER;
-	pkt_trim(p, at + len);
+	return UDP_ESP;
+}
+
+bool udp_is_esp(const struct job *j, const struct sad *sad)
+{
+	return kind_of(j, sad) == UDP_ESP;
+}
+
+enum udp_kind udp_peel(struct job *j, const struct sad *sad)
+{
+	struct pkt *p = j->pkt;
+	size_t at = j->view.upper;
+	enum udp_kind kind = kind_of(j, sad);
+
+	if (kind != UDP_ESP)
+		return kind;
+	pkt_trim(p, at + datagram_len(p, at));
 	p->data[j->view.upper_next] = IPPROTO_ESP;
 	remove_after_headers(p, at, UDP_HEADER);
 	ip_set_len(p, j->view.family);
 	j->view.proto = IPPROTO_ESP;
 	return UDP_ESP;
+}
+
+static bool made_in_udp(const struct sa *sa, const struct ip_view *v, const uint8_t *udp)
+{
+	return sa->proto == SA_ESP && sa->natt.type && get_be16(udp + UDP_SRC) == sa->natt.sport &&
+	       get_be16(udp + UDP_DST) == sa->natt.dport && addr_equal(&sa->src, &v->src) &&
+	       addr_equal(&sa->dst, &v->dst);
+}
+
+/* The SPI stands behind the eight bytes that every error quotes: without it the ports have to do. */
+struct sa *udp_quoted_sa(const struct pkt *p, const struct ip_view *v, const struct sad *sad)
+{
+	const uint8_t *udp = pkt_at(p, v->upper, UDP_HEADER),
+		      *spi = pkt_at(p, v->upper + UDP_HEADER, 4);
+	struct sa *sa;
+
+	if (!udp)
+		return NULL;
+	if (spi) {
+		sa = sad_find_in(sad, SA_ESP, get_be32(spi), &v->dst);
+		return sa && made_in_udp(sa, v, udp) ? sa : NULL;
+	}
+	for (sa = sad_next(sad, NULL); sa; sa = sad_next(sad, sa)) {
+		if (made_in_udp(sa, v, udp))
+			return sa;
+	}
+	return NULL;
 }
 
 /* Where a protocol has its checksum over addresses; 0 = nowhere. */

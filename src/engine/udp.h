@@ -21,8 +21,13 @@ enum udp_kind {
 	UDP_MISMATCH,  /* with an SPI of ours, but not between its ports */
 };
 
-/* Looks at the UDP datagram on top of the job's packet. */
+/* Whether the UDP datagram on top of the job's packet is between the ports of the SA that its SPI names. */
+bool udp_is_esp(const struct job *j, const struct sad *sad);
+/* Looks at that datagram, and takes its header off where it is ESP's. */
 enum udp_kind udp_peel(struct job *j, const struct sad *sad);
+
+/* The SA in UDP that made a datagram of which an ICMP error quotes at least the ports; NULL = none. */
+struct sa *udp_quoted_sa(const struct pkt *p, const struct ip_view *v, const struct sad *sad);
 
 /*
  * A transport mode packet has come through NAT, by which its addresses became others

@@ -40,10 +40,18 @@ void worker_drop(struct worker *w, struct job *j, enum drop_reason reason);
  */
 bool worker_decide(struct worker *w, struct job *j, uint8_t dir, const struct now *now,
 		   struct flow *flow, struct spd_entry **entry, uint8_t *action);
+/*
+ * The policy whose tunnel an ICMP error belongs to, because what it quotes came by that
+ * tunnel the other way, though a router between sent it (RFC 4301 section 6.2); NULL =
+ * none, or no such error.
+ */
+struct spd_entry *worker_tunnel_of_error(const struct worker *w, const struct job *j, uint8_t dir);
 /* Chooses the SA of a job's step and its expanded key. */
 bool worker_take_sa(struct worker *w, struct job *j, struct sa *sa, enum drop_reason *reason);
 /* Takes those that were dropped off the list of active jobs. */
 void worker_drop_dead(struct worker *w);
+/* The SA that signs the job's segments, NULL = none. */
+struct sa *worker_tcp_sa(const struct worker *w, const struct job *j);
 /* Signs the active jobs' segments of TCP, or looks at their signatures: by dir. */
 void worker_tcpmd5(struct worker *w, enum crypto_dir dir, const struct now *now);
 /*
@@ -51,6 +59,8 @@ void worker_tcpmd5(struct worker *w, enum crypto_dir dir, const struct now *now)
  * came out right, at the front, and drops the others. Answers how many are kept.
  */
 size_t worker_crypt(struct worker *w, enum crypto_dir dir, struct job **jobs, size_t n);
+/* The part of engine_wants_whole() for what arrives. */
+bool in_wants_whole(struct worker *w, struct job *j);
 /* What steps need of the worker; random bytes are the caller's to add. */
 struct step worker_step(struct worker *w);
 /* Counts a packet for the SA of its step. */

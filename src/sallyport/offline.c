@@ -206,7 +206,7 @@ static bool run_burst(struct offline *f)
 	if (!refill_random(f))
 		return false;
 	now.wall_s = f->now_s;
-	f->verb->run(f->worker, &b, &f->sink, &now);
+	f->verb->run(f->worker, &b, 0, &f->sink, &now);
 	f->random_used = f->sink.random_used;
 	for (size_t i = 0; i < f->sink.n_out; i++)
 		take_outcome(f, &f->sink.out[i]);

@@ -20,7 +20,8 @@ struct offline_verb {
 	const char *usage;
 	/* What the verb makes of the databases once CONF has filled them; may be NULL. */
 	void (*prepare)(struct db *db, const struct offline_options *o);
-	void (*run)(struct worker *w, struct burst *b, struct sink *sink, const struct now *now);
+	void (*run)(struct worker *w, struct burst *b, uint32_t mtu, struct sink *sink,
+		    const struct now *now);
 };
 
 /* Does it all, the command line first. Answers the exit status: 1 where something was dropped. */

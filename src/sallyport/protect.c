@@ -6,11 +6,6 @@
 #include "sallyport/verbs.h"
 
 /* Nothing is too big: a capture has no MTU. */
-static void run(struct worker *w, struct burst *b, struct sink *sink, const struct now *now)
-{
-	engine_out(w, b, 0, sink, now);
-}
-
 static const struct offline_verb protect = {
 	.name = "protect",
 	.options = "f:lj",
@@ -19,7 +14,7 @@ static const struct offline_verb protect = {
 		 "  -l, --list       a line for every packet\n"
 		 "  -j, --json       what is told as JSON\n"
 		 "IN and OUT are captures, - is standard input and output\n",
-	.run = run,
+	.run = engine_out,
 };
 
 int verb_protect(int argc, char **argv)

@@ -155,7 +155,7 @@ static void process(struct data *d, struct port *port, enum pkt_dir dir, struct 
 	if (dir == PKT_OUT)
 		engine_out(d->worker, b, port->io->mtu, &d->sink, &now);
 	else
-		engine_in(d->worker, b, &d->sink, &now);
+		engine_in(d->worker, b, port->io->mtu, &d->sink, &now);
 	send_outcomes(d, port, dir);
 	tell_misses(d);
 	refill_random(d, d->sink.random_used);

@@ -284,7 +284,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		struct now now = { .wall_s = 1, .random = h->random, .random_len = sizeof(h->random) };
 
 		load(packets, &b, data, size);
-		engine_in(h->worker, &b, &h->sink, &now);
+		engine_in(h->worker, &b, 1500, &h->sink, &now);
 		check(h, PKT_IN, how, b.n);
 		load(packets, &b, data, size);
 		engine_out(h->worker, &b, how & SMALL_MTU ? 200 : 1500, &h->sink, &now);

@@ -161,6 +161,13 @@ static inline struct lab_packet *lab_packet(const char *src, const char *dst, ui
 	return p;
 }
 
+/* IPv4: routers may not fragment it. */
+static inline void set_df(struct lab_packet *l)
+{
+	put_be16(l->pkt.data + 6, 0x4000);
+	ip_set_checksum(&l->pkt);
+}
+
 static inline struct outcome *host_run(struct host *h, enum pkt_dir dir, struct pkt *p, uint32_t mtu)
 {
 	struct burst b = { .pkts = { p }, .n = 1 };
@@ -169,7 +176,7 @@ static inline struct outcome *host_run(struct host *h, enum pkt_dir dir, struct 
 	if (dir == PKT_OUT)
 		engine_out(h->worker, &b, mtu, &h->sink, &now);
 	else
-		engine_in(h->worker, &b, &h->sink, &now);
+		engine_in(h->worker, &b, mtu, &h->sink, &now);
 	assert(h->sink.n_out == 1 && h->sink.out[0].pkt == p);
 	return &h->sink.out[0];
 }

@@ -593,6 +593,8 @@ static void too_big(void **state)
 		assert_true(l->pkt.len <= 1500 && l->pkt.len > 1500 - 8);
 		free(l);
 		l = lab_packet(families[f].a, families[f].b, 17, inner - header + 1);
+		if (f == 0)
+			set_df(l);
 		o = host_run(&p.a, PKT_OUT, &l->pkt, 1500);
 		assert_int_equal(o->verdict, VERDICT_ANSWER);
 		assert_int_equal(o->reason, DROP_TOO_BIG);
@@ -616,6 +618,44 @@ static void too_big(void **state)
 	}
 }
 
+/* What its source allows to be cut, or has cut itself, comes out longer than the MTU, if the caller cuts. */
+static void too_big_and_to_be_cut(void **state)
+{
+	static const struct {
+		const char *a, *b;
+		bool carrier, df, reassembled;
+		enum verdict verdict;
+	} rows[] = {
+		{ A4, B4, true, false, false, VERDICT_WIRE },   { A4, B4, true, true, false, VERDICT_ANSWER },
+		{ A4, B4, true, false, true, VERDICT_WIRE },    { A4, B4, false, false, false, VERDICT_ANSWER },
+		{ A6, B6, true, false, false, VERDICT_ANSWER }, { A6, B6, true, false, true, VERDICT_WIRE },
+		{ A6, B6, false, false, true, VERDICT_ANSWER },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct lab_packet *l = lab_packet(rows[i].a, rows[i].b, 17, 1440);
+		struct outcome *o;
+		struct pair p;
+
+		pair_init(&p);
+		p.a.db.carrier.fragments = rows[i].carrier;
+		article_sas(&p, rows[i].a, rows[i].b);
+		host_add_policy(&p.a, rows[i].a, rows[i].b, POLICY_OUT, POLICY_IPSEC, article_requests);
+		if (rows[i].df)
+			set_df(l);
+		l->pkt.reassembled = rows[i].reassembled;
+		o = host_run(&p.a, PKT_OUT, &l->pkt, 1500);
+		assert_int_equal(o->verdict, rows[i].verdict);
+		if (o->verdict == VERDICT_WIRE) {
+			assert_true(l->pkt.len > 1500);
+			assert_int_equal(o->mtu, 1500);
+		}
+		free(l);
+		pair_fini(&p);
+	}
+}
+
 static void no_icmp_error_about_an_icmp_error(void **state)
 {
 	struct lab_packet *l = lab_packet(A4, B4, IPPROTO_ICMP, 1470);
@@ -625,6 +665,7 @@ static void no_icmp_error_about_an_icmp_error(void **state)
 	pair_init(&p);
 	article_sas(&p, A4, B4);
 	host_add_policy(&p.a, A4, B4, POLICY_OUT, POLICY_IPSEC, article_requests);
+	set_df(l);
 	l->pkt.data[20] = 3; /* destination unreachable */
 	assert_int_equal(host_run(&p.a, PKT_OUT, &l->pkt, 1500)->verdict, VERDICT_DROP);
 	free(l);
@@ -1047,6 +1088,7 @@ int main(void)
 		cmocka_unit_test(ivs_differ),
 		cmocka_unit_test(without_random_bytes_nothing_leaves),
 		cmocka_unit_test(too_big),
+		cmocka_unit_test(too_big_and_to_be_cut),
 		cmocka_unit_test(no_icmp_error_about_an_icmp_error),
 		cmocka_unit_test(extension_headers),
 		cmocka_unit_test(fragments_are_not_protected),

@@ -259,6 +259,7 @@ static void room(void **state)
 	check_checksum(l);
 	free(l);
 	l = segment(A4, B4, 179, ACK, NULL, 0, data);
+	set_df(l);
 	assert_int_equal(host_run(&p.a, PKT_OUT, &l->pkt, 1500)->verdict, VERDICT_ANSWER);
 	assert_int_equal(get_be16(l->pkt.data + 26), 1480);
 	free(l);

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Such an error is not authenticated: it may lower an SA's limit to what every path
+ * carries and no further, and only for a while; and it must quote an SPI that is in
+ * use between these hosts, which nobody off the path knows.
+ */
+#include "engine/pmtu.h"
+
+#include <netinet/in.h>
+
+#include "base/wire.h"
+#include "engine/icmp.h"
+#include "engine/ip.h"
+#include "engine/udp.h"
+
+uint32_t pmtu_of(const struct sa *sa, uint32_t mtu, const struct now *now)
+{
+	if (!sa->pmtu || now->wall_s >= sa->pmtu_until_s || (mtu && mtu < sa->pmtu))
+		return mtu;
+	return sa->pmtu;
+}
+
+/* The SA that made the quoted packet, by the eight bytes or more that there are of its payload. */
+static struct sa *quoted_sa(struct worker *w, const struct icmp_error *e)
+{
+	struct ip_view v = e->view;
+	enum sa_proto proto;
+	struct sa *sa = NULL;
+	uint32_t spi;
+
+	if (v.fragment && !ip_skip_first_fragment(&e->quoted, &v))
+		return NULL;
+	if (v.proto == IPPROTO_UDP)
+		sa = udp_quoted_sa(&e->quoted, &v, w->db->sad);
+	else if (sa_proto_of_ip(v.proto, &proto) && ip_spi(&e->quoted, &v, proto, &spi))
+		sa = sad_find_in(w->db->sad, proto, spi, &v.dst);
+	return sa && addr_equal(&sa->src, &v.src) ? sa : NULL;
+}
+
+/* RFC 1191 section 5: an old router says nothing; then the least that all carry. */
+static uint32_t limit_of(const struct icmp_error *e)
+{
+	uint32_t least = e->view.family == AF_INET ? PMTU_MIN_V4 : IPV6_MTU_MIN;
+
+	return e->mtu < least ? least : e->mtu;
+}
+
+void pmtu_learn(struct worker *w, const struct job *j, const struct now *now)
+{
+	struct icmp_error e;
+	struct sa *sa;
+
+	if (!icmp_error_of(j->pkt, &j->view, &e) || !e.too_big || !(sa = quoted_sa(w, &e)))
+		return;
+	w->stats.pmtu_learned++;
+	if (pmtu_of(sa, UINT32_MAX, now) < limit_of(&e))
+		return;
+	sa->pmtu = limit_of(&e);
+	sa->pmtu_until_s = now->wall_s + PMTU_LIFE_S;
+	sad_changed(w->db->sad);
+}
