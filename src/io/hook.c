@@ -2,7 +2,8 @@
 /*
  * The filters, in two variants.
  *
- *     eBPF    leaving:  selected        -> spo
+ *     eBPF    leaving:  routed by us    -> pass
+ *                       selected        -> spo
  *             arriving: marked          -> unmark, pass
  *                       selected, ESP.. -> spi
  *             from spi: all             -> mark, arrives on the protected interface
@@ -69,7 +70,7 @@ static int put_selection(struct setup *s, enum pkt_dir dir, const struct io_sele
 	err = setup_note(s, line);
 	if (err)
 		return err;
-	steer_filter(&f, dir, sel, n);
+	steer_filter(&f, dir, s->mark_out, sel, n);
 	return s->by == STEER_BY_EBPF ? put_ebpf(s, dir, &f) : put_cbpf(s, dir, &f);
 }
 
@@ -185,7 +186,7 @@ static int try_selection(const struct setup *s)
 	struct steer_code code;
 	int fd;
 
-	steer_filter(&f, PKT_IN, NULL, 0);
+	steer_filter(&f, PKT_IN, 0, NULL, 0);
 	steer_translate(&code, &f, s->in.ifindex, s->mark);
 	fd = steer_load(&code);
 	if (fd < 0)

@@ -22,20 +22,31 @@ struct io_select {
 	uint8_t dir; /* enum pkt_dir */
 	struct addr src, dst;
 	uint8_t src_len, dst_len; /* bits */
+	bool icmp_errors;	  /* only these; IPv4's with a header without options are told from other ICMP */
 };
 /* Selectors that a driver steers by; when there are more it steers everything and looks at none. */
 #define IO_SELECT_MAX 32
 
-/* A destination whose clear datagrams shall be no longer than mtu bytes. */
-struct io_mtu {
-	struct addr dst; /* a single host */
-	uint32_t mtu;
+/*
+ * Where clear datagrams go that will be protected: how long they may be, and, where a
+ * tunnel takes them, that the kernel shall give them to us, route or no route.
+ */
+struct io_way {
+	struct addr dst;
+	uint8_t len;	 /* bits of the prefix */
+	uint32_t mtu;	 /* bytes of datagram, 0 = as it is; only what the kernel routes to us by itself or to a host is told */
+	struct addr end; /* the tunnel's far end, AF_UNSPEC = no tunnel */
+	struct addr src; /* of this host's own traffic into the tunnel, AF_UNSPEC = as routed */
 };
+
+/* Hardware address of the next hop that does not exist: what bears it has no way but a tunnel. */
+#define IO_NOWHERE { 0x02, 0x53, 0x61, 0x6c, 0x6c, 0x79 }
 
 struct io_config {
 	const char *interface; /* the protected one; pcap: unused */
 	const char *journal;   /* path of the undo journal */
 	const char *pcap_in, *pcap_out;
+	uint32_t mark; /* routed_mark()'s: packets that have it leave unseen, if they are protected; 0 = none */
 	/* Told what is being done and what is wrong, one line each without newline; never packets' contents. */
 	void (*log)(void *arg, const char *line);
 	void *arg;
@@ -67,8 +78,13 @@ struct io_ops {
 	 * protocols 50, 51 and 108 arriving.
 	 */
 	int (*steer)(struct io *io, const struct io_select *sel, size_t n);
-	/* Replaces the list of reduced MTUs. */
-	int (*set_mtu)(struct io *io, const struct io_mtu *mtu, size_t n);
+	/* Replaces the list of ways. */
+	int (*set_ways)(struct io *io, const struct io_way *ways, size_t n);
+	/*
+	 * Puts back what others have removed from the host since open(); to be followed by
+	 * steer(). -ENODEV: the interface is gone.
+	 */
+	int (*repair)(struct io *io);
 	/*
 	 * Up to BURST_MAX packets of one direction, without blocking; the driver lends them
 	 * until the next rx(). Answers how many, or -errno; -ENODATA: a file is at its end.
@@ -78,7 +94,7 @@ struct io_ops {
 	int (*tx)(struct io *io, enum io_to to, const struct burst *b);
 	/* To wait on until rx() of a direction has something; -1: it always has. */
 	int (*fd)(const struct io *io, enum pkt_dir dir);
-	/* Undoes everything that open, steer and set_mtu did to the host, or with leave_closed leaves it shut. Frees. */
+	/* Undoes everything that open, steer and set_ways did to the host, or with leave_closed leaves it shut. Frees. */
 	void (*close)(struct io *io, bool leave_closed);
 };
 

@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/addr.h"
+#include "base/addr_set.h"
 #include "io/steer.h"
 
 struct mnl_socket;
@@ -69,11 +69,17 @@ struct nl_foreign {
 /* Counts the filters of a direction that are not ours, adding to what is there. */
 int nl_filter_foreign(struct nl *nl, uint32_t ifindex, enum pkt_dir dir, struct nl_foreign *found);
 
-/* Where the private routes stand. */
-#define NL_TABLE	 0x5350
-#define NL_RULE_PRIORITY 5350
+/* rtm_protocol of our routes; unassigned in iproute2's rt_protos. */
+#define NL_ROUTE_PROTOCOL 0x53
 
-/* What is known of a route to one host. */
+/*
+ * Where private routes stand: in a table that is asked before the user's own, or in
+ * one that is asked when none of those has an answer. Packets with a mark of ours
+ * are routed by neither.
+ */
+enum nl_table { NL_TABLE_FIRST = 0x5350, NL_TABLE_LAST = 0x5351 };
+
+/* What is known of a route. */
 struct nl_route {
 	uint32_t ifindex;
 	uint8_t type;		  /* RTN_* */
@@ -85,25 +91,46 @@ struct nl_route {
 	uint32_t mtu; /* 0 = the interface's */
 };
 
-/* What the kernel answers now; `entry` asks for the table's entry rather than for the answer. */
-int nl_route_get(struct nl *nl, const struct addr *dst, bool entry, struct nl_route *r);
-/* A route to one host in the private table. */
-int nl_route_add(struct nl *nl, const struct addr *dst, const struct nl_route *r);
-int nl_route_del(struct nl *nl, const struct addr *dst);
+/*
+ * What the kernel answers now for a packet with that mark; `entry` asks for the table's
+ * entry rather than for the answer.
+ */
+int nl_route_get(struct nl *nl, const struct addr *dst, uint32_t mark, bool entry,
+		 struct nl_route *r);
 
-struct nl_hosts {
-	struct addr *dst; /* malloc'd */
+/* A destination of a private route. */
+struct nl_net {
+	uint32_t table; /* enum nl_table */
+	struct addr dst;
+	uint8_t len; /* bits */
+};
+
+int nl_route_add(struct nl *nl, const struct nl_net *net, const struct nl_route *r);
+int nl_route_del(struct nl *nl, const struct nl_net *net);
+
+struct nl_nets {
+	struct nl_net *net; /* malloc'd */
 	size_t n;
 };
 
-/* The private table's hosts of a family: those over one interface, or all where ifindex is 0. */
-int nl_route_list(struct nl *nl, int family, uint32_t ifindex, struct nl_hosts *hosts);
+/* The private routes of a family: those over one interface, or all where ifindex is 0. */
+int nl_route_list(struct nl *nl, int family, uint32_t ifindex, struct nl_nets *nets);
+
+/* A neighbour whose hardware address needs not be asked for. */
+int nl_neighbour_add(struct nl *nl, uint32_t ifindex, const struct addr *a,
+		     const uint8_t mac[static 6]);
+int nl_neighbour_del(struct nl *nl, uint32_t ifindex, const struct addr *a);
+
+/* Adds the host's own addresses. */
+int nl_addresses(struct nl *nl, struct addr_set *own);
 
 /* Removes ff00::/8 of an interface, which the kernel adds by itself to its table "local". */
 int nl_multicast_route_del(struct nl *nl, uint32_t ifindex);
 
-/* The one rule that leads to the private table. */
-int nl_rule_add(struct nl *nl, int family);
-int nl_rule_del(struct nl *nl, int family);
+/* The rules that lead to the private tables, for packets without the mark. */
+int nl_rules_add(struct nl *nl, int family, uint32_t mark);
+int nl_rules_del(struct nl *nl, int family);
+/* The mark of the rules that are there, of any family; 0 = none are. */
+int nl_rules_mark(struct nl *nl, uint32_t *mark);
 
 #endif

@@ -157,11 +157,17 @@ static int pcap_steer(struct io *io, const struct io_select *sel, size_t n)
 	return 0;
 }
 
-static int pcap_set_mtu(struct io *io, const struct io_mtu *mtu, size_t n)
+static int pcap_set_ways(struct io *io, const struct io_way *ways, size_t n)
 {
 	(void)io;
-	(void)mtu;
+	(void)ways;
 	(void)n;
+	return 0;
+}
+
+static int pcap_repair(struct io *io)
+{
+	(void)io;
 	return 0;
 }
 
@@ -303,7 +309,8 @@ const struct io_driver io_driver_pcap = {
 	.ops = { .name = "pcap",
 		 .open = pcap_open,
 		 .steer = pcap_steer,
-		 .set_mtu = pcap_set_mtu,
+		 .set_ways = pcap_set_ways,
+		 .repair = pcap_repair,
 		 .rx = pcap_rx,
 		 .tx = pcap_tx,
 		 .fd = pcap_fd,

@@ -1,26 +1,29 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * rtnetlink by libmnl: routes of the private table, and the rule that leads there.
+ * rtnetlink by libmnl: routes of the private tables, the rules that lead there,
+ * neighbours.
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <linux/fib_rules.h>
+#include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 
 #include "io/netlink_talk.h"
 
-/* Marks our routes in a listing; unassigned in iproute2's rt_protos. */
-#define ROUTE_PROTOCOL 0x53
+/* Before the table "main" (32766), and behind the table "default" (32767). */
+#define RULE_FIRST 5350
+#define RULE_LAST  32768
 
 static struct nlmsghdr *route_request(struct nl *nl, void *buf, uint16_t type, uint16_t flags,
-				      const struct addr *dst)
+				      const struct addr *dst, uint8_t len)
 {
 	struct nlmsghdr *h = nl_begin(nl, buf, type, flags);
 	struct rtmsg *m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
 
 	m->rtm_family = (unsigned char)dst->family;
-	m->rtm_dst_len = (unsigned char)addr_bits(dst);
+	m->rtm_dst_len = len;
 	mnl_attr_put(h, RTA_DST, addr_size(dst), dst->bytes);
 	return h;
 }
@@ -86,14 +89,17 @@ static int on_route(const struct nlmsghdr *h, void *arg)
 	return MNL_CB_OK;
 }
 
-int nl_route_get(struct nl *nl, const struct addr *dst, bool entry, struct nl_route *r)
+int nl_route_get(struct nl *nl, const struct addr *dst, uint32_t mark, bool entry,
+		 struct nl_route *r)
 {
 	char buf[NL_SMALL];
-	struct nlmsghdr *h = route_request(nl, buf, RTM_GETROUTE, 0, dst);
+	struct nlmsghdr *h =
+		route_request(nl, buf, RTM_GETROUTE, 0, dst, (uint8_t)addr_bits(dst));
 	struct rtmsg *m = mnl_nlmsg_get_payload(h);
 
 	if (entry)
 		m->rtm_flags |= RTM_F_FIB_MATCH;
+	mnl_attr_put_u32(h, RTA_MARK, mark);
 	memset(r, 0, sizeof(*r));
 	return nl_talk(nl, h, on_route, r);
 }
@@ -108,21 +114,21 @@ static void put_metrics(struct nlmsghdr *h, const struct nl_route *r)
 	mnl_attr_nest_end(h, nest);
 }
 
-int nl_route_add(struct nl *nl, const struct addr *dst, const struct nl_route *r)
+int nl_route_add(struct nl *nl, const struct nl_net *net, const struct nl_route *r)
 {
 	char buf[NL_SMALL];
-	struct nlmsghdr *h =
-		route_request(nl, buf, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, dst);
+	struct nlmsghdr *h = route_request(nl, buf, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE,
+					   &net->dst, net->len);
 	struct rtmsg *m = mnl_nlmsg_get_payload(h);
 	bool next_hop = r->gateway.family || r->via_len;
 
 	m->rtm_table = RT_TABLE_UNSPEC;
-	m->rtm_protocol = ROUTE_PROTOCOL;
+	m->rtm_protocol = NL_ROUTE_PROTOCOL;
 	m->rtm_type = RTN_UNICAST;
 	m->rtm_scope = next_hop ? RT_SCOPE_UNIVERSE : RT_SCOPE_LINK;
 	/* The kernel has just named this next hop; it need not be found reachable once more. */
 	m->rtm_flags = next_hop ? RTNH_F_ONLINK : 0;
-	mnl_attr_put_u32(h, RTA_TABLE, NL_TABLE);
+	mnl_attr_put_u32(h, RTA_TABLE, net->table);
 	mnl_attr_put_u32(h, RTA_OIF, r->ifindex);
 	if (r->gateway.family)
 		mnl_attr_put(h, RTA_GATEWAY, addr_size(&r->gateway), r->gateway.bytes);
@@ -134,14 +140,14 @@ int nl_route_add(struct nl *nl, const struct addr *dst, const struct nl_route *r
 	return nl_talk(nl, h, NULL, NULL);
 }
 
-int nl_route_del(struct nl *nl, const struct addr *dst)
+int nl_route_del(struct nl *nl, const struct nl_net *net)
 {
 	char buf[NL_SMALL];
-	struct nlmsghdr *h = route_request(nl, buf, RTM_DELROUTE, 0, dst);
+	struct nlmsghdr *h = route_request(nl, buf, RTM_DELROUTE, 0, &net->dst, net->len);
 	struct rtmsg *m = mnl_nlmsg_get_payload(h);
 
 	m->rtm_scope = RT_SCOPE_NOWHERE;
-	mnl_attr_put_u32(h, RTA_TABLE, NL_TABLE);
+	mnl_attr_put_u32(h, RTA_TABLE, net->table);
 	return nl_talk(nl, h, NULL, NULL);
 }
 
@@ -149,10 +155,9 @@ int nl_multicast_route_del(struct nl *nl, uint32_t ifindex)
 {
 	static const struct addr all = { .family = AF_INET6, .bytes = { 0xff } };
 	char buf[NL_SMALL];
-	struct nlmsghdr *h = route_request(nl, buf, RTM_DELROUTE, 0, &all);
+	struct nlmsghdr *h = route_request(nl, buf, RTM_DELROUTE, 0, &all, 8);
 	struct rtmsg *m = mnl_nlmsg_get_payload(h);
 
-	m->rtm_dst_len = 8;
 	m->rtm_type = RTN_MULTICAST;
 	m->rtm_scope = RT_SCOPE_NOWHERE;
 	mnl_attr_put_u32(h, RTA_TABLE, RT_TABLE_LOCAL);
@@ -163,19 +168,19 @@ int nl_multicast_route_del(struct nl *nl, uint32_t ifindex)
 struct route_search {
 	int family; /* a kernel without IPv6 answers a request for it with all that it has */
 	uint32_t ifindex;
-	struct nl_hosts *hosts;
+	struct nl_nets *nets;
 };
 
-static int keep_host(struct nl_hosts *hosts, const struct addr *dst)
+static int keep_net(struct nl_nets *nets, const struct nl_net *net)
 {
-	struct addr *more = reallocarray(hosts->dst, hosts->n + 1, sizeof(*more));
+	struct nl_net *more = reallocarray(nets->net, nets->n + 1, sizeof(*more));
 
 	if (!more) {
 		errno = ENOMEM;
 		return MNL_CB_ERROR;
 	}
-	hosts->dst = more;
-	hosts->dst[hosts->n++] = *dst;
+	nets->net = more;
+	nets->net[nets->n++] = *net;
 	return MNL_CB_OK;
 }
 
@@ -183,57 +188,160 @@ static int on_listed(const struct nlmsghdr *h, void *arg)
 {
 	const struct rtmsg *m = mnl_nlmsg_get_payload(h);
 	const struct route_search *s = arg;
-	uint32_t table = m->rtm_table, oif = 0;
-	struct addr dst = { 0 };
+	struct nl_net net = { .table = m->rtm_table,
+			      .dst = { .family = m->rtm_family },
+			      .len = m->rtm_dst_len };
+	uint32_t oif = 0;
 	struct nlattr *a;
 
 	mnl_attr_for_each(a, h, sizeof(*m))
 	{
 		if (mnl_attr_get_type(a) == RTA_TABLE && mnl_attr_get_payload_len(a) == 4)
-			table = mnl_attr_get_u32(a);
+			net.table = mnl_attr_get_u32(a);
 		if (mnl_attr_get_type(a) == RTA_OIF && mnl_attr_get_payload_len(a) == 4)
 			oif = mnl_attr_get_u32(a);
 		if (mnl_attr_get_type(a) == RTA_DST)
-			take_addr(&dst, m->rtm_family, a);
+			take_addr(&net.dst, m->rtm_family, a);
 	}
-	if (table != NL_TABLE || m->rtm_family != s->family || (s->ifindex && oif != s->ifindex) ||
-	    m->rtm_dst_len != addr_bits(&dst))
+	if ((net.table != NL_TABLE_FIRST && net.table != NL_TABLE_LAST) ||
+	    m->rtm_family != s->family || (s->ifindex && oif != s->ifindex))
 		return MNL_CB_OK;
-	return keep_host(s->hosts, &dst);
+	return keep_net(s->nets, &net);
 }
 
-int nl_route_list(struct nl *nl, int family, uint32_t ifindex, struct nl_hosts *hosts)
+int nl_route_list(struct nl *nl, int family, uint32_t ifindex, struct nl_nets *nets)
 {
 	char buf[NL_SMALL];
 	struct nlmsghdr *h = nl_begin(nl, buf, RTM_GETROUTE, NLM_F_DUMP);
 	struct rtmsg *m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
-	struct route_search search = { family, ifindex, hosts };
+	struct route_search search = { family, ifindex, nets };
 
 	m->rtm_family = (unsigned char)family;
 	return nl_talk(nl, h, on_listed, &search);
 }
 
-static int rule(struct nl *nl, uint16_t type, uint16_t flags, int family)
+static struct nlmsghdr *neighbour_request(struct nl *nl, void *buf, uint16_t type, uint16_t flags,
+					  uint32_t ifindex, const struct addr *a)
+{
+	struct nlmsghdr *h = nl_begin(nl, buf, type, flags);
+	struct ndmsg *m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
+
+	m->ndm_family = (uint8_t)a->family;
+	m->ndm_ifindex = (int)ifindex;
+	m->ndm_state = NUD_PERMANENT;
+	mnl_attr_put(h, NDA_DST, addr_size(a), a->bytes);
+	return h;
+}
+
+int nl_neighbour_add(struct nl *nl, uint32_t ifindex, const struct addr *a,
+		     const uint8_t mac[static 6])
 {
 	char buf[NL_SMALL];
+	struct nlmsghdr *h = neighbour_request(nl, buf, RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE,
+					       ifindex, a);
+
+	mnl_attr_put(h, NDA_LLADDR, 6, mac);
+	return nl_talk(nl, h, NULL, NULL);
+}
+
+int nl_neighbour_del(struct nl *nl, uint32_t ifindex, const struct addr *a)
+{
+	char buf[NL_SMALL];
+
+	return nl_talk(nl, neighbour_request(nl, buf, RTM_DELNEIGH, 0, ifindex, a), NULL, NULL);
+}
+
+static struct nlmsghdr *rule_request(struct nl *nl, void *buf, uint16_t type, uint16_t flags,
+				     int family)
+{
 	struct nlmsghdr *h = nl_begin(nl, buf, type, flags);
 	struct fib_rule_hdr *m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
 
 	m->family = (uint8_t)family;
 	m->action = FR_ACT_TO_TBL;
-	mnl_attr_put_u32(h, FRA_PRIORITY, NL_RULE_PRIORITY);
-	mnl_attr_put_u32(h, FRA_TABLE, NL_TABLE);
-	return nl_talk(nl, h, NULL, NULL);
+	return h;
 }
 
-int nl_rule_add(struct nl *nl, int family)
+static void put_table(struct nlmsghdr *h, enum nl_table table)
 {
-	int err = rule(nl, RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL, family);
+	mnl_attr_put_u32(h, FRA_PRIORITY, table == NL_TABLE_FIRST ? RULE_FIRST : RULE_LAST);
+	mnl_attr_put_u32(h, FRA_TABLE, table);
+}
 
+static int rule_add(struct nl *nl, int family, enum nl_table table, uint32_t mark)
+{
+	char buf[NL_SMALL];
+	struct nlmsghdr *h =
+		rule_request(nl, buf, RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL, family);
+	struct fib_rule_hdr *m = mnl_nlmsg_get_payload(h);
+	int err;
+
+	m->flags = FIB_RULE_INVERT;
+	put_table(h, table);
+	mnl_attr_put_u32(h, FRA_FWMARK, mark);
+	mnl_attr_put_u32(h, FRA_FWMASK, UINT32_MAX);
+	err = nl_talk(nl, h, NULL, NULL);
 	return err == -EEXIST ? 0 : err;
 }
 
-int nl_rule_del(struct nl *nl, int family)
+static int rule_del(struct nl *nl, int family, enum nl_table table)
 {
-	return rule(nl, RTM_DELRULE, 0, family);
+	char buf[NL_SMALL];
+	struct nlmsghdr *h = rule_request(nl, buf, RTM_DELRULE, 0, family);
+	struct fib_rule_hdr *m = mnl_nlmsg_get_payload(h);
+
+	m->flags = FIB_RULE_INVERT;
+	put_table(h, table);
+	return nl_talk(nl, h, NULL, NULL);
+}
+
+int nl_rules_add(struct nl *nl, int family, uint32_t mark)
+{
+	int err = rule_add(nl, family, NL_TABLE_FIRST, mark);
+
+	return err ? err : rule_add(nl, family, NL_TABLE_LAST, mark);
+}
+
+int nl_rules_del(struct nl *nl, int family)
+{
+	int first = rule_del(nl, family, NL_TABLE_FIRST),
+	    last = rule_del(nl, family, NL_TABLE_LAST);
+
+	return first ? first : last;
+}
+
+static int on_rule(const struct nlmsghdr *h, void *arg)
+{
+	uint32_t table = 0, mark = 0, *found = arg;
+	struct nlattr *a;
+
+	mnl_attr_for_each(a, h, sizeof(struct fib_rule_hdr))
+	{
+		if (mnl_attr_get_payload_len(a) != 4)
+			continue;
+		if (mnl_attr_get_type(a) == FRA_TABLE)
+			table = mnl_attr_get_u32(a);
+		if (mnl_attr_get_type(a) == FRA_FWMARK)
+			mark = mnl_attr_get_u32(a);
+	}
+	if (table == NL_TABLE_FIRST && mark)
+		*found = mark;
+	return MNL_CB_OK;
+}
+
+int nl_rules_mark(struct nl *nl, uint32_t *mark)
+{
+	static const int families[] = { AF_INET, AF_INET6 };
+	int err = 0;
+
+	*mark = 0;
+	for (size_t i = 0; i < 2 && !*mark; i++) {
+		char buf[NL_SMALL];
+		struct nlmsghdr *h =
+			rule_request(nl, buf, RTM_GETRULE, NLM_F_DUMP, families[i]);
+		int e = nl_talk(nl, h, on_rule, mark);
+
+		err = err ? err : e;
+	}
+	return err;
 }

@@ -274,6 +274,17 @@ static int clsact_open(struct setup *s)
 	return err ? say_clsact(s, err) : 0;
 }
 
+int setup_repair(struct setup *s)
+{
+	struct nl_link link;
+	int err = nl_link_get(&s->nl, s->link.ifindex, "", &link);
+
+	if (err)
+		return -ENODEV;
+	s->link = link;
+	return clsact_open(s);
+}
+
 /* An earlier filter that answers "pass" ends the search, and ours is not asked. */
 static void warn_of_foreign(struct setup *s)
 {
@@ -381,6 +392,7 @@ int setup_open(struct setup *s, const struct io_config *cfg, enum steer_by by)
 
 	memset(s, 0, sizeof(*s));
 	s->say = say_to(cfg);
+	s->mark_out = cfg->mark;
 	s->out.fd = s->in.fd = s->journal.fd = -1;
 	err = choose_mark(&s->mark);
 	if (!err)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What the tc driver does to its host, and how that is undone: two persistent
- * TAPs, the clsact qdisc, filters, routes of reduced MTU. Every change is in the
+ * TAPs, the clsact qdisc, filters, private routes. Every change is in the
  * journal before it is made.
  */
 #ifndef SALLYPORT_IO_SETUP_H
@@ -44,6 +44,7 @@ struct setup {
 	struct tap out, in;
 	enum steer_by by; /* never STEER_BY_ANY once open */
 	uint32_t mark;	  /* of packets that go round from spi to the protected interface */
+	uint32_t mark_out; /* of protected packets that are routed: struct io_config */
 	bool recovered;
 };
 
@@ -52,6 +53,8 @@ int setup_note(struct setup *s, const char *line);
 /* 0, or -errno after having said why; then nothing of ours is left that was not there before. */
 int setup_open(struct setup *s, const struct io_config *cfg, enum steer_by by);
 void setup_close(struct setup *s, bool leave_closed);
+/* Makes the qdisc anew if others have removed it; -ENODEV where the interface is gone. */
+int setup_repair(struct setup *s);
 
 /* undo.c: true when all is undone; else the journal has to stay. */
 bool undo_all(struct setup *s);
@@ -60,9 +63,9 @@ bool undo_all(struct setup *s);
 int hook_open(struct setup *s, enum steer_by by);
 int hook_steer(struct setup *s, const struct io_select *sel, size_t n);
 
-/* mtu.c */
-int mtu_set(struct setup *s, const struct io_mtu *mtu, size_t n);
-/* Removes our routes of a family, and the rule if nobody else's are left. */
-int mtu_undo(struct setup *s, int family, uint32_t ifindex);
+/* ways.c */
+int ways_set(struct setup *s, const struct io_way *ways, size_t n);
+/* Removes our routes of a family, and the rules if nobody else's are left. */
+int ways_undo(struct setup *s, int family, uint32_t ifindex);
 
 #endif

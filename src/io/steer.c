@@ -9,9 +9,12 @@
  *     too short to look at, a third tag     -> take (and nobody will pass it on)
  *     not IP                                -> pass
  *     IPv6 neighbour discovery, RFC 4861    -> pass
+ *     leaving: of a protocol that protects,
+ *               with our mark               -> pass: it has been here
  *     arriving: ESP, AH, IPComp, or an IPv6 extension header that has one of
  *               these or another extension header behind it -> take
- *     a selector's addresses fit            -> take
+ *     a selector's addresses fit (and it
+ *               is an ICMP error, if only such are asked for) -> take
  *     else                                  -> pass
  *
  * Only addresses are compared: ports are not there in fragments and ICMP errors.
@@ -52,6 +55,12 @@ static const uint8_t extension[] = { 0, 43, 44, 60, 135, 139, 140 };
 static const uint8_t hiding[] = { IPPROTO_ESP, IPPROTO_AH, IPPROTO_COMP, 0, 43, 44, 60, 135, 139,
 				  140 };
 
+/* What a routed packet of ours may be: those, IP in IP, UDP around ESP, and fragments of IPv6. */
+static const uint8_t marked4[] = { IPPROTO_ESP, IPPROTO_AH, IPPROTO_COMP, IPPROTO_IPIP,
+				   IPPROTO_IPV6, IPPROTO_UDP };
+static const uint8_t marked6[] = { IPPROTO_ESP,	 IPPROTO_AH,  IPPROTO_COMP,    IPPROTO_IPIP,
+				   IPPROTO_IPV6, IPPROTO_UDP, IPPROTO_FRAGMENT };
+
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 /* A list of instructions whose jumps need no patching. */
@@ -62,6 +71,7 @@ static const uint8_t hiding[] = { IPPROTO_ESP, IPPROTO_AH, IPPROTO_COMP, 0, 43, 
 #define LEN()		 BPF_STMT(BPF_LD | BPF_W | BPF_LEN, 0)
 #define MINUS_X()	 BPF_STMT(BPF_ALU | BPF_SUB | BPF_X, 0)
 #define X_IS(k)		 BPF_STMT(BPF_LDX | BPF_W | BPF_IMM, k)
+#define MARK()		 BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)(SKF_AD_OFF + SKF_AD_MARK))
 #define HALF(k)		 BPF_STMT(BPF_LD | BPF_H | BPF_ABS, k)
 #define BYTE_X(k)	 BPF_STMT(BPF_LD | BPF_B | BPF_IND, k)
 #define WORD_X(k)	 BPF_STMT(BPF_LD | BPF_W | BPF_IND, k)
@@ -86,6 +96,18 @@ static void emit_take_if(struct steer_filter *f, const uint8_t *number, size_t n
 	for (size_t i = 0; i + 1 < n; i++)
 		EMIT(f, IF_EQ(number[i], (uint8_t)(n - 1 - i), 0));
 	EMIT(f, IF_EQ(number[n - 1], 0, 1), TAKE());
+}
+
+/* Passes the packet when it has the mark and the byte at X + at is one of the numbers. */
+static void emit_pass_marked(struct steer_filter *f, uint32_t mark, uint32_t at,
+			     const uint8_t *number, uint8_t n)
+{
+	if (!mark)
+		return;
+	EMIT(f, MARK(), IF_EQ(mark, 0, (uint8_t)(n + 2)), BYTE_X(at));
+	for (uint8_t i = 0; i + 1 < n; i++)
+		EMIT(f, IF_EQ(number[i], (uint8_t)(n - 1 - i), 0));
+	EMIT(f, IF_EQ(number[n - 1], 0, 1), PASS());
 }
 
 /* X becomes the length of the link header, A the ethertype. */
@@ -154,6 +176,31 @@ static size_t words_of(struct word *w, const struct addr *a, unsigned bits, uint
 	return n;
 }
 
+/* Instructions of emit_error(). */
+#define ERROR_OPS(family) ((family) == AF_INET ? 11 : 7)
+
+/*
+ * Goes on with the next instruction where the packet is an ICMP error, else with the
+ * one behind it. IPv4's type is not looked for behind options: all ICMP with options
+ * counts.
+ */
+static void emit_error(struct steer_filter *f, int family)
+{
+	size_t before = f->n;
+
+	if (family == AF_INET) {
+		EMIT(f, BYTE_X(IP4_PROTO), IF_EQ(IPPROTO_ICMP, 0, 10));
+		EMIT(f, BYTE_X(0), IF_EQ(0x45, 0, 7));
+		EMIT(f, LEN(), MINUS_X(), IF_GE(IP4_LEN + 1, 0, 4));
+		EMIT(f, BYTE_X(IP4_LEN), IF_EQ(3, 2, 0), IF_EQ(11, 1, 0), IF_EQ(12, 0, 1));
+	} else {
+		EMIT(f, BYTE_X(IP6_NEXT), IF_EQ(IPPROTO_ICMPV6, 0, 6));
+		EMIT(f, LEN(), MINUS_X(), IF_GE(IP6_LEN + 1, 0, 2));
+		EMIT(f, BYTE_X(IP6_LEN), IF_GE(128, 1, 0));
+	}
+	assert(f->n - before == ERROR_OPS(family));
+}
+
 /* Takes packets of one pair of prefixes; true when that is every packet. */
 static bool emit_select(struct steer_filter *f, const struct io_select *s)
 {
@@ -163,6 +210,8 @@ static bool emit_select(struct steer_filter *f, const struct io_select *s)
 	uint8_t left = 1;
 
 	n += words_of(w + n, &s->dst, s->dst_len, src + (uint32_t)addr_size(&s->src));
+	if (s->icmp_errors)
+		left += ERROR_OPS(s->src.family);
 	for (size_t i = 0; i < n; i++)
 		left += w[i].mask == UINT32_MAX ? 2 : 3;
 	for (size_t i = 0; i < n; i++) {
@@ -174,8 +223,10 @@ static bool emit_select(struct steer_filter *f, const struct io_select *s)
 			EMIT(f, AND(w[i].mask));
 		EMIT(f, IF_EQ(w[i].value, 0, left));
 	}
+	if (s->icmp_errors)
+		emit_error(f, s->src.family);
 	EMIT(f, TAKE());
-	return n == 0;
+	return n == 0 && !s->icmp_errors;
 }
 
 /* Ends a family's part. No instruction may follow that cannot be reached: eBPF refuses it. */
@@ -195,28 +246,33 @@ static void emit_selects(struct steer_filter *f, int family, enum pkt_dir dir,
 	EMIT(f, PASS());
 }
 
-static void emit_ip4(struct steer_filter *f, enum pkt_dir dir, const struct io_select *sel,
-		     size_t n)
+static void emit_ip4(struct steer_filter *f, enum pkt_dir dir, uint32_t mark,
+		     const struct io_select *sel, size_t n)
 {
 	emit_need(f, IP4_LEN);
 	if (dir == PKT_IN) {
 		EMIT(f, BYTE_X(IP4_PROTO));
 		emit_take_if(f, protected, COUNT(protected));
+	} else {
+		emit_pass_marked(f, mark, IP4_PROTO, marked4, COUNT(marked4));
 	}
 	emit_selects(f, AF_INET, dir, sel, n);
 }
 
-static void emit_ip6(struct steer_filter *f, enum pkt_dir dir, const struct io_select *sel,
-		     size_t n)
+static void emit_ip6(struct steer_filter *f, enum pkt_dir dir, uint32_t mark,
+		     const struct io_select *sel, size_t n)
 {
 	emit_need(f, IP6_LEN);
 	emit_discovery(f);
 	if (dir == PKT_IN)
 		emit_hidden(f);
+	else
+		emit_pass_marked(f, mark, IP6_NEXT, marked6, COUNT(marked6));
 	emit_selects(f, AF_INET6, dir, sel, n);
 }
 
-void steer_filter(struct steer_filter *f, enum pkt_dir dir, const struct io_select *sel, size_t n)
+void steer_filter(struct steer_filter *f, enum pkt_dir dir, uint32_t mark,
+		  const struct io_select *sel, size_t n)
 {
 	size_t skip;
 
@@ -225,10 +281,10 @@ void steer_filter(struct steer_filter *f, enum pkt_dir dir, const struct io_sele
 	EMIT(f, IF_EQ(ETH_P_IP, 1, 0));
 	skip = f->n;
 	EMIT(f, GOTO(0));
-	emit_ip4(f, dir, sel, n);
+	emit_ip4(f, dir, mark, sel, n);
 	f->ops[skip].k = (uint32_t)(f->n - skip - 1);
 	EMIT(f, IF_EQ(ETH_P_IPV6, 1, 0), PASS());
-	emit_ip6(f, dir, sel, n);
+	emit_ip6(f, dir, mark, sel, n);
 }
 
 /*
@@ -304,6 +360,10 @@ static void code_one(struct steer_code *c, const struct sock_filter *op, const s
 	switch (op->code) {
 	case BPF_LD | BPF_W | BPF_LEN:
 		code(c, BPF_LDX | BPF_MEM | BPF_W, A, CTX, offsetof(struct __sk_buff, len), 0);
+		break;
+	case BPF_LD | BPF_W | BPF_ABS: /* nothing else is loaded so */
+		assert(op->k == (uint32_t)(SKF_AD_OFF + SKF_AD_MARK));
+		code(c, BPF_LDX | BPF_MEM | BPF_W, A, CTX, offsetof(struct __sk_buff, mark), 0);
 		break;
 	case BPF_LDX | BPF_W | BPF_IMM:
 		code_set(c, X, op->k);

@@ -170,9 +170,19 @@ static int tc_steer(struct io *io, const struct io_select *sel, size_t n)
 	return err;
 }
 
-static int tc_set_mtu(struct io *io, const struct io_mtu *mtu, size_t n)
+static int tc_set_ways(struct io *io, const struct io_way *ways, size_t n)
 {
-	return mtu_set(&tc_of(io)->setup, mtu, n);
+	return ways_set(&tc_of(io)->setup, ways, n);
+}
+
+static int tc_repair(struct io *io)
+{
+	struct tc *tc = tc_of(io);
+	int err = setup_repair(&tc->setup);
+
+	if (!err)
+		io->mtu = tc->setup.link.mtu;
+	return err;
 }
 
 /*
@@ -322,7 +332,8 @@ static int tc_tx(struct io *io, enum io_to to, const struct burst *b)
 		.ops = { .name = text,                                                             \
 			 .open = opener,                                                           \
 			 .steer = tc_steer,                                                        \
-			 .set_mtu = tc_set_mtu,                                                    \
+			 .set_ways = tc_set_ways,                                                  \
+			 .repair = tc_repair,                                                      \
 			 .rx = tc_rx,                                                              \
 			 .tx = tc_tx,                                                              \
 			 .fd = tc_fd,                                                              \

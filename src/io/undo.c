@@ -8,7 +8,7 @@
  *     clsact 5             there was none before
  *     filter 5 out         ours, at a preference of ours, on whoever's clsact
  *     filter 5 in
- *     private 5 4          routes of the private table and the rule, by address family
+ *     private 5 4          routes of the private tables and the rules, by address family
  *
  * What is no longer there counts as undone.
  */
@@ -65,7 +65,7 @@ static int undo_private(struct setup *s, const char *arg)
 	char *end;
 	uint32_t ifindex = (uint32_t)strtoul(arg, &end, 10);
 
-	return mtu_undo(s, strtoul(end, NULL, 10) == 6 ? AF_INET6 : AF_INET, ifindex);
+	return ways_undo(s, strtoul(end, NULL, 10) == 6 ? AF_INET6 : AF_INET, ifindex);
 }
 
 static int undo_nothing(struct setup *s, const char *arg)

@@ -72,15 +72,15 @@ static int steer(struct io *io, char **word, size_t n)
 
 static int set_mtu(struct io *io, char **word, size_t n)
 {
-	struct io_mtu mtu[WORDS_MAX / 2];
+	struct io_way ways[WORDS_MAX / 2] = { 0 };
 	size_t k = 0;
 
 	for (; n >= 2; word += 2, n -= 2, k++) {
-		if (!parse_addr(word[0], &mtu[k].dst))
+		if (!parse_prefix(word[0], &ways[k].dst, &ways[k].len))
 			return -EINVAL;
-		mtu[k].mtu = (uint32_t)atoi(word[1]);
+		ways[k].mtu = (uint32_t)atoi(word[1]);
 	}
-	return io->ops->set_mtu(io, mtu, k);
+	return io->ops->set_ways(io, ways, k);
 }
 
 static void answer(int err)

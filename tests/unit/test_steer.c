@@ -234,8 +234,8 @@ static void test_by_hand(void **state)
 	struct steer_filter out, in;
 
 	(void)state;
-	steer_filter(&out, PKT_OUT, sel, 4);
-	steer_filter(&in, PKT_IN, sel, 4);
+	steer_filter(&out, PKT_OUT, 0, sel, 4);
+	steer_filter(&in, PKT_IN, 0, sel, 4);
 	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
 		const struct step *s = &steps[i];
 		struct frame f = frame_text(s->tags, s->src, s->dst, s->proto);
@@ -260,7 +260,7 @@ static void test_short(void **state)
 		for (int dir = PKT_OUT; dir <= PKT_IN; dir++) {
 			struct steer_filter filter;
 
-			steer_filter(&filter, (enum pkt_dir)dir, NULL, 0);
+			steer_filter(&filter, (enum pkt_dir)dir, 0, NULL, 0);
 			for (f.len = 14; f.len <= base; f.len++)
 				assert_int_equal(taken(&filter, &f), f.len < base);
 			for (f.len = 1; f.len < 14; f.len++)
@@ -285,7 +285,7 @@ static void test_discovery(void **state)
 	for (int dir = PKT_OUT; dir <= PKT_IN; dir++) {
 		struct steer_filter filter;
 
-		steer_filter(&filter, (enum pkt_dir)dir, all, 2);
+		steer_filter(&filter, (enum pkt_dir)dir, 0, all, 2);
 		for (size_t i = 0; i < sizeof(nd) / sizeof(nd[0]); i++) {
 			f.bytes[14 + 7] = nd[i].hops;
 			f.bytes[14 + 40] = nd[i].type;
@@ -301,7 +301,7 @@ static void test_not_ip(void **state)
 	struct steer_filter f;
 
 	(void)state;
-	steer_filter(&f, PKT_IN, many, IO_SELECT_MAX + 1);
+	steer_filter(&f, PKT_IN, 0, many, IO_SELECT_MAX + 1);
 	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
 		struct frame fr = { .len = 60 };
 
@@ -322,9 +322,9 @@ static void test_too_many(void **state)
 	for (size_t i = 0; i <= IO_SELECT_MAX; i++)
 		many[i] = selector(PKT_OUT, "192.0.2.1", 32, "192.0.2.2", 32);
 	for (int dir = PKT_OUT; dir <= PKT_IN; dir++) {
-		steer_filter(&f, (enum pkt_dir)dir, many, IO_SELECT_MAX);
+		steer_filter(&f, (enum pkt_dir)dir, 0, many, IO_SELECT_MAX);
 		assert_false(taken(&f, &v4));
-		steer_filter(&f, (enum pkt_dir)dir, many, IO_SELECT_MAX + 1);
+		steer_filter(&f, (enum pkt_dir)dir, 0, many, IO_SELECT_MAX + 1);
 		assert_true(taken(&f, &v4));
 		assert_true(taken(&f, &v6));
 	}
@@ -342,7 +342,7 @@ static void test_longest(void **state)
 		snprintf(text, sizeof(text), "fd00:1:2:3:4:5:6:%x", i * 2);
 		sel[i] = selector(PKT_IN, text, 127, text, 127);
 	}
-	steer_filter(&f, PKT_IN, sel, IO_SELECT_MAX);
+	steer_filter(&f, PKT_IN, 0, sel, IO_SELECT_MAX);
 	for (int i = 0; i < IO_SELECT_MAX + 2; i++) {
 		struct frame fr;
 
@@ -381,7 +381,8 @@ static struct io_select chance_select(void)
 				   .src = chance_addr(family),
 				   .dst = chance_addr(family),
 				   .src_len = (uint8_t)chance(bits),
-				   .dst_len = (uint8_t)chance(bits) };
+				   .dst_len = (uint8_t)chance(bits),
+				   .icmp_errors = chance(3) == 0 };
 }
 
 static bool hides(uint8_t number)
@@ -398,12 +399,22 @@ static bool is_ours(const struct addr *src, uint8_t proto, uint8_t next)
 	return src->family == AF_INET6 && hides(proto) && hides(next);
 }
 
+/* RFC 792 and RFC 4443: what is told of a packet; IPv4's type stands where we look only without options. */
+static bool is_icmp_error(const struct addr *src, uint8_t proto, uint8_t type, bool options)
+{
+	if (src->family == AF_INET6)
+		return proto == 58 && type < 128;
+	return proto == 1 && (options || type == 3 || type == 11 || type == 12);
+}
+
 static bool model(enum pkt_dir dir, const struct io_select *sel, size_t n, const struct addr *src,
-		  const struct addr *dst, uint8_t proto, uint8_t next)
+		  const struct addr *dst, uint8_t proto, uint8_t next, bool options)
 {
 	if (dir == PKT_IN && is_ours(src, proto, next))
 		return true;
 	for (size_t i = 0; i < n; i++) {
+		if (sel[i].icmp_errors && !is_icmp_error(src, proto, next, options))
+			continue;
 		if (sel[i].dir == dir && addr_in_prefix(src, &sel[i].src, sel[i].src_len) &&
 		    addr_in_prefix(dst, &sel[i].dst, sel[i].dst_len))
 			return true;
@@ -414,7 +425,7 @@ static bool model(enum pkt_dir dir, const struct io_select *sel, size_t n, const
 static void test_by_chance(void **state)
 {
 	static const uint8_t numbers[] = {
-		6, 17, 1, 50, 51, 108, 0, 43, 44, 60, 135, 139, 140, 59
+		6, 17, 1, 50, 51, 108, 0, 43, 44, 60, 135, 139, 140, 59, 58, 3, 11, 12, 2, 127, 128
 	};
 	size_t took = 0, tried = 0;
 
@@ -427,16 +438,20 @@ static void test_by_chance(void **state)
 
 		for (size_t i = 0; i < n; i++)
 			sel[i] = chance_select();
-		steer_filter(&f, dir, sel, n);
+		steer_filter(&f, dir, 0, sel, n);
 		for (int i = 0; i < 40; i++, tried++) {
 			int family = chance(2) ? AF_INET : AF_INET6;
 			struct addr src = chance_addr(family), dst = chance_addr(family);
-			uint8_t proto = chance(3) ? 6 : numbers[chance(sizeof(numbers))];
+			uint8_t proto = chance(3) ? (uint8_t[]){ 6, 1, 58 }[chance(3)]
+						  : numbers[chance(sizeof(numbers))];
 			uint8_t next = numbers[chance(sizeof(numbers))];
 			struct frame fr = frame_of((int)chance(3), &src, &dst, proto);
-			bool want = model(dir, sel, n, &src, &dst, proto, next);
+			bool options = family == AF_INET && chance(4) == 0;
+			bool want = model(dir, sel, n, &src, &dst, proto, next, options);
 
 			fr.bytes[fr.len - 24] = next;
+			if (options)
+				fr.bytes[fr.len - 24 - 20] = 0x46;
 			if (taken(&f, &fr) != want)
 				fail_msg("packet %zu is %s", tried, want ? "passed" : "taken");
 			took += want;
@@ -460,19 +475,59 @@ static void test_mark(void **state)
 	steer_deliver(&deliver, TO, MARK);
 	assert_int_equal(run_ebpf(&deliver, &f, &mark), TC_ACT_REDIRECT);
 	assert_int_equal(mark, MARK);
-	steer_filter(&filter, PKT_IN, NULL, 0);
+	steer_filter(&filter, PKT_IN, 0, NULL, 0);
 	steer_translate(&in, &filter, TO, MARK);
 	assert_int_equal(run_ebpf(&in, &f, &mark), TC_ACT_UNSPEC);
 	assert_int_equal(mark, 0);
 	mark = MARK ^ 0x80000000;
 	assert_int_equal(run_ebpf(&in, &f, &mark), TC_ACT_REDIRECT);
 	assert_int_equal(mark, MARK ^ 0x80000000);
-	/* What leaves has no mark to excuse it. */
-	mark = MARK;
-	steer_filter(&filter, PKT_OUT,
-		     (struct io_select[]){ selector(PKT_OUT, "0.0.0.0", 0, "0.0.0.0", 0) }, 1);
-	steer_translate(&in, &filter, TO, 0);
-	assert_int_equal(run_ebpf(&in, &f, &mark), TC_ACT_REDIRECT);
+}
+
+/* What leaves passes with our mark, if it is of a protocol that protects, and keeps it. */
+static void test_routed(void **state)
+{
+	static const struct {
+		const char *src, *dst;
+		uint8_t proto;
+		uint32_t mark;
+		bool take;
+	} rows[] = {
+		{ "10.9.9.9", "10.9.9.8", 50, MARK, false },  { "10.9.9.9", "10.9.9.8", 51, MARK, false },
+		{ "10.9.9.9", "10.9.9.8", 108, MARK, false }, { "10.9.9.9", "10.9.9.8", 4, MARK, false },
+		{ "10.9.9.9", "10.9.9.8", 41, MARK, false },  { "10.9.9.9", "10.9.9.8", 17, MARK, false },
+		{ "10.9.9.9", "10.9.9.8", 6, MARK, true },    { "10.9.9.9", "10.9.9.8", 1, MARK, true },
+		{ "10.9.9.9", "10.9.9.8", 50, 0, true },      { "10.9.9.9", "10.9.9.8", 50, MARK + 1, true },
+		{ "fd00::5", "fd02::6", 50, MARK, false },    { "fd00::5", "fd02::6", 44, MARK, false },
+		{ "fd00::5", "fd02::6", 41, MARK, false },    { "fd00::5", "fd02::6", 6, MARK, true },
+		{ "fd00::5", "fd02::6", 58, MARK, true },     { "fd00::5", "fd02::6", 50, 1, true },
+	};
+	const struct io_select all[] = { selector(PKT_OUT, "0.0.0.0", 0, "0.0.0.0", 0),
+					 selector(PKT_OUT, "::", 0, "::", 0) };
+	static struct steer_code out;
+	struct steer_filter filter;
+
+	(void)state;
+	if (!ebpf_permitted())
+		skip();
+	steer_filter(&filter, PKT_OUT, MARK, all, 2);
+	steer_translate(&out, &filter, TO, 0);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct frame f = frame_text(0, rows[i].src, rows[i].dst, rows[i].proto);
+		uint32_t mark = rows[i].mark;
+
+		assert_int_equal(run_ebpf(&out, &f, &mark), rows[i].take ? TC_ACT_REDIRECT : TC_ACT_UNSPEC);
+		assert_int_equal(mark, rows[i].mark);
+	}
+	/* Without one, none excuses. */
+	steer_filter(&filter, PKT_OUT, 0, all, 2);
+	steer_translate(&out, &filter, TO, 0);
+	for (uint32_t mark = 0; mark < 2; mark++) {
+		struct frame f = frame_text(0, "10.9.9.9", "10.9.9.8", 50);
+		uint32_t has = mark;
+
+		assert_int_equal(run_ebpf(&out, &f, &has), TC_ACT_REDIRECT);
+	}
 }
 
 int main(void)
@@ -482,6 +537,7 @@ int main(void)
 		cmocka_unit_test(test_discovery), cmocka_unit_test(test_not_ip),
 		cmocka_unit_test(test_too_many),  cmocka_unit_test(test_longest),
 		cmocka_unit_test(test_by_chance), cmocka_unit_test(test_mark),
+		cmocka_unit_test(test_routed),
 	};
 
 	return cmocka_run_group_tests_name("steer", tests, NULL, NULL);
