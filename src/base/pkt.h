@@ -24,6 +24,13 @@
 
 enum pkt_dir { PKT_OUT, PKT_IN }; /* leaving the host; arriving from the wire */
 
+/* What the datagram that a fragment is of says in its upper-layer header. */
+struct pkt_whole {
+	bool known;
+	uint8_t proto;
+	uint16_t sport, dport; /* of ICMP and ICMPv6: type and code; 0 where there are none */
+};
+
 struct pkt {
 	uint8_t *buf;  /* start of the buffer */
 	size_t cap;    /* its size */
@@ -35,6 +42,10 @@ struct pkt {
 	uint8_t dir;      /* enum pkt_dir */
 	uint32_t ifindex; /* protected interface that it leaves by or came from */
 	void *cookie;     /* the driver's own */
+
+	/* From reassembly; no driver knows it, and each clears both when it fills the packet. */
+	struct pkt_whole whole; /* known where this is a fragment of a datagram seen whole */
+	bool reassembled;	/* put together from fragments */
 };
 
 struct burst {
