@@ -1,9 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# The engine is pure: its objects may call the layers below, move memory, and nothing
-# else of the world: no I/O, no clock, no log, no allocation but where a worker is made
-# (engine.c) and where an SA's keys are expanded at its first packet (keys.c). Looks at
-# the undefined symbols of a plain build. Prints TAP.
+# The engine and offload are pure: their objects may call the layers below, move memory, and
+# nothing else of the world: no I/O, no clock, no log, no globals, no allocation but where a
+# worker is made (engine.c), where an SA's keys are expanded at its first packet (keys.c) and
+# where fragments are held. Looks at the undefined symbols and the sections of a plain build.
+# Prints TAP.
 #
 #   tests/purity.sh BUILD
 set -u
@@ -17,22 +18,26 @@ memory="memcpy memmove memset memcmp memchr explicit_bzero
 	__stack_chk_fail __assert_fail _GLOBAL_OFFSET_TABLE_"
 allocation="malloc calloc free aligned_alloc"
 
-# The names that the layers below, and the engine itself, define.
+tree="tsearch tfind tdelete"
+
+# below LAYER...: the names that they define
 below()
 {
-	for layer in base alg crypto db engine; do
+	for layer; do
 		nm --defined-only --extern-only -f posix "$build/src/$layer/lib$layer.a.p/"*.o 2>/dev/null
 	done | awk 'NF > 1 { print $1 }'
 }
 
-# impure OBJECT [ALSO-ALLOWED]...: what it calls and must not
+# impure OBJECT LAYERS [ALSO-ALLOWED]...: what it calls and must not, and data that can change
 impure()
 {
 	object=$1
-	shift
-	{ below; printf '%s\n' $memory "$@"; } | sort -u >"$tmp/allowed"
+	layers=$2
+	shift 2
+	{ below $layers; printf '%s\n' $memory "$@"; } | sort -u >"$tmp/allowed"
 	nm --undefined-only -f posix "$object" | awk 'NF > 1 { print $1 }' | sort -u |
 		comm -23 - "$tmp/allowed"
+	size -A "$object" | awk '$1 ~ /^\.(data|bss|tdata|tbss)$/ && $2 > 0 { print $1 }'
 }
 
 n=0
@@ -78,27 +83,57 @@ self_test()
 			return malloc(64);
 		}
 	C
-	[ "$(impure "$tmp/pure.o")" = "" ] || echo "memcpy and memcmp are taken for impure"
-	[ "$(impure "$tmp/impure.o" | tr '\n' ' ')" = "malloc printf time " ] ||
-		echo "of printf, time and malloc it finds only: $(impure "$tmp/impure.o" | tr '\n' ' ')"
-	[ "$(impure "$tmp/impure.o" malloc | tr '\n' ' ')" = "printf time " ] ||
+	compile global <<-'C'
+		int f(void);
+		int f(void)
+		{
+			static int calls, left = 7;
+			return left-- + calls++;
+		}
+	C
+	compile table <<-'C'
+		extern const char *const words[];
+		const char *const words[] = { "a", "b" };
+	C
+	[ "$(impure "$tmp/pure.o" base)" = "" ] || echo "memcpy and memcmp are taken for impure"
+	[ "$(impure "$tmp/impure.o" base | tr '\n' ' ')" = "malloc printf time " ] ||
+		echo "of printf, time and malloc it finds only: $(impure "$tmp/impure.o" base | tr '\n' ' ')"
+	[ "$(impure "$tmp/impure.o" base malloc | tr '\n' ' ')" = "printf time " ] ||
 		echo "malloc is not let pass where it may be"
+	[ "$(impure "$tmp/global.o" base | tr '\n' ' ')" = ".data .bss " ] ||
+		echo "of two globals it finds only: $(impure "$tmp/global.o" base | tr '\n' ' ')"
+	[ "$(impure "$tmp/table.o" base)" = "" ] || echo "a constant table is taken for impure"
 }
 
-report "a call of printf, time or malloc is found" "$(self_test)"
+report "a call of printf, time or malloc is found, and a global" "$(self_test)"
 
-set -- "$build/src/engine/libengine.a.p/"*.o
-if [ ! -e "$1" ]; then
-	report "the engine's objects" "there are none in $build/src/engine"
-else
+# allowed FOLDER/OBJECT: what it may call besides
+allowed()
+{
+	case $1 in
+	engine/engine.c | engine/keys.c) echo $allocation ;;
+	offload/reassembly.c) echo $allocation $tree ;;
+	offload/datagram.c) echo free ;;
+	esac
+}
+
+# check FOLDER LAYERS: all objects of the folder, which may call those layers
+check()
+{
+	folder=$1
+	may=$2
+	set -- "$build/src/$folder/lib$folder.a.p/"*.o
+	if [ ! -e "$1" ]; then
+		report "the objects of $folder" "there are none in $build/src/$folder"
+		return
+	fi
 	for object; do
-		name=$(basename "$object" .o)
-		case $name in
-		engine.c | keys.c) also=$allocation ;;
-		*) also= ;;
-		esac
-		report "engine/$name" "$(impure "$object" $also)"
+		name=$folder/$(basename "$object" .o)
+		report "$name" "$(impure "$object" "$may" $(allowed "$name"))"
 	done
-fi
+}
+
+check engine "base alg crypto db engine"
+check offload "base offload"
 echo "1..$n"
 [ "$failures" = 0 ]

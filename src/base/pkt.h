@@ -24,11 +24,11 @@
 
 enum pkt_dir { PKT_OUT, PKT_IN }; /* leaving the host; arriving from the wire */
 
-/* What the upper-layer header of a datagram says that a packet is a fragment of. */
+/* What the datagram that a fragment is of says in its upper-layer header. */
 struct pkt_whole {
 	bool known;
 	uint8_t proto;
-	uint16_t sport, dport; /* host order; of ICMP type and code */
+	uint16_t sport, dport; /* of ICMP and ICMPv6: type and code; 0 where there are none */
 };
 
 struct pkt {
@@ -43,8 +43,9 @@ struct pkt {
 	uint32_t ifindex; /* protected interface that it leaves by or came from */
 	void *cookie;     /* the driver's own */
 
-	struct pkt_whole whole;
-	bool reassembled; /* made of fragments: it may be cut again */
+	/* From reassembly; no driver knows it, and each clears both when it fills the packet. */
+	struct pkt_whole whole; /* known where this is a fragment of a datagram seen whole */
+	bool reassembled;	/* put together from fragments */
 };
 
 struct burst {

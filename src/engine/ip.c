@@ -227,20 +227,6 @@ void ip_flow(const struct pkt *p, const struct ip_view *v, struct flow *flow)
 	flow->partial = true;
 }
 
-uint32_t ip_sum(const void *data, size_t len, uint32_t sum)
-{
-	const uint8_t *p = data;
-	uint64_t s = sum;
-
-	for (; len > 1; p += 2, len -= 2)
-		s += get_be16(p);
-	if (len)
-		s += (uint32_t)p[0] << 8;
-	while (s >> 16)
-		s = (s & 0xffff) + (s >> 16);
-	return (uint32_t)s;
-}
-
 /* Both pseudo-headers add up alike: RFC 9293 section 3.1, RFC 8200 section 8.1. */
 void ip_set_l4_checksum(struct pkt *p, const struct ip_view *v, size_t at, uint8_t proto,
 			size_t sum)

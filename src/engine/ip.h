@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "base/pkt.h"
+#include "base/sum.h"
 #include "db/sad.h"
 #include "db/spd.h"
 #include "engine/drop.h"
@@ -103,10 +104,6 @@ bool ip_checksum_ok(const struct pkt *p);
  * TOS octet too. False where an option or routing header is malformed.
  */
 bool ip_zero_mutable(uint8_t *data, int family, size_t headers, bool clear_tos);
-
-/* The Internet checksum (RFC 1071) of len bytes, on top of a sum so far, folded but not inverted.
- */
-uint32_t ip_sum(const void *data, size_t len, uint32_t sum);
 
 /*
  * Fills in the checksum of an upper-layer protocol, `sum` bytes into what stands from

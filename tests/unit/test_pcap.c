@@ -323,6 +323,23 @@ static void test_refused(void **state)
 	assert_non_null(strstr(said, "tc-cbpf"));
 }
 
+/* What reassembly said of the packet that was in the buffer before is not said of the next. */
+static void test_refilled(void **state)
+{
+	struct frame_pool pool;
+	struct pkt *p = &pool.pkts[0];
+
+	(void)state;
+	assert_int_equal(frame_pool_open(&pool, PKT_IN, 7), 0);
+	p->whole = (struct pkt_whole){ .known = true, .proto = 17, .sport = 53 };
+	p->reassembled = true;
+	assert_true(frame_split(p, make_frame(frame_room(p), 1, 2, 100)));
+	assert_false(p->whole.known);
+	assert_int_equal(p->whole.sport, 0);
+	assert_false(p->reassembled);
+	frame_pool_close(&pool);
+}
+
 /* Tags stay in the link header. */
 static void test_tags(void **state)
 {
@@ -401,7 +418,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_both_ways), TEST(test_many), TEST(test_not_packets), TEST(test_torn),
-		TEST(test_refused),   TEST(test_tags), TEST(test_link),
+		TEST(test_refused),   TEST(test_refilled), TEST(test_tags), TEST(test_link),
 	};
 
 	return cmocka_run_group_tests_name("pcap", tests, NULL, NULL);
