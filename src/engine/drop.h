@@ -12,6 +12,8 @@
 	_(OPTIONS, "options", "malformed options of IPv4, or of a kind that AH cannot protect")        \
 	_(EXTENSION, "extension", "IPv6 extension headers malformed or too many")                      \
 	_(FRAGMENT, "fragment", "fragment of what can only be judged, protected or opened whole")      \
+	_(REASSEMBLY, "reassembly", "fragments that make no datagram")                                 \
+	_(NO_ROUTE, "no-route", "no route to where the packet must go")                                \
 	_(POLICY_DISCARD, "policy-discard", "a policy says discard")                                   \
 	_(NO_SA_OUT, "no-sa-out", "policy requires protection and there is no SA for it")              \
 	_(SEQ_EXHAUSTED, "seq-exhausted", "sequence numbers of the SA are used up")                    \

@@ -58,6 +58,11 @@ const struct engine_stats *worker_stats(const struct worker *w)
 	return &w->stats;
 }
 
+void worker_count_drop(struct worker *w, enum drop_reason reason)
+{
+	w->stats.drops[reason]++;
+}
+
 void worker_prune(struct worker *w)
 {
 	keys_prune(&w->keys, w->db->sad);

@@ -87,6 +87,12 @@ struct worker;
 
 struct worker *worker_new(struct db *db);
 void worker_free(struct worker *w);
+/* Counts a packet that the caller drops. */
+void worker_count_drop(struct worker *w, enum drop_reason reason);
+/*
+ * A protected packet did not go: its way carries no more than mtu bytes. Its SA will know.
+ */
+void worker_learn_mtu(struct worker *w, const struct pkt *p, uint32_t mtu, const struct now *now);
 const struct engine_stats *worker_stats(const struct worker *w);
 /* Forgets the expanded keys of SAs that are gone, and salts; to be called after changes of the SAD. */
 void worker_prune(struct worker *w);
@@ -104,8 +110,8 @@ void engine_in(struct worker *w, struct burst *in, uint32_t mtu, struct sink *ou
 /*
  * A packet may come out longer than the path's MTU where db->carrier.fragments and
  * its own header allow it, and either its clear packet allowed it, was made of
- * fragments, or went into a tunnel and is no longer than IPv6 demands of every link
- * (RFC 4301 section 8.1). All else that is too big is dropped, and its source told.
+ * fragments, or is of IPv6 and no longer than what every link must carry (RFC 4301
+ * section 8.1). All else that is too big is dropped, and its source told.
  */
 
 /*

@@ -200,7 +200,7 @@ static bool tunnel_allows_fragments(const struct worker *w, const struct job *j,
 static bool may_fragment_outside(const struct worker *w, const struct job *j)
 {
 	const struct sa *tunnel = outermost_tunnel(j->bundle, j->n_bundle);
-	bool small6 = tunnel && j->view.family == AF_INET6 && j->pkt->len <= IPV6_MTU_MIN;
+	bool small6 = j->view.family == AF_INET6 && j->pkt->len <= IPV6_MTU_MIN;
 
 	if (!w->db->carrier.fragments)
 		return false;

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- *   driver rx -> burst -> engine_out -> to the wire | ICMP to the stack | dropped
- *   driver rx -> burst -> engine_in  -> to the stack | dropped
+ *   driver rx -> fragments put together -> engine_out -> cut -> to the wire, by its own
+ *                                                               or the clear packet's way
+ *                                                            | ICMP to the stack | dropped
+ *   driver rx -> fragments put together -> engine_in  -> to the stack | dropped
  *
  * One thread, one worker. What is dropped is counted, and told in the log at most
  * once in a while for each reason.
@@ -11,14 +13,20 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <inttypes.h>
+#include <net/if.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "engine/engine.h"
 #include "io/io.h"
+#include "io/routed.h"
+#include "sallyportd/fragments.h"
+#include "sallyportd/host.h"
 #include "sallyportd/log.h"
+#include "sallyportd/steering.h"
 
 /* Bursts of one direction before the other one and the control path get their turn. */
 #define BURSTS_A_TURN	   4
@@ -29,15 +37,14 @@
 #define HOLD_MS		   500
 /* A reason to drop is logged at most this often. */
 #define DROP_LOG_S	   10
-/* Hosts whose routes get a reduced MTU; others learn it by ICMP. */
-#define MTU_HOSTS_MAX	   256
-/* Policies looked at one by one for steering; with more, everything is steered. */
-#define STEER_POLICIES_MAX 1024
+/* Tunnels' ends that are remembered as misrouted. */
+#define MISROUTED_MAX	   64
 
 struct port {
 	struct data *data;
-	struct io *io;
-	char name[32];
+	struct io *io; /* NULL: the interface is gone */
+	char name[32], driver[16];
+	char *journal;
 	struct event *rx[2]; /* by enum pkt_dir */
 	bool held; /* recovered from a killed daemon: nothing passes until policies are loaded */
 	struct io_select steered[IO_SELECT_MAX + 1];
@@ -58,7 +65,15 @@ struct data {
 	void *miss_arg;
 	struct port ports[DATA_INTERFACES_MAX];
 	size_t n_ports;
+	struct host *host;
+	struct routed *routed; /* NULL until there is an interface */
+	uint32_t mark;
+	struct fragments *fragments;
 	struct event *settle, *release;
+	bool repair_due;
+	time_t repaired_s; /* when what others had removed was last put back */
+	struct addr misrouted[MISROUTED_MAX]; /* said already */
+	size_t n_misrouted;
 	struct drop_log drops[DROP_REASON_COUNT];
 	struct sink sink;
 	uint8_t random[BURST_MAX * ENGINE_RANDOM_PER_PACKET];
@@ -76,7 +91,7 @@ static void refill_random(struct data *d, size_t used)
 
 /* ---- packets ---- */
 
-static void log_drop(struct data *d, const struct outcome *o, enum pkt_dir dir)
+static void log_drop(struct data *d, const struct outcome *o, enum pkt_dir dir, const char *detail)
 {
 	struct drop_log *l = &d->drops[o->reason];
 	time_t now = time(NULL);
@@ -85,51 +100,133 @@ static void log_drop(struct data *d, const struct outcome *o, enum pkt_dir dir)
 	if (now - l->last < DROP_LOG_S)
 		return;
 	if (o->spi)
-		log_line("dropped %s: %s (SPI %u, 0x%08x; %" PRIu64
+		log_line("dropped %s: %s%s%s (SPI %u, 0x%08x; %" PRIu64
 			 " for this reason since the last such line)",
-			 dir == PKT_OUT ? "leaving" : "arriving", drop_text(o->reason), o->spi,
-			 o->spi, l->unsaid);
+			 dir == PKT_OUT ? "leaving" : "arriving", drop_text(o->reason),
+			 detail ? ": " : "", detail ? detail : "", o->spi, o->spi, l->unsaid);
 	else
-		log_line("dropped %s: %s (%" PRIu64 " for this reason since the last such line)",
-			 dir == PKT_OUT ? "leaving" : "arriving", drop_text(o->reason), l->unsaid);
+		log_line("dropped %s: %s%s%s (%" PRIu64
+			 " for this reason since the last such line)",
+			 dir == PKT_OUT ? "leaving" : "arriving", drop_text(o->reason),
+			 detail ? ": " : "", detail ? detail : "", l->unsaid);
 	l->last = now;
 	l->unsaid = 0;
 }
 
-/* Gives the engine's outcomes back to the driver. */
+/* A packet that the engine let go and that does not get away all the same. */
+static void drop_late(struct data *d, enum drop_reason reason, enum pkt_dir dir, const char *detail)
+{
+	const struct outcome o = { .reason = reason };
+
+	worker_count_drop(d->worker, reason);
+	log_drop(d, &o, dir, detail);
+}
+
+/* Packets on their way out of the engine, by where they go. */
+enum exit { EXIT_WIRE, EXIT_STACK, EXIT_ROUTED, EXIT_COUNT };
+
+struct exits {
+	struct data *data;
+	struct port *port;
+	struct burst bursts[EXIT_COUNT];
+	enum exit cut_to; /* of the fragments under way */
+};
+
+/* A packet is longer than the interface that it leaves by carries: others' MTU is not ours. */
+static void send_shorter(struct exits *x, struct pkt *p, int err)
+{
+	struct data *d = x->data;
+	struct now now = { .wall_s = (uint64_t)time(NULL) };
+	uint32_t mtu = routed_mtu(d->routed, p);
+
+	if (!mtu || mtu >= p->len) {
+		drop_late(d, DROP_NO_ROUTE, PKT_OUT, strerror(-err));
+		return;
+	}
+	worker_learn_mtu(d->worker, p, mtu, &now);
+	drop_late(d, DROP_TOO_BIG, PKT_OUT, "the way to the tunnel's end carries less; later ones will fit");
+}
+
+static void send_routed(struct exits *x)
+{
+	struct burst *b = &x->bursts[EXIT_ROUTED];
+	int err[BURST_MAX];
+
+	routed_tx(x->data->routed, b, err);
+	for (size_t i = 0; i < b->n; i++) {
+		if (err[i] == -EMSGSIZE)
+			send_shorter(x, b->pkts[i], err[i]);
+		else if (err[i])
+			drop_late(x->data, DROP_NO_ROUTE, PKT_OUT, strerror(-err[i]));
+	}
+}
+
+static void send_all(struct exits *x)
+{
+	struct io *io = x->port->io;
+
+	if (x->bursts[EXIT_WIRE].n)
+		io->ops->tx(io, IO_TO_WIRE, &x->bursts[EXIT_WIRE]);
+	if (x->bursts[EXIT_STACK].n)
+		io->ops->tx(io, IO_TO_STACK, &x->bursts[EXIT_STACK]);
+	if (x->bursts[EXIT_ROUTED].n)
+		send_routed(x);
+	for (size_t i = 0; i < EXIT_COUNT; i++)
+		x->bursts[i].n = 0;
+}
+
+static void send_cut(void *arg, struct burst *b)
+{
+	struct exits *x = arg;
+
+	x->bursts[x->cut_to] = *b;
+	send_all(x);
+}
+
+/* Cut or as it is; what went before it goes first. */
+static void put_out(struct exits *x, enum exit to, const struct outcome *o)
+{
+	struct burst *b = &x->bursts[to];
+
+	if (!o->mtu || o->pkt->len <= o->mtu) {
+		b->pkts[b->n++] = o->pkt;
+		return;
+	}
+	send_all(x);
+	x->cut_to = to;
+	if (!fragments_cut(x->data->fragments, o->pkt, o->mtu, send_cut, x))
+		drop_late(x->data, DROP_TOO_BIG, PKT_OUT, "it cannot be cut");
+}
+
+/* Whether only a tunnel could take on what bears this link header. */
+static bool leads_nowhere(const struct pkt *p)
+{
+	static const uint8_t mac[] = IO_NOWHERE;
+
+	return p->link_len >= sizeof(mac) && memcmp(p->link, mac, sizeof(mac)) == 0;
+}
+
+static enum exit exit_of(const struct outcome *o, enum pkt_dir dir)
+{
+	if (o->verdict == VERDICT_DELIVER || o->verdict == VERDICT_ANSWER || dir == PKT_IN)
+		return EXIT_STACK;
+	return o->elsewhere || leads_nowhere(o->pkt) ? EXIT_ROUTED : EXIT_WIRE;
+}
+
+/* Gives the engine's outcomes back to the host. */
 static void send_outcomes(struct data *d, struct port *port, enum pkt_dir dir)
 {
-	struct burst wire = { .n = 0 }, stack = { .n = 0 };
+	struct exits x = { .data = d, .port = port };
 
 	for (size_t i = 0; i < d->sink.n_out; i++) {
 		struct outcome *o = &d->sink.out[i];
 
-		switch (o->verdict) {
-		case VERDICT_PASS:
-			if (dir == PKT_IN)
-				stack.pkts[stack.n++] = o->pkt;
-			else
-				wire.pkts[wire.n++] = o->pkt;
-			break;
-		case VERDICT_WIRE:
-			wire.pkts[wire.n++] = o->pkt;
-			break;
-		case VERDICT_DELIVER:
-			stack.pkts[stack.n++] = o->pkt;
-			break;
-		case VERDICT_ANSWER:
-			stack.pkts[stack.n++] = o->pkt;
-			log_drop(d, o, dir);
-			break;
-		case VERDICT_DROP:
-			log_drop(d, o, dir);
-			break;
-		}
+		if (o->verdict == VERDICT_DROP || o->verdict == VERDICT_ANSWER)
+			log_drop(d, o, dir, NULL);
+		if (o->verdict != VERDICT_DROP)
+			put_out(&x, exit_of(o, dir), o);
 	}
-	if (wire.n)
-		port->io->ops->tx(port->io, IO_TO_WIRE, &wire);
-	if (stack.n)
-		port->io->ops->tx(port->io, IO_TO_STACK, &stack);
+	send_all(&x);
 }
 
 static void tell_misses(const struct data *d)
@@ -146,7 +243,7 @@ static void tell_misses(const struct data *d)
 	}
 }
 
-static void process(struct data *d, struct port *port, enum pkt_dir dir, struct burst *b)
+static void judge(struct data *d, struct port *port, enum pkt_dir dir, struct burst *b)
 {
 	struct now now = { .wall_s = (uint64_t)time(NULL),
 			   .random = d->random,
@@ -159,6 +256,39 @@ static void process(struct data *d, struct port *port, enum pkt_dir dir, struct 
 	send_outcomes(d, port, dir);
 	tell_misses(d);
 	refill_random(d, d->sink.random_used);
+}
+
+static uint64_t clock_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+struct refusal {
+	struct data *data;
+	enum pkt_dir dir;
+};
+
+static void on_refused(void *arg, const struct pkt *fragment, const char *why)
+{
+	const struct refusal *r = arg;
+
+	(void)fragment;
+	drop_late(r->data, DROP_REASSEMBLY, r->dir, why);
+}
+
+/* Fragments wait for their whole; the engine sees them behind what came with them. */
+static void process(struct data *d, struct port *port, enum pkt_dir dir, struct burst *b)
+{
+	struct refusal r = { d, dir };
+
+	fragments_take(d->fragments, b, clock_ms(), on_refused, &r);
+	if (b->n)
+		judge(d, port, dir, b);
+	while (fragments_next(d->fragments, d->worker, b, on_refused, &r))
+		judge(d, port, dir, b);
 }
 
 /* A queue that fails goes on failing, and its descriptor would wake us for ever. */
@@ -203,110 +333,9 @@ static void on_in(evutil_socket_t fd, short what, void *arg)
 
 static bool same_select(const struct io_select *a, const struct io_select *b)
 {
-	return a->dir == b->dir && a->src_len == b->src_len && a->dst_len == b->dst_len &&
-	       addr_equal(&a->src, &b->src) && addr_equal(&a->dst, &b->dst);
-}
-
-/* Everything, both ways: more than the driver's maximum, which it takes as "all". */
-static size_t select_all(struct io_select *sel)
-{
-	memset(sel, 0, (IO_SELECT_MAX + 1) * sizeof(*sel));
-	return IO_SELECT_MAX + 1;
-}
-
-/* Adds to n of them, if it is not there; false where there is no room. */
-static bool add_select(struct io_select *sel, size_t *n, const struct io_select *s)
-{
-	for (size_t i = 0; i < *n; i++) {
-		if (same_select(&sel[i], s))
-			return true;
-	}
-	if (*n == IO_SELECT_MAX)
-		return false;
-	sel[(*n)++] = *s;
-	return true;
-}
-
-/* Segments of TCP that are to be signed, leaving or arriving: an SA does not say which. */
-static bool add_signed(const struct db *db, struct io_select *sel, size_t *n)
-{
-	if (sad_count_of(db->sad, SA_TCP) == 0)
-		return true;
-	for (const struct sa *sa = sad_next(db->sad, NULL); sa; sa = sad_next(db->sad, sa)) {
-		struct io_select s = { .dir = PKT_OUT,
-				       .src = sa->src,
-				       .dst = sa->dst,
-				       .src_len = (uint8_t)addr_bits(&sa->src),
-				       .dst_len = (uint8_t)addr_bits(&sa->dst) };
-		struct io_select back = s;
-
-		back.dir = PKT_IN;
-		if (sa->proto == SA_TCP && (!add_select(sel, n, &s) || !add_select(sel, n, &back)))
-			return false;
-	}
-	return true;
-}
-
-/*
- * Whether what comes for a tunnel need not be of a protocol of IPsec: IPComp leaves out
- * its header where it does not pay, and ESP may come in UDP.
- */
-static bool comes_disguised(const struct db *db, const struct request *req)
-{
-	const struct sa *sa;
-
-	if (req->mode != MODE_TUNNEL || req->proto == IPPROTO_AH)
-		return false;
-	if (req->proto == IPPROTO_COMP)
-		return true;
-	sa = sad_find_out(db->sad, SA_ESP, MODE_TUNNEL, 0, &req->src, &req->dst);
-	return sa && sa->natt.type;
-}
-
-/* Such packets are known by the tunnel's ends. */
-static bool add_tunnels(const struct db *db, const struct spd_entry *e, struct io_select *sel,
-			size_t *n)
-{
-	for (unsigned i = 0; e->pol.dir == POLICY_IN && i < e->pol.n_requests; i++) {
-		const struct request *req = &e->pol.requests[i];
-		struct io_select s = {
-			.dir = PKT_IN,
-			.src = req->src,
-			.dst = req->dst,
-			.src_len = (uint8_t)addr_bits(&req->src),
-			.dst_len = (uint8_t)addr_bits(&req->dst),
-		};
-
-		if (comes_disguised(db, req) && !add_select(sel, n, &s))
-			return false;
-	}
-	return true;
-}
-
-/* What the policies want to see: all that they do not simply let pass. */
-static size_t select_of(const struct db *db, struct io_select *sel)
-{
-	size_t n = 0;
-
-	if (db->tun.def_policy[POLICY_IN] == POLICY_DISCARD ||
-	    db->tun.def_policy[POLICY_OUT] == POLICY_DISCARD ||
-	    spd_count(db->spd) > STEER_POLICIES_MAX)
-		return select_all(sel);
-	for (const struct spd_entry *e = spd_next(db->spd, NULL); e; e = spd_next(db->spd, e)) {
-		struct io_select s = {
-			.dir = e->pol.dir == POLICY_OUT ? PKT_OUT : PKT_IN,
-			.src = e->sel.src.addr,
-			.dst = e->sel.dst.addr,
-			.src_len = e->sel.src.prefix_len,
-			.dst_len = e->sel.dst.prefix_len,
-		};
-
-		if (e->pol.action == POLICY_NONE || e->pol.dir == POLICY_FWD)
-			continue;
-		if (!add_select(sel, &n, &s) || !add_tunnels(db, e, sel, &n))
-			return select_all(sel);
-	}
-	return add_signed(db, sel, &n) ? n : select_all(sel);
+	return a->dir == b->dir && a->icmp_errors == b->icmp_errors && a->src_len == b->src_len &&
+	       a->dst_len == b->dst_len && addr_equal(&a->src, &b->src) &&
+	       addr_equal(&a->dst, &b->dst);
 }
 
 static bool steered_already(const struct port *port, const struct io_select *sel, size_t n)
@@ -341,12 +370,14 @@ static int steer(struct port *port, const struct io_select *sel, size_t n)
 int data_enforce(struct data *d)
 {
 	struct io_select sel[IO_SELECT_MAX + 1], all[IO_SELECT_MAX + 1];
-	size_t n = select_of(d->db, sel), n_all = select_all(all);
+	size_t n = steering_select(d->db, sel), n_all = steering_select_all(all);
 	int err = 0;
 
 	for (size_t i = 0; i < d->n_ports; i++) {
 		struct port *port = &d->ports[i];
-		int e = port->held ? steer(port, all, n_all) : steer(port, sel, n);
+		int e = !port->io    ? 0
+			: port->held ? steer(port, all, n_all)
+				     : steer(port, sel, n);
 
 		if (e < 0 && e != -ENODEV && !err)
 			err = e;
@@ -356,56 +387,87 @@ int data_enforce(struct data *d)
 
 /* ---- what follows a change, a little later ---- */
 
-static bool single_host(const struct range *r)
+/* Whether an interface of ours is the one of this index. */
+static bool is_protected(const struct data *d, uint32_t ifindex)
 {
-	return r->prefix_len == addr_bits(&r->addr);
+	for (size_t i = 0; i < d->n_ports; i++) {
+		if (d->ports[i].io && d->ports[i].io->ifindex == ifindex)
+			return true;
+	}
+	return false;
 }
 
-/* Hosts that clear datagrams of full size would be too big for; the smallest of several MTUs
- * counts. */
-static size_t mtus_of(const struct data *d, uint32_t mtu, struct io_mtu *out)
+static bool said_already(struct data *d, const struct addr *end)
 {
-	size_t n = 0;
-
-	for (const struct spd_entry *e = spd_next(d->db->spd, NULL); e;
-	     e = spd_next(d->db->spd, e)) {
-		struct io_mtu m = { .dst = e->sel.dst.addr };
-		size_t i = 0;
-
-		if (e->pol.dir != POLICY_OUT || !single_host(&e->sel.src) ||
-		    !single_host(&e->sel.dst))
-			continue;
-		m.mtu = engine_inner_mtu(d->db, e, &e->sel.src.addr, &m.dst, mtu);
-		if (m.mtu >= mtu)
-			continue;
-		while (i < n && !addr_equal(&out[i].dst, &m.dst))
-			i++;
-		if (i == MTU_HOSTS_MAX)
-			break;
-		if (i == n)
-			out[n++] = m;
-		else if (m.mtu < out[i].mtu)
-			out[i].mtu = m.mtu;
+	for (size_t i = 0; i < d->n_misrouted; i++) {
+		if (addr_equal(&d->misrouted[i], end))
+			return true;
 	}
-	return n;
+	if (d->n_misrouted < MISROUTED_MAX)
+		d->misrouted[d->n_misrouted++] = *end;
+	return false;
+}
+
+static void forget_misrouted(struct data *d, const struct addr *end)
+{
+	for (size_t i = 0; i < d->n_misrouted; i++) {
+		if (addr_equal(&d->misrouted[i], end))
+			d->misrouted[i--] = d->misrouted[--d->n_misrouted];
+	}
+}
+
+/* Tunnels whose packets cannot leave, or whose answers we will not see. */
+static void look_for_misrouted(struct data *d, const struct io_way *ways, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		char text[ADDR_TEXT_MAX], name[IF_NAMESIZE];
+		uint32_t way;
+
+		if (!ways[i].end.family)
+			continue;
+		way = host_way(d->host, &ways[i].end, d->mark);
+		if (way && is_protected(d, way)) {
+			forget_misrouted(d, &ways[i].end);
+		} else if (!said_already(d, &ways[i].end)) {
+			addr_text(&ways[i].end, text);
+			if (!way)
+				log_line("there is no route to the tunnel's end %s: its packets will be dropped",
+					 text);
+			else
+				log_line("the way to the tunnel's end %s is by %s, which is not one of our "
+					 "interfaces (-i): what comes back there is not seen",
+					 text, if_indextoname(way, name) ? name : "another interface");
+		}
+	}
 }
 
 static void on_settle(evutil_socket_t fd, short what, void *arg)
 {
 	struct data *d = arg;
-	struct io_mtu mtus[MTU_HOSTS_MAX];
+	struct io_way ways[STEERING_WAYS_MAX];
 
 	(void)fd;
 	(void)what;
 	worker_prune(d->worker);
 	for (size_t i = 0; i < d->n_ports; i++) {
 		struct io *io = d->ports[i].io;
-		int err = io->ops->set_mtu(io, mtus, mtus_of(d, io->mtu, mtus));
+		size_t n;
 
-		if (err < 0)
-			log_line("%s: cannot reduce the MTU of routes: %s", d->ports[i].name,
-				 strerror(-err));
+		if (!io)
+			continue;
+		n = steering_ways(d->db, host_own(d->host), io->mtu, ways);
+		if (i == 0)
+			look_for_misrouted(d, ways, n);
+		io->ops->set_ways(io, ways, n);
 	}
+}
+
+static void settle_soon(struct data *d)
+{
+	static const struct timeval soon = { .tv_usec = SETTLE_MS * 1000 };
+
+	if (!event_pending(d->settle, EV_TIMEOUT, NULL))
+		event_add(d->settle, &soon);
 }
 
 static bool any_held(const struct data *d)
@@ -419,16 +481,14 @@ static bool any_held(const struct data *d)
 
 void data_refresh(struct data *d, bool policies)
 {
-	static const struct timeval soon = { .tv_usec = SETTLE_MS * 1000 },
-				    later = { .tv_usec = HOLD_MS * 1000 };
+	static const struct timeval later = { .tv_usec = HOLD_MS * 1000 };
 	bool held = any_held(d);
 
 	if (policies || !held)
 		data_enforce(d);
 	if (policies && held)
 		event_add(d->release, &later);
-	if (!event_pending(d->settle, EV_TIMEOUT, NULL))
-		event_add(d->settle, &soon);
+	settle_soon(d);
 }
 
 void data_release(struct data *d)
@@ -448,29 +508,7 @@ static void on_release(evutil_socket_t fd, short what, void *arg)
 	data_release(arg);
 }
 
-/* ---- life ---- */
-
-struct data *data_new(struct event_base *base, struct db *db, data_miss *miss, void *arg)
-{
-	struct data *d = calloc(1, sizeof(*d));
-
-	if (!d)
-		return NULL;
-	d->base = base;
-	d->db = db;
-	d->miss = miss;
-	d->miss_arg = arg;
-	d->worker = worker_new(db);
-	d->settle = evtimer_new(base, on_settle, d);
-	d->release = evtimer_new(base, on_release, d);
-	refill_random(d, 0);
-	if (!d->worker || !d->settle || !d->release || !d->random_len) {
-		log_line("no memory, or no cryptographic library");
-		data_free(d, true);
-		return NULL;
-	}
-	return d;
-}
+/* ---- interfaces, and what the host does to them ---- */
 
 static void io_log(void *arg, const char *line)
 {
@@ -490,11 +528,154 @@ static int watch(struct data *d, struct port *port)
 	return 0;
 }
 
+static void free_event(struct event **e)
+{
+	if (*e)
+		event_free(*e);
+	*e = NULL;
+}
+
+static int port_open(struct port *port)
+{
+	struct data *d = port->data;
+	struct io_config cfg = { .interface = port->name,
+				 .journal = port->journal,
+				 .log = io_log,
+				 .arg = port->name,
+				 .mark = d->mark };
+	int err;
+
+	port->io = io_open(port->driver, &cfg, &err);
+	if (!port->io)
+		return err;
+	port->held = port->io->recovered;
+	port->steered_once = false;
+	return watch(d, port);
+}
+
+static void port_close(struct port *port, bool leave_closed)
+{
+	free_event(&port->rx[PKT_OUT]);
+	free_event(&port->rx[PKT_IN]);
+	if (port->io)
+		port->io->ops->close(port->io, leave_closed);
+	port->io = NULL;
+}
+
+/* An interface that is gone may come back as another one of the same name. */
+static void look_at_port(struct port *port)
+{
+	if (port->io && port->io->ops->repair(port->io) != -ENODEV)
+		return;
+	if (port->io) {
+		log_line("interface %s is gone: nothing is protected there until it comes back",
+			 port->name);
+		port_close(port, false);
+	}
+	if (!if_nametoindex(port->name))
+		return;
+	if (port_open(port) == 0)
+		log_line("interface %s is back", port->name);
+}
+
+/* Once a second at most: who removes our filters again and again shall not keep us busy. */
+static bool may_repair(struct data *d)
+{
+	time_t now = time(NULL);
+
+	if (d->repaired_s == now)
+		return false;
+	d->repaired_s = now;
+	return true;
+}
+
+static void put_back(struct data *d)
+{
+	for (size_t i = 0; i < d->n_ports; i++) {
+		look_at_port(&d->ports[i]);
+		d->ports[i].steered_once = false;
+	}
+	d->repair_due = false;
+	data_enforce(d);
+}
+
+static void on_host_changed(void *arg, unsigned what)
+{
+	struct data *d = arg;
+
+	for (size_t i = 0; what & WATCH_LINKS && i < d->n_ports; i++)
+		look_at_port(&d->ports[i]);
+	if (what & WATCH_FILTERS)
+		d->repair_due = true;
+	if (d->repair_due && may_repair(d))
+		put_back(d);
+	else if (what & (WATCH_LINKS | WATCH_ADDRESSES))
+		data_enforce(d);
+	settle_soon(d);
+}
+
+void data_tick(struct data *d)
+{
+	size_t late = fragments_expire(d->fragments, clock_ms());
+
+	while (late-- > 0)
+		drop_late(d, DROP_REASSEMBLY, PKT_IN, "some of them did not come in time");
+	if (d->repair_due && may_repair(d))
+		put_back(d);
+}
+
+/* ---- life ---- */
+
+struct data *data_new(struct event_base *base, struct db *db, data_miss *miss, void *arg)
+{
+	struct data *d = calloc(1, sizeof(*d));
+
+	if (!d)
+		return NULL;
+	d->base = base;
+	d->db = db;
+	d->miss = miss;
+	d->miss_arg = arg;
+	db->carrier = (struct carrier){ .routes = true, .fragments = true };
+	d->worker = worker_new(db);
+	d->settle = evtimer_new(base, on_settle, d);
+	d->release = evtimer_new(base, on_release, d);
+	d->fragments = fragments_new();
+	refill_random(d, 0);
+	if (!d->worker || !d->settle || !d->release || !d->fragments || !d->random_len) {
+		log_line("no memory, or no cryptographic library");
+		data_free(d, true);
+		return NULL;
+	}
+	return d;
+}
+
+/* What the first interface needs, and a daemon without interfaces has no right to. */
+static int open_host(struct data *d)
+{
+	int err;
+
+	if (d->routed)
+		return 0;
+	d->host = host_new(d->base, on_host_changed, d);
+	err = d->host ? routed_mark(&d->mark) : -EIO;
+	if (!err)
+		d->routed = routed_open(d->mark, &err);
+	if (err) {
+		if (d->host)
+			log_line("cannot send packets of tunnels: %s: that takes CAP_NET_RAW and "
+				 "CAP_NET_ADMIN",
+				 strerror(-err));
+		return err;
+	}
+	d->db->carrier.own = host_own(d->host);
+	return 0;
+}
+
 int data_add_interface(struct data *d, const char *driver, const char *interface,
 		       const char *journal)
 {
 	struct port *port = &d->ports[d->n_ports];
-	struct io_config cfg = { .interface = interface, .journal = journal, .log = io_log };
 	int err;
 
 	if (d->n_ports == DATA_INTERFACES_MAX) {
@@ -505,19 +686,23 @@ int data_add_interface(struct data *d, const char *driver, const char *interface
 		log_line("%s: no such interface: the name is too long", interface);
 		return -ENODEV;
 	}
-	*port = (struct port){ .data = d };
+	*port = (struct port){ .data = d, .journal = strdup(journal) };
 	strcpy(port->name, interface);
-	cfg.arg = port->name;
-	port->io = io_open(driver, &cfg, &err);
-	if (!port->io)
+	snprintf(port->driver, sizeof(port->driver), "%s", driver);
+	err = port->journal ? open_host(d) : -ENOMEM;
+	if (!err)
+		err = port_open(port);
+	if (err) {
+		port_close(port, port->held);
+		free(port->journal);
 		return err;
+	}
 	d->n_ports++;
-	port->held = port->io->recovered;
 	if (port->held)
 		log_line("%s: the daemon before this one was killed; what it had steered stays "
 			 "shut until policies are loaded",
 			 interface);
-	return watch(d, port);
+	return 0;
 }
 
 void data_log_counters(const struct data *d)
@@ -550,8 +735,10 @@ void data_log_counters(const struct data *d)
 			log_line("drop.%s %" PRIu64, drop_name((enum drop_reason)i), s->drops[i]);
 	}
 	for (size_t i = 0; i < d->n_ports; i++) {
-		const struct io_stats *io = &d->ports[i].io->stats;
+		const struct io_stats *io = d->ports[i].io ? &d->ports[i].io->stats : NULL;
 
+		if (!io)
+			continue;
 		log_line("%s.rx %" PRIu64, d->ports[i].name, io->rx_packets);
 		log_line("%s.tx %" PRIu64, d->ports[i].name, io->tx_packets);
 		log_line("%s.rx-dropped %" PRIu64, d->ports[i].name, io->rx_dropped);
@@ -559,23 +746,23 @@ void data_log_counters(const struct data *d)
 	}
 }
 
-static void free_event(struct event *e)
-{
-	if (e)
-		event_free(e);
-}
-
 void data_free(struct data *d, bool clean)
 {
-	for (size_t i = 0; i < d->n_ports; i++) {
-		struct port *port = &d->ports[i];
+	bool leave_closed = !clean && spd_count(d->db->spd) > 0;
 
-		free_event(port->rx[PKT_OUT]);
-		free_event(port->rx[PKT_IN]);
-		port->io->ops->close(port->io, !clean && (port->held || spd_count(d->db->spd) > 0));
+	for (size_t i = 0; i < d->n_ports; i++) {
+		port_close(&d->ports[i], leave_closed || (!clean && d->ports[i].held));
+		free(d->ports[i].journal);
 	}
-	free_event(d->settle);
-	free_event(d->release);
+	free_event(&d->settle);
+	free_event(&d->release);
+	d->db->carrier.own = NULL;
+	if (d->routed)
+		routed_close(d->routed);
+	if (d->host)
+		host_free(d->host);
+	if (d->fragments)
+		fragments_free(d->fragments);
 	if (d->worker)
 		worker_free(d->worker);
 	explicit_bzero(d, sizeof(*d));

@@ -41,6 +41,8 @@ int data_enforce(struct data *d);
 void data_refresh(struct data *d, bool policies);
 /* The policies are loaded, as far as anybody can know. */
 void data_release(struct data *d);
+/* To be called about once a second. */
+void data_tick(struct data *d);
 /* One line each of counters, `name value`, to the log. */
 void data_log_counters(const struct data *d);
 /* Undoes what was done to the host, and frees. Where the end is not a clean one, what is shut or

@@ -197,6 +197,7 @@ static void on_second(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	age(d);
+	data_tick(d->data);
 	control_flush(d->control);
 }
 

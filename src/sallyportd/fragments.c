@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "sallyportd/fragments.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/wire.h"
+#include "crypto/crypto.h"
+#include "offload/fragment.h"
+#include "offload/reassembly.h"
+
+#define SLOT (PKT_HEADROOM + DATAGRAM_MAX + PKT_TAILROOM)
+
+/* Datagrams that one burst can complete. */
+#define COMPLETE_MAX BURST_MAX
+
+/* Buffers of one burst; pages that no datagram touches cost nothing. */
+struct slots {
+	uint8_t *mem;
+	struct pkt pkts[BURST_MAX];
+};
+
+struct fragments {
+	struct reassembly *reassembly;
+	struct datagram *complete[COMPLETE_MAX];
+	size_t n_complete, next; /* those before `next` are done */
+	bool in_parts;		 /* the one at `next` is being handed out */
+	struct slots handed, cut;
+};
+
+static bool slots_open(struct slots *s)
+{
+	void *mem = mmap(NULL, (size_t)SLOT * BURST_MAX, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (mem == MAP_FAILED)
+		return false;
+	s->mem = mem;
+	for (size_t i = 0; i < BURST_MAX; i++)
+		s->pkts[i] = (struct pkt){ .buf = s->mem + i * SLOT, .cap = SLOT };
+	return true;
+}
+
+static void slots_close(struct slots *s)
+{
+	if (s->mem)
+		munmap(s->mem, (size_t)SLOT * BURST_MAX);
+}
+
+struct fragments *fragments_new(void)
+{
+	struct fragments *f = calloc(1, sizeof(*f));
+
+	if (!f)
+		return NULL;
+	f->reassembly = reassembly_new(&REASSEMBLY_LIMITS_DEFAULT);
+	if (!f->reassembly || !slots_open(&f->handed) || !slots_open(&f->cut)) {
+		fragments_free(f);
+		return NULL;
+	}
+	return f;
+}
+
+void fragments_free(struct fragments *f)
+{
+	for (size_t i = f->next; i < f->n_complete; i++)
+		datagram_free(f->complete[i]);
+	if (f->reassembly)
+		reassembly_free(f->reassembly);
+	slots_close(&f->handed);
+	slots_close(&f->cut);
+	free(f);
+}
+
+/* Most packets are none, and it shows at once. */
+static bool is_fragment(const struct pkt *p)
+{
+	const uint8_t *h = pkt_at(p, 0, 20);
+	struct header header;
+
+	if (!h)
+		return false;
+	if (h[0] >> 4 == 4)
+		return (get_be16(h + V4_FRAG) & (V4_MF | V4_OFFSET)) != 0;
+	switch (h[V6_NEXT]) {
+	case 0:
+	case 43:
+	case 44:
+	case 60:
+		return header_read(p, &header) && header.fragment;
+	default:
+		return false;
+	}
+}
+
+void fragments_take(struct fragments *f, struct burst *b, uint64_t now_ms,
+		    fragments_refused *refused, void *arg)
+{
+	size_t kept = 0;
+
+	f->n_complete = f->next = 0;
+	for (size_t i = 0; i < b->n; i++) {
+		struct pkt *p = b->pkts[i];
+		enum reassembly_result result;
+
+		if (!is_fragment(p)) {
+			b->pkts[kept++] = p;
+			continue;
+		}
+		result = reassembly_add(f->reassembly, p, now_ms, &f->complete[f->n_complete]);
+		if (result == REASSEMBLY_COMPLETE)
+			f->n_complete++;
+		else if (reassembly_refused(result))
+			refused(arg, p, reassembly_text(result));
+	}
+	b->n = kept;
+}
+
+static bool next_parts(struct fragments *f, struct burst *b)
+{
+	b->n = 0;
+	while (b->n < BURST_MAX && datagram_next(f->complete[f->next], &f->handed.pkts[b->n])) {
+		b->pkts[b->n] = &f->handed.pkts[b->n];
+		b->n++;
+	}
+	return b->n > 0;
+}
+
+bool fragments_next(struct fragments *f, struct worker *w, struct burst *b,
+		    fragments_refused *refused, void *arg)
+{
+	struct pkt *whole = &f->handed.pkts[0];
+
+	for (; f->next < f->n_complete; f->next++) {
+		struct datagram *d = f->complete[f->next];
+
+		if (!f->in_parts && datagram_whole(d, whole)) {
+			if (engine_wants_whole(w, whole)) {
+				datagram_free(d);
+				f->next++;
+				b->pkts[0] = whole;
+				b->n = 1;
+				return true;
+			}
+			f->in_parts = true;
+		} else if (!f->in_parts) {
+			refused(arg, NULL, "its fragments make no datagram");
+		}
+		if (f->in_parts && next_parts(f, b))
+			return true;
+		f->in_parts = false;
+		datagram_free(d);
+	}
+	return false;
+}
+
+size_t fragments_expire(struct fragments *f, uint64_t now_ms)
+{
+	uint64_t next;
+
+	return reassembly_expire(f->reassembly, now_ms, &next);
+}
+
+bool fragments_cut(struct fragments *f, const struct pkt *whole, uint32_t mtu, fragments_send *send,
+		   void *arg)
+{
+	struct fragment_cut cut;
+	struct burst b = { .n = 0 };
+	uint32_t id;
+
+	if (!crypto_random((uint8_t *)&id, sizeof(id)) || !fragment_begin(&cut, whole, mtu, id))
+		return false;
+	for (size_t i = 0; fragment_next(&cut, &f->cut.pkts[i]); i = b.n) {
+		b.pkts[b.n++] = &f->cut.pkts[i];
+		if (b.n < BURST_MAX)
+			continue;
+		send(arg, &b);
+		b.n = 0;
+	}
+	if (b.n)
+		send(arg, &b);
+	return true;
+}

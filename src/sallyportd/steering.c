@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "sallyportd/steering.h"
+
+#include <netinet/in.h>
+#include <string.h>
+
+#include "engine/engine.h"
+
+/* Policies looked at one by one for steering; with more, everything is steered. */
+#define STEER_POLICIES_MAX 1024
+
+static bool same_select(const struct io_select *a, const struct io_select *b)
+{
+	return a->dir == b->dir && a->icmp_errors == b->icmp_errors && a->src_len == b->src_len &&
+	       a->dst_len == b->dst_len && addr_equal(&a->src, &b->src) && addr_equal(&a->dst, &b->dst);
+}
+
+/* Everything, both ways: more than the driver's maximum, which it takes as "all". */
+size_t steering_select_all(struct io_select sel[static IO_SELECT_MAX + 1])
+{
+	memset(sel, 0, (IO_SELECT_MAX + 1) * sizeof(*sel));
+	return IO_SELECT_MAX + 1;
+}
+
+/* Adds to n of them, if it is not there; false where there is no room. */
+static bool add_select(struct io_select *sel, size_t *n, const struct io_select *s)
+{
+	for (size_t i = 0; i < *n; i++) {
+		if (same_select(&sel[i], s))
+			return true;
+	}
+	if (*n == IO_SELECT_MAX)
+		return false;
+	sel[(*n)++] = *s;
+	return true;
+}
+
+/* Segments of TCP that are to be signed, leaving or arriving: an SA does not say which. */
+static bool add_signed(const struct db *db, struct io_select *sel, size_t *n)
+{
+	if (sad_count_of(db->sad, SA_TCP) == 0)
+		return true;
+	for (const struct sa *sa = sad_next(db->sad, NULL); sa; sa = sad_next(db->sad, sa)) {
+		struct io_select s = { .dir = PKT_OUT,
+				       .src = sa->src,
+				       .dst = sa->dst,
+				       .src_len = (uint8_t)addr_bits(&sa->src),
+				       .dst_len = (uint8_t)addr_bits(&sa->dst) };
+		struct io_select back = s;
+
+		back.dir = PKT_IN;
+		if (sa->proto == SA_TCP && (!add_select(sel, n, &s) || !add_select(sel, n, &back)))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Whether what comes for a tunnel need not be of a protocol of IPsec: IPComp leaves out
+ * its header where it does not pay, and ESP may come in UDP.
+ */
+static bool comes_disguised(const struct db *db, const struct request *req)
+{
+	const struct sa *sa;
+
+	if (req->mode != MODE_TUNNEL || req->proto == IPPROTO_AH)
+		return false;
+	if (req->proto == IPPROTO_COMP)
+		return true;
+	sa = sad_find_out(db->sad, SA_ESP, MODE_TUNNEL, 0, &req->src, &req->dst);
+	return sa && sa->natt.type;
+}
+
+/* Such packets are known by the tunnel's ends. */
+static bool add_tunnels(const struct db *db, const struct spd_entry *e, struct io_select *sel,
+			size_t *n)
+{
+	for (unsigned i = 0; e->pol.dir == POLICY_IN && i < e->pol.n_requests; i++) {
+		const struct request *req = &e->pol.requests[i];
+		struct io_select s = {
+			.dir = PKT_IN,
+			.src = req->src,
+			.dst = req->dst,
+			.src_len = (uint8_t)addr_bits(&req->src),
+			.dst_len = (uint8_t)addr_bits(&req->dst),
+		};
+
+		if (comes_disguised(db, req) && !add_select(sel, n, &s))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * ICMP errors leave for a tunnel's networks from routers' own addresses, and come from
+ * any router about what we have sent to `end`.
+ */
+static bool add_errors(const struct spd_entry *e, const struct addr *end, struct io_select *sel,
+		       size_t *n)
+{
+	const struct request *innermost = &e->pol.requests[0];
+	struct io_select out = { .dir = PKT_OUT,
+				 .src = { .family = e->sel.dst.addr.family },
+				 .dst = e->sel.dst.addr,
+				 .dst_len = e->sel.dst.prefix_len,
+				 .icmp_errors = true };
+	struct io_select in = { .dir = PKT_IN,
+				.src = { .family = end->family },
+				.dst = { .family = end->family },
+				.icmp_errors = true };
+
+	return (innermost->mode != MODE_TUNNEL || add_select(sel, n, &out)) &&
+	       add_select(sel, n, &in);
+}
+
+/* Where the packets of a policy go in the end, unspecified where only the packet knows. */
+static struct addr outer_end(const struct spd_entry *e)
+{
+	for (unsigned i = e->pol.n_requests; i-- > 0;) {
+		if (e->pol.requests[i].mode == MODE_TUNNEL)
+			return e->pol.requests[i].dst;
+	}
+	return (struct addr){ .family = AF_UNSPEC };
+}
+
+static bool add_policy(const struct db *db, const struct spd_entry *e, struct io_select *sel,
+		       size_t *n)
+{
+	struct io_select s = {
+		.dir = e->pol.dir == POLICY_OUT ? PKT_OUT : PKT_IN,
+		.src = e->sel.src.addr,
+		.dst = e->sel.dst.addr,
+		.src_len = e->sel.src.prefix_len,
+		.dst_len = e->sel.dst.prefix_len,
+	};
+	struct addr end = outer_end(e);
+
+	if (e->pol.action == POLICY_NONE || e->pol.dir == POLICY_FWD)
+		return true;
+	if (!add_select(sel, n, &s) || !add_tunnels(db, e, sel, n))
+		return false;
+	return e->pol.dir != POLICY_OUT || e->pol.action != POLICY_IPSEC ||
+	       add_errors(e, end.family ? &end : &e->sel.dst.addr, sel, n);
+}
+
+size_t steering_select(const struct db *db, struct io_select sel[static IO_SELECT_MAX + 1])
+{
+	size_t n = 0;
+
+	if (db->tun.def_policy[POLICY_IN] == POLICY_DISCARD ||
+	    db->tun.def_policy[POLICY_OUT] == POLICY_DISCARD ||
+	    spd_count(db->spd) > STEER_POLICIES_MAX)
+		return steering_select_all(sel);
+	for (const struct spd_entry *e = spd_next(db->spd, NULL); e; e = spd_next(db->spd, e)) {
+		if (!add_policy(db, e, sel, &n))
+			return steering_select_all(sel);
+	}
+	return add_signed(db, sel, &n) ? n : steering_select_all(sel);
+}
+
+static bool single_host(const struct range *r)
+{
+	return r->prefix_len == addr_bits(&r->addr);
+}
+
+/* An address of ours that the policy takes for its source; none where the policy is about one host. */
+static struct addr own_source(const struct spd_entry *e, const struct addr_set *own)
+{
+	for (size_t i = 0; i < own->n; i++) {
+		if (addr_in_prefix(&own->list[i], &e->sel.src.addr, e->sel.src.prefix_len))
+			return own->list[i];
+	}
+	return (struct addr){ .family = AF_UNSPEC };
+}
+
+size_t steering_ways(const struct db *db, const struct addr_set *own, uint32_t mtu,
+		     struct io_way ways[static STEERING_WAYS_MAX])
+{
+	size_t n = 0;
+
+	for (const struct spd_entry *e = spd_next(db->spd, NULL); e && n < STEERING_WAYS_MAX;
+	     e = spd_next(db->spd, e)) {
+		struct io_way *w = &ways[n];
+
+		if (e->pol.dir != POLICY_OUT || e->pol.action != POLICY_IPSEC)
+			continue;
+		*w = (struct io_way){ .dst = e->sel.dst.addr,
+				      .len = e->sel.dst.prefix_len,
+				      .end = outer_end(e),
+				      .src = own_source(e, own) };
+		w->mtu = engine_inner_mtu(db, e, &e->sel.src.addr, &w->dst, mtu);
+		if (w->mtu >= mtu)
+			w->mtu = 0;
+		if (w->end.family || (w->mtu && single_host(&e->sel.src) && single_host(&e->sel.dst)))
+			n++;
+	}
+	return n;
+}
