@@ -130,7 +130,5 @@ int nl_multicast_route_del(struct nl *nl, uint32_t ifindex);
 /* The rules that lead to the private tables, for packets without the mark. */
 int nl_rules_add(struct nl *nl, int family, uint32_t mark);
 int nl_rules_del(struct nl *nl, int family);
-/* The mark of the rules that are there, of any family; 0 = none are. */
-int nl_rules_mark(struct nl *nl, uint32_t *mark);
 
 #endif

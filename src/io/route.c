@@ -309,39 +309,3 @@ int nl_rules_del(struct nl *nl, int family)
 
 	return first ? first : last;
 }
-
-static int on_rule(const struct nlmsghdr *h, void *arg)
-{
-	uint32_t table = 0, mark = 0, *found = arg;
-	struct nlattr *a;
-
-	mnl_attr_for_each(a, h, sizeof(struct fib_rule_hdr))
-	{
-		if (mnl_attr_get_payload_len(a) != 4)
-			continue;
-		if (mnl_attr_get_type(a) == FRA_TABLE)
-			table = mnl_attr_get_u32(a);
-		if (mnl_attr_get_type(a) == FRA_FWMARK)
-			mark = mnl_attr_get_u32(a);
-	}
-	if (table == NL_TABLE_FIRST && mark)
-		*found = mark;
-	return MNL_CB_OK;
-}
-
-int nl_rules_mark(struct nl *nl, uint32_t *mark)
-{
-	static const int families[] = { AF_INET, AF_INET6 };
-	int err = 0;
-
-	*mark = 0;
-	for (size_t i = 0; i < 2 && !*mark; i++) {
-		char buf[NL_SMALL];
-		struct nlmsghdr *h =
-			rule_request(nl, buf, RTM_GETRULE, NLM_F_DUMP, families[i]);
-		int e = nl_talk(nl, h, on_rule, mark);
-
-		err = err ? err : e;
-	}
-	return err;
-}

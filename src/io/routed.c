@@ -6,10 +6,10 @@
 #include "io/routed.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include <linux/rtnetlink.h>
@@ -30,18 +30,14 @@ struct routed {
 
 int routed_mark(uint32_t *mark)
 {
-	struct nl nl;
-	int err = nl_open(&nl);
+	int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+	char text[9] = "";
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
 
-	if (err)
-		return err;
-	nl_rules_mark(&nl, mark);
-	nl_close(&nl);
-	while (*mark == 0) {
-		if (getrandom(mark, sizeof(*mark), 0) != sizeof(*mark))
-			return -EIO;
-	}
-	return 0;
+	if (fd >= 0)
+		close(fd);
+	*mark = n < 8 ? 0 : (uint32_t)strtoul(text, NULL, 16);
+	return *mark ? 0 : -EIO;
 }
 
 static int open_socket(int family, uint32_t mark)

@@ -13,7 +13,10 @@
 
 struct routed;
 
-/* The mark that this host's private routes have already, else a random one. 0 or -errno. */
+/*
+ * The same for all daemons of a host, whose private routes have one rule, and random
+ * from boot to boot: eight hexadecimal digits of the kernel's boot id. 0 or -errno.
+ */
 int routed_mark(uint32_t *mark);
 /* NULL with *err = -errno. */
 struct routed *routed_open(uint32_t mark, int *err);

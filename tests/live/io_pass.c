@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #include "io/io.h"
+#include "io/routed.h"
 
 #define WORDS_MAX 256
 
@@ -167,7 +168,8 @@ int main(int argc, char **argv)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	cfg.interface = argv[2];
 	cfg.journal = argv[3];
-	io = io_open(argv[1], &cfg, &err);
+	err = routed_mark(&cfg.mark);
+	io = err ? NULL : io_open(argv[1], &cfg, &err);
 	if (!io) {
 		answer(err);
 		return 1;

@@ -35,7 +35,7 @@ ADDRESS = {
 CLONE_NEWNET = 0x40000000
 ETH_P_ALL = 3
 ETHERTYPE = {4: 0x0800, 6: 0x86DD}
-PROTO_ESP, PROTO_AH = 50, 51
+PROTO_ESP, PROTO_AH, PROTO_FRAGMENT = 50, 51, 44
 
 SANITIZER = re.compile(r"ERROR: \w+Sanitizer|runtime error:")
 COUNTER = re.compile(r"(?:^|\s)([a-z]+\.[a-z0-9-]+) (\d+)$", re.MULTILINE)
@@ -317,6 +317,8 @@ class Packet:
         else:
             self.src, self.dst = (socket.inet_ntop(socket.AF_INET6, self.ip[at:at + 16]) for at in (8, 24))
             self.proto, header = self.ip[6], 40
+            if self.proto == PROTO_FRAGMENT:
+                self.proto, header = self.ip[40], 48
         self.payload = self.ip[header:]
 
     @property

@@ -188,13 +188,18 @@ def test_large_packets(lab, version):
 
 @pytest.mark.steering
 @pytest.mark.parametrize("version", [4, 6])
-def test_fragments_do_not_leave_in_clear(lab, version):
-    """Transport mode protects whole datagrams: the pieces of a large one must not slip by."""
+@pytest.mark.parametrize("size", [1400, 1452, 4000, 20000])
+def test_large_datagrams(lab, version, size):
+    """Transport mode protects whole datagrams; what does not fit then is cut, and nothing leaves in clear."""
     phoenix, _ = start(lab, "-require", version).values()
     capture = lab.router_capture()
-    lab.ping("phoenix", CARDINAL[version], "-M", "dont", "-s", "4000", "-c", "2", "-i", "0.2", "-W", "1")
-    assert clear_between(capture.packets(), version) == []
-    assert phoenix.counters()["out.packets"] > 0  # they did come by
+    assert lab.pings("phoenix", CARDINAL[version], "-M", "dont", "-s", size, "-c", "3", "-i", "0.2", "-W", "2")
+    packets = capture.packets()
+    assert clear_between(packets, version) == []
+    assert max(len(p.ip) for p in packets) <= 1500
+    counters = phoenix.counters()
+    # one datagram is protected however many pieces it came in
+    assert counters["out.protected"] == 3 and counters["in.opened"] == 3, counters
 
 
 @pytest.mark.steering

@@ -4,6 +4,7 @@
 import contextlib
 import os
 import re
+import signal
 import socket
 import struct
 import time
@@ -267,14 +268,32 @@ def test_restart_that_fails_leaves_the_gate_shut(lab):
 
 @pytest.mark.steering
 def test_policy_that_cannot_be_steered_is_refused(lab):
-    """Somebody took the qdisc away: a policy that would not be in force must not seem to be."""
+    """Somebody took the qdisc away and its place: a policy that would not be in force must not seem to be."""
     daemon = lab.daemon("phoenix")
-    lab.run("phoenix", "tc", "qdisc", "del", "dev", "eth0", "clsact")
+    daemon.process.send_signal(signal.SIGSTOP)  # it would put it back at once
+    lab.run("phoenix", "sh", "-c", "tc qdisc del dev eth0 clsact && tc qdisc add dev eth0 ingress")
+    daemon.process.send_signal(signal.SIGCONT)
     said = lab.setkey("phoenix", "-c", input=f"spdadd {PHOENIX} {CARDINAL} any -P out {REQUIRE}", check=False)
     assert said.returncode == 1, said.stdout + said.stderr
     assert "steer" in said.stderr
     assert lab.setkey("phoenix", "-DP").stdout.strip() == "No SPD entries."
     daemon.stop()
+
+
+@pytest.mark.steering
+@pytest.mark.parametrize("what", ["filter del dev eth0 egress", "qdisc del dev eth0 clsact"])
+def test_what_others_remove_is_put_back(lab, what):
+    """A firewall's restart, say, clears the filters of an interface."""
+    daemon = lab.article("-require")["phoenix"]
+    assert lab.pings("phoenix", CARDINAL)
+    lab.run("phoenix", "tc", *what.split())
+    time.sleep(1.5)
+    capture = lab.router_capture()
+    assert lab.pings("phoenix", CARDINAL)
+    packets = capture.packets()
+    assert clear_between(packets) == [] and len([p for p in packets if p.protected]) == 6
+    daemon.stop()
+    assert "sp" not in lab.run("phoenix", "ip", "-o", "link").stdout.replace("state", "")
 
 
 def busy(daemon, seconds=1.0):
