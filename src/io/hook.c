@@ -109,6 +109,10 @@ int hook_steer(struct setup *s, const struct io_select *sel, size_t n)
 	int err;
 
 	follow_address(s);
+	/* On a qdisc of another kind a filter of what leaves would look at what arrives. */
+	err = setup_clsact(s);
+	if (err)
+		return err;
 	err = put_selection(s, PKT_OUT, sel, n);
 	if (!err)
 		err = put_selection(s, PKT_IN, sel, n);

@@ -74,17 +74,15 @@ struct io_ops {
 	int (*open)(struct io *io, const struct io_config *cfg);
 	/*
 	 * Replaces what is steered. Whatever belongs to both the old and the new set is
-	 * steered without a gap; on return the new set is in force. n = 0: nothing but the
+	 * steered without a gap; on return the new set is in force, and what others have
+	 * removed is there again. n = 0: nothing but the
 	 * protocols 50, 51 and 108 arriving.
 	 */
 	int (*steer)(struct io *io, const struct io_select *sel, size_t n);
 	/* Replaces the list of ways. */
 	int (*set_ways)(struct io *io, const struct io_way *ways, size_t n);
-	/*
-	 * Puts back what others have removed from the host since open(); to be followed by
-	 * steer(). -ENODEV: the interface is gone.
-	 */
-	int (*repair)(struct io *io);
+	/* Looks at the interface, whose MTU may have changed. -ENODEV: it is gone. */
+	int (*look)(struct io *io);
 	/*
 	 * Up to BURST_MAX packets of one direction, without blocking; the driver lends them
 	 * until the next rx(). Answers how many, or -errno; -ENODATA: a file is at its end.

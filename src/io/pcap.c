@@ -165,7 +165,7 @@ static int pcap_set_ways(struct io *io, const struct io_way *ways, size_t n)
 	return 0;
 }
 
-static int pcap_repair(struct io *io)
+static int pcap_look(struct io *io)
 {
 	(void)io;
 	return 0;
@@ -310,7 +310,7 @@ const struct io_driver io_driver_pcap = {
 		 .open = pcap_open,
 		 .steer = pcap_steer,
 		 .set_ways = pcap_set_ways,
-		 .repair = pcap_repair,
+		 .look = pcap_look,
 		 .rx = pcap_rx,
 		 .tx = pcap_tx,
 		 .fd = pcap_fd,

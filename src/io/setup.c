@@ -244,13 +244,15 @@ static int say_clsact(const struct setup *s, int err)
 {
 	if (err == -ENOENT || err == -EOPNOTSUPP)
 		say(&s->say, "the kernel has no clsact qdisc: load it (modprobe sch_ingress)");
+	else if (err == -ENODEV)
+		say(&s->say, "interface %s is gone", s->link.name);
 	else
 		say(&s->say, "cannot add a clsact qdisc to %s: %s %s", s->link.name, strerror(-err),
 		    s->nl.why);
 	return err;
 }
 
-static int clsact_open(struct setup *s)
+int setup_clsact(struct setup *s)
 {
 	char line[JOURNAL_LINE_MAX], kind[IFNAMSIZ];
 	int err = nl_clsact_kind(&s->nl, s->link.ifindex, kind);
@@ -272,17 +274,6 @@ static int clsact_open(struct setup *s)
 		return err;
 	err = nl_clsact_add(&s->nl, s->link.ifindex);
 	return err ? say_clsact(s, err) : 0;
-}
-
-int setup_repair(struct setup *s)
-{
-	struct nl_link link;
-	int err = nl_link_get(&s->nl, s->link.ifindex, "", &link);
-
-	if (err)
-		return -ENODEV;
-	s->link = link;
-	return clsact_open(s);
 }
 
 /* An earlier filter that answers "pass" ends the search, and ours is not asked. */
@@ -368,7 +359,7 @@ static int open_devices(struct setup *s, enum steer_by by)
 	if (!err)
 		err = tap_up(s, &s->in, s->link.mac);
 	if (!err)
-		err = clsact_open(s);
+		err = setup_clsact(s);
 	if (!err)
 		err = hook_open(s, by);
 	if (!err && s->by == STEER_BY_CBPF)

@@ -53,8 +53,8 @@ int setup_note(struct setup *s, const char *line);
 /* 0, or -errno after having said why; then nothing of ours is left that was not there before. */
 int setup_open(struct setup *s, const struct io_config *cfg, enum steer_by by);
 void setup_close(struct setup *s, bool leave_closed);
-/* Makes the qdisc anew if others have removed it; -ENODEV where the interface is gone. */
-int setup_repair(struct setup *s);
+/* Makes the qdisc if it is not there; 0, or -errno after having said why. */
+int setup_clsact(struct setup *s);
 
 /* undo.c: true when all is undone; else the journal has to stay. */
 bool undo_all(struct setup *s);

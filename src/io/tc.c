@@ -175,14 +175,15 @@ static int tc_set_ways(struct io *io, const struct io_way *ways, size_t n)
 	return ways_set(&tc_of(io)->setup, ways, n);
 }
 
-static int tc_repair(struct io *io)
+static int tc_look(struct io *io)
 {
-	struct tc *tc = tc_of(io);
-	int err = setup_repair(&tc->setup);
+	struct setup *s = &tc_of(io)->setup;
+	struct nl_link link;
 
-	if (!err)
-		io->mtu = tc->setup.link.mtu;
-	return err;
+	if (nl_link_get(&s->nl, s->link.ifindex, "", &link) < 0)
+		return -ENODEV;
+	io->mtu = link.mtu;
+	return 0;
 }
 
 /*
@@ -333,7 +334,7 @@ static int tc_tx(struct io *io, enum io_to to, const struct burst *b)
 			 .open = opener,                                                           \
 			 .steer = tc_steer,                                                        \
 			 .set_ways = tc_set_ways,                                                  \
-			 .repair = tc_repair,                                                      \
+			 .look = tc_look,                                                          \
 			 .rx = tc_rx,                                                              \
 			 .tx = tc_tx,                                                              \
 			 .fd = tc_fd,                                                              \

@@ -565,7 +565,7 @@ static void port_close(struct port *port, bool leave_closed)
 /* An interface that is gone may come back as another one of the same name. */
 static void look_at_port(struct port *port)
 {
-	if (port->io && port->io->ops->repair(port->io) != -ENODEV)
+	if (port->io && port->io->ops->look(port->io) != -ENODEV)
 		return;
 	if (port->io) {
 		log_line("interface %s is gone: nothing is protected there until it comes back",
