@@ -563,6 +563,45 @@ static void test_memory(void **state)
 	assert_int_equal(add_v4(17, 5001, 16, 8, false), REASSEMBLY_COMPLETE);
 }
 
+/* The datagram that a fragment is for is not given up for it, old as it is. */
+static void test_kept(void **state)
+{
+	struct reassembly_limits limits = REASSEMBLY_LIMITS_DEFAULT;
+
+	(void)state;
+	reassembly_free(r);
+	limits.max_bytes = 8192;
+	begin(limits);
+	assert_int_equal(add_v4(17, 1, 0, 2000, true), REASSEMBLY_HELD);
+	assert_int_equal(add_v4(17, 2, 0, 2000, true), REASSEMBLY_HELD);
+	assert_int_equal(add_v4(17, 3, 0, 2000, true), REASSEMBLY_HELD);
+	assert_int_equal(add_v4(17, 1, 2000, 2000, true), REASSEMBLY_HELD);
+	assert_int_equal(stats().evicted, 1);
+	assert_int_equal(add_v4(17, 3, 2000, 8, false), REASSEMBLY_COMPLETE);
+	assert_int_equal(add_v4(17, 1, 4000, 8, false), REASSEMBLY_COMPLETE);
+	expect_whole(20, 4008);
+}
+
+/* What is refused, given up, or handed out is held no more. */
+static void test_count(void **state)
+{
+	size_t none = stats().bytes, refused;
+	uint64_t next;
+
+	(void)state;
+	assert_int_equal(add_v4(17, 1, 0, 64, true), REASSEMBLY_HELD);
+	assert_int_equal(add_v4(17, 1, 64, 64, true), REASSEMBLY_HELD);
+	refused = stats().bytes;
+	assert_int_equal(add_v4(17, 1, 32, 64, true), REASSEMBLY_OVERLAP);
+	assert_true(stats().bytes > none && stats().bytes < refused - 128);
+	assert_int_equal(add_v4(17, 2, 0, 64, true), REASSEMBLY_HELD);
+	assert_int_equal(add_v4(17, 3, 0, 64, true), REASSEMBLY_HELD);
+	assert_int_equal(add_v4(17, 3, 64, 8, false), REASSEMBLY_COMPLETE);
+	assert_int_equal(reassembly_expire(r, now_ms + 30000, &next), 1);
+	assert_int_equal(stats().bytes, none);
+	assert_int_equal(stats().datagrams, 0);
+}
+
 static void test_expire(void **state)
 {
 	uint64_t next;
@@ -809,6 +848,8 @@ int main(void)
 		TEST(test_memory),
 		TEST(test_expire),
 		TEST(test_ecn),
+		TEST(test_kept),
+		TEST(test_count),
 		TEST(test_words),
 		TEST(test_random),
 	};
