@@ -2,37 +2,22 @@
 """Fragments against Scapy, both ways: it joins what we cut, we join what it cuts, and both
 cut alike. What Scapy does not do (options that are not copied) is counted here by hand."""
 
-import os
-import pathlib
 import random
-import struct
-import subprocess
 
 import pytest
 from scapy.layers.inet import ICMP, IP, TCP, UDP, IPOption_Router_Alert, IPOption_RR, defragment, fragment
 from scapy.layers.inet6 import (HBHOptUnknown, IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrFragment, IPv6ExtHdrHopByHop,
                                 IPv6ExtHdrRouting, defragment6, fragment6)
 
-PROGRAM = pathlib.Path(os.environ.get("BUILD", "build")) / "tests/offline/fragments"
+from fragments import run
+
 ID = 0x87654321
 MTUS = (100, 577, 1280, 1499, 9000)
 SIZES = (1, 1232, 1480, 2961, 20000, 65000)
 
 
-def run(*words, packets):
-    """(packets that it wrote, lines that it said)"""
-    stdin = b"".join(struct.pack("!I", len(packet)) + packet for packet in packets)
-    done = subprocess.run([PROGRAM, *map(str, words)], input=stdin, capture_output=True, timeout=60, check=True)
-    out, at = [], 0
-    while at < len(done.stdout):
-        length, = struct.unpack_from("!I", done.stdout, at)
-        out.append(done.stdout[at + 4:at + 4 + length])
-        at += 4 + length
-    return out, done.stderr.decode().splitlines()
-
-
 def cut(packet, mtu):
-    return run("cut", mtu, ID, packets=[bytes(packet)])
+    return run("cut", mtu, ID, packets=[packet])
 
 
 def filler(size):
@@ -125,7 +110,7 @@ def test_v4_options():
     assert [p.ihl for p in ours] == [8, 6, 6, 6]
     assert [p.chksum for p in ours] == [rebuilt(p) for p in ours]
     assert [bytes(p) for p in defragment(ours)] == [bytes(packet)]
-    assert run("join", packets=[bytes(p) for p in reversed(ours)])[0] == [bytes(packet)]
+    assert run("join", packets=reversed(ours))[0] == [bytes(packet)]
 
 
 def rebuilt(packet):
@@ -157,6 +142,6 @@ def test_judge_finds_what_is_wrong():
     ("malformed", [IP(id=1, frag=1, chksum=1, proto=17) / filler(8)]),
 ])
 def test_refused(reason, packets):
-    out, said = run("join", packets=[bytes(p) for p in packets])
+    out, said = run("join", packets=packets)
     assert out == []
     assert reason in said
