@@ -13,7 +13,7 @@ import fragments
 import lab as lab_module
 
 PEER = {4: "198.51.100.1", 6: "2001:db8:2::1"}
-ICMP, ICMPV6, FRAGMENT = 1, 58, 44
+ICMP, ICMPV6 = 1, 58
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def is_reply_fragment(version):
             return False
         if version == 4:
             return packet.proto == ICMP and struct.unpack_from("!H", packet.ip, 6)[0] & 0x3FFF
-        return packet.proto == FRAGMENT
+        return packet.ip[6] == lab_module.PROTO_FRAGMENT
     return wanted
 
 
