@@ -234,7 +234,7 @@ def suite_layers(_):
 
 
 def suite_purity(_):
-    """the engine calls nothing of the world"""
+    """the engine and offload call nothing of the world"""
     # Of the plain build: there the sanitizers add no calls of their own.
     yield from run_tap("purity", [ROOT / "tests/purity.sh", PLAIN])
 

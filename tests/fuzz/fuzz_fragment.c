@@ -234,6 +234,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct rd r = rd_of(data, size);
 	struct config c;
 	struct lab l = { .before = __sanitizer_get_current_allocated_bytes() };
+	struct reassembly_stats s;
+	size_t none;
 	uint8_t kind;
 
 	if (!rd_host(&r, &c, sizeof(c)))
@@ -242,6 +244,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 					       c.fragments % 16 + 1, 30, 60 };
 	l.r = reassembly_new(&l.limits);
 	assert(l.r);
+	reassembly_stats(l.r, &s);
+	none = s.bytes;
 	while (rd_u8(&r, &kind)) {
 		switch (kind % KINDS) {
 		case RAW:
@@ -257,6 +261,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			pass_time(&l, &r);
 		}
 	}
+	reassembly_expire(l.r, UINT64_MAX, &l.now_ms);
+	reassembly_stats(l.r, &s);
+	assert(s.bytes == none && s.datagrams == 0);
 	reassembly_free(l.r);
 	assert(__sanitizer_get_current_allocated_bytes() == l.before);
 	return 0;
