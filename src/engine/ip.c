@@ -409,13 +409,15 @@ bool ip_zero_mutable(uint8_t *data, int family, size_t headers, bool clear_tos)
 /* An ICMP error is never answered by another: RFC 1122 section 3.2.2, RFC 4443 section 2.4 (e). */
 static bool is_icmp_error(const struct pkt *p, const struct ip_view *v)
 {
-	const uint8_t *type = pkt_at(p, v->upper, 1);
+	struct ip_view at = *v;
+	const uint8_t *type;
 
-	if (v->fragment || addr_is_multicast(&v->dst))
+	if (addr_is_multicast(&v->dst) || (v->fragment && !ip_skip_first_fragment(p, &at)))
 		return true;
-	if (v->proto == IPPROTO_ICMP)
+	type = pkt_at(p, at.upper, 1);
+	if (at.proto == IPPROTO_ICMP)
 		return !type || !(*type == 0 || *type == 8 || (*type >= 13 && *type <= 18));
-	if (v->proto == IPPROTO_ICMPV6)
+	if (at.proto == IPPROTO_ICMPV6)
 		return !type || *type < 128;
 	return false;
 }

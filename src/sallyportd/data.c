@@ -57,6 +57,12 @@ struct drop_log {
 	uint64_t unsaid;
 };
 
+/* A tunnel's end that is reached by an interface which is none of ours; 0 = by none. */
+struct misrouted {
+	struct addr end;
+	uint32_t way;
+};
+
 struct data {
 	struct event_base *base;
 	struct db *db;
@@ -72,7 +78,7 @@ struct data {
 	struct event *settle, *release;
 	bool repair_due;
 	time_t repaired_s; /* when what others had removed was last put back */
-	struct addr misrouted[MISROUTED_MAX]; /* said already */
+	struct misrouted misrouted[MISROUTED_MAX]; /* said already */
 	size_t n_misrouted;
 	struct drop_log drops[DROP_REASON_COUNT];
 	struct sink sink;
@@ -397,23 +403,34 @@ static bool is_protected(const struct data *d, uint32_t ifindex)
 	return false;
 }
 
-static bool said_already(struct data *d, const struct addr *end)
+static struct misrouted *find_misrouted(struct data *d, const struct addr *end)
 {
 	for (size_t i = 0; i < d->n_misrouted; i++) {
-		if (addr_equal(&d->misrouted[i], end))
-			return true;
+		if (addr_equal(&d->misrouted[i].end, end))
+			return &d->misrouted[i];
 	}
-	if (d->n_misrouted < MISROUTED_MAX)
-		d->misrouted[d->n_misrouted++] = *end;
-	return false;
+	return NULL;
+}
+
+/* Whether that was said already; it is, from now on. */
+static bool said_already(struct data *d, const struct addr *end, uint32_t way)
+{
+	struct misrouted *m = find_misrouted(d, end);
+	bool same = m && m->way == way;
+
+	if (!m && d->n_misrouted < MISROUTED_MAX)
+		m = &d->misrouted[d->n_misrouted++];
+	if (m)
+		*m = (struct misrouted){ *end, way };
+	return same;
 }
 
 static void forget_misrouted(struct data *d, const struct addr *end)
 {
-	for (size_t i = 0; i < d->n_misrouted; i++) {
-		if (addr_equal(&d->misrouted[i], end))
-			d->misrouted[i--] = d->misrouted[--d->n_misrouted];
-	}
+	struct misrouted *m = find_misrouted(d, end);
+
+	if (m)
+		*m = d->misrouted[--d->n_misrouted];
 }
 
 /* Tunnels whose packets cannot leave, or whose answers we will not see. */
@@ -428,7 +445,7 @@ static void look_for_misrouted(struct data *d, const struct io_way *ways, size_t
 		way = host_way(d->host, &ways[i].end, d->mark);
 		if (way && is_protected(d, way)) {
 			forget_misrouted(d, &ways[i].end);
-		} else if (!said_already(d, &ways[i].end)) {
+		} else if (!said_already(d, &ways[i].end, way)) {
 			addr_text(&ways[i].end, text);
 			if (!way)
 				log_line("there is no route to the tunnel's end %s: its packets will be dropped",
