@@ -13,6 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/addr.h"
+
 /* Room that a driver keeps around a datagram that is to be protected: eight tunnels with the
  * longest headers and ICVs fit. */
 #define PKT_HEADROOM 1024
@@ -31,6 +33,13 @@ struct pkt_whole {
 	uint16_t sport, dport; /* of ICMP and ICMPv6: type and code; 0 where there are none */
 };
 
+/* The tunnel that a fragment came out of before it waited for its whole. */
+struct pkt_via {
+	uint32_t spi;	/* 0 = none */
+	uint8_t proto;	/* IP's number */
+	struct addr dst; /* the tunnel's end */
+};
+
 struct pkt {
 	uint8_t *buf;  /* start of the buffer */
 	size_t cap;    /* its size */
@@ -43,9 +52,10 @@ struct pkt {
 	uint32_t ifindex; /* protected interface that it leaves by or came from */
 	void *cookie;     /* the driver's own */
 
-	/* From reassembly; no driver knows it, and each clears both when it fills the packet. */
+	/* From reassembly; no driver knows it, and each clears all when it fills the packet. */
 	struct pkt_whole whole; /* known where this is a fragment of a datagram seen whole */
 	bool reassembled;	/* put together from fragments */
+	struct pkt_via via;	/* fragments of other tunnels do not belong to it */
 };
 
 struct burst {

@@ -77,6 +77,25 @@ void worker_drop(struct worker *w, struct job *j, enum drop_reason reason)
 	w->stats.drops[reason]++;
 }
 
+/* A fragment that was held is where it was when it came out of its tunnel; false where that is gone. */
+static bool resume(struct worker *w, struct job *j)
+{
+	const struct pkt_via *via = &j->pkt->via;
+	enum sa_proto proto;
+	struct sa *sa;
+
+	if (!via->spi)
+		return true;
+	if (!sa_proto_of_ip(via->proto, &proto) ||
+	    !(sa = sad_find_in(w->db->sad, proto, via->spi, &via->dst)))
+		return false;
+	j->outcome->spi = sa->spi;
+	j->outcome->tunnelled = true;
+	j->bundle[j->n_bundle++] =
+		(struct applied){ .sa = sa, .tunnel = true, .src = sa->src, .dst = sa->dst };
+	return true;
+}
+
 void worker_begin(struct worker *w, struct burst *in, struct sink *out)
 {
 	w->n_active = 0;
@@ -93,10 +112,12 @@ void worker_begin(struct worker *w, struct burst *in, struct sink *out)
 		j->signature = false;
 		j->grown = 0;
 		*j->outcome = (struct outcome){ .pkt = j->pkt };
-		if (ip_parse(j->pkt, &j->view, &reason))
-			w->active[w->n_active++] = j;
-		else
+		if (!ip_parse(j->pkt, &j->view, &reason))
 			worker_drop(w, j, reason);
+		else if (!resume(w, j))
+			worker_drop(w, j, DROP_NO_SA_IN);
+		else
+			w->active[w->n_active++] = j;
 	}
 }
 
@@ -258,6 +279,19 @@ struct spd_entry *worker_tunnel_of_error(const struct worker *w, const struct jo
 	return entry;
 }
 
+/* One tunnel is all that a packet can say it came by. */
+static bool hold(const struct worker *w, struct job *j)
+{
+	const struct sa *sa = j->bundle[0].sa;
+
+	if (!j->view.fragment || !w->db->carrier.fragments || j->pkt->via.spi ||
+	    j->n_bundle != 1 || !j->bundle[0].tunnel || j->pkt->dir != PKT_IN)
+		return false;
+	j->pkt->via = (struct pkt_via){ .spi = sa->spi, .proto = sa_proto_ip(sa->proto), .dst = sa->dst };
+	j->outcome->verdict = VERDICT_HOLD;
+	return true;
+}
+
 bool worker_decide(struct worker *w, struct job *j, uint8_t dir, const struct now *now,
 		   struct flow *flow, struct spd_entry **entry, uint8_t *action)
 {
@@ -271,7 +305,8 @@ bool worker_decide(struct worker *w, struct job *j, uint8_t dir, const struct no
 	if (!*entry)
 		return true;
 	if (flow->partial && !surely_fits(&(*entry)->sel, flow)) {
-		worker_drop(w, j, j->view.fragment ? DROP_FRAGMENT : DROP_PORTS);
+		if (!hold(w, j))
+			worker_drop(w, j, j->view.fragment ? DROP_FRAGMENT : DROP_PORTS);
 		return false;
 	}
 	*action = (*entry)->pol.action;

@@ -37,6 +37,11 @@ enum verdict {
 	VERDICT_WIRE,	 /* protected: to the wire */
 	VERDICT_DELIVER, /* opened: to the stack */
 	VERDICT_DROP,
+	/*
+	 * A fragment that came out of a tunnel, of which only the whole says what policy it
+	 * is for; its pkt says which tunnel. To be handed in again once the whole is known.
+	 */
+	VERDICT_HOLD,
 	VERDICT_ANSWER, /* dropped, and turned into the ICMP error for its source: to the stack */
 };
 

@@ -451,7 +451,7 @@ bool in_wants_whole(struct worker *w, struct job *j)
 {
 	enum sa_proto proto;
 
-	if (!is_ours(w, j))
+	if (!is_ours(w, j) || j->pkt->via.spi)
 		return false;
 	if (sa_proto_of_ip(j->view.proto, &proto) && transform_of(proto))
 		return true;

@@ -116,6 +116,7 @@ bool tunnel_unwrap(struct job *j, uint8_t next, const struct tunables *tun,
 	uint8_t outer = ip_tos(p), tos, ecn;
 
 	pkt_pull(p, j->view.upper);
+	p->whole.known = false; /* that was about the tunnel's packet */
 	if (!ip_parse(p, &j->view, reason) || j->view.family != family || !ip_checksum_ok(p)) {
 		*reason = DROP_INNER_MALFORMED;
 		return false;

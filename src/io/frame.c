@@ -96,6 +96,7 @@ bool frame_split(struct pkt *p, size_t len)
 	p->len = ip_len;
 	p->whole = (struct pkt_whole){ 0 };
 	p->reassembled = false;
+	p->via = (struct pkt_via){ 0 };
 	return true;
 }
 

@@ -41,7 +41,7 @@ bool datagram_whole(const struct datagram *d, struct pkt *out)
 	const struct fragment *first = d->first;
 	const struct header *h = &first->h;
 	size_t len = h->repeated + d->end, at = h->repeated;
-	struct pkt like = { .dir = d->key.dir, .ifindex = d->key.ifindex };
+	struct pkt like = { .dir = d->key.dir, .ifindex = d->key.ifindex, .via = d->via };
 
 	if (len > IP_LENGTH_MAX + (h->version == 6 ? IPV6_FIXED : 0u) ||
 	    out->cap < PKT_HEADROOM + len)
@@ -68,7 +68,7 @@ bool datagram_whole(const struct datagram *d, struct pkt *out)
 bool datagram_next(struct datagram *d, struct pkt *out)
 {
 	const struct fragment *f = d->next_out;
-	struct pkt like = { .dir = d->key.dir, .ifindex = d->key.ifindex, .whole = d->upper };
+	struct pkt like = { .dir = d->key.dir, .ifindex = d->key.ifindex, .whole = d->upper, .via = d->via };
 
 	if (!f || out->cap < PKT_HEADROOM + f->h.len)
 		return false;

@@ -16,9 +16,11 @@ struct datagram_key {
 	uint8_t version;
 	uint8_t dir;
 	uint8_t proto; /* IPv4 */
-	uint8_t zero;
+	uint8_t via_proto;
+	uint32_t via_spi;
+	uint8_t via_dst[16];
 };
-_Static_assert(sizeof(struct datagram_key) == 44, "padding in struct datagram_key");
+_Static_assert(sizeof(struct datagram_key) == 64, "padding in struct datagram_key");
 
 struct fragment {
 	struct fragment *next; /* by offset */
@@ -40,6 +42,7 @@ struct datagram {
 	bool has_end;
 	size_t cost; /* memory */
 	struct pkt_whole upper;
+	struct pkt_via via;
 	enum reassembly_result refused; /* not 0: what is still to come is refused too */
 };
 

@@ -222,4 +222,5 @@ void header_begin(struct pkt *out, const struct pkt *like, size_t len)
 	out->ifindex = like->ifindex;
 	out->whole = like->whole;
 	out->reassembled = false;
+	out->via = like->via;
 }

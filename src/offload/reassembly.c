@@ -187,8 +187,14 @@ static bool make_room(struct reassembly *r, const struct datagram *keep, size_t 
 static void make_key(const struct pkt *p, const struct header *h, struct datagram_key *key)
 {
 	*key = (struct datagram_key){
-		.ifindex = p->ifindex, .id = h->id, .version = h->version, .dir = p->dir
+		.ifindex = p->ifindex,
+		.id = h->id,
+		.version = h->version,
+		.dir = p->dir,
+		.via_proto = p->via.proto,
+		.via_spi = p->via.spi,
 	};
+	memcpy(key->via_dst, p->via.dst.bytes, sizeof(key->via_dst));
 	if (h->version == 4) {
 		key->proto = h->proto;
 		memcpy(key->ends, p->data + V4_SRC, 8);
@@ -416,6 +422,7 @@ static enum reassembly_result add_atomic(const struct pkt *p, const struct heade
 		return REASSEMBLY_MEMORY;
 	}
 	d->upper = upper->says;
+	d->via = p->via;
 	link_in(d, NULL, f);
 	*done = d;
 	return REASSEMBLY_COMPLETE;
@@ -441,6 +448,7 @@ static enum reassembly_result add(struct reassembly *r, const struct pkt *p, uin
 	d = find(r, &key);
 	if (!d && !(d = make(r, &key, now_ms)))
 		return REASSEMBLY_MEMORY;
+	d->via = p->via;
 	result = add_to(r, d, p, &h, &upper);
 	if (reassembly_refused(result) || !d->has_end || d->held != d->end)
 		return result;

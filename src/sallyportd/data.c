@@ -74,7 +74,8 @@ struct data {
 	struct host *host;
 	struct routed *routed; /* NULL until there is an interface */
 	uint32_t mark;
-	struct fragments *fragments;
+	struct fragments *fragments; /* of what comes and goes */
+	struct fragments *inside;    /* of what comes out of tunnels */
 	struct event *settle, *release;
 	bool repair_due;
 	time_t repaired_s; /* when what others had removed was last put back */
@@ -229,7 +230,7 @@ static void send_outcomes(struct data *d, struct port *port, enum pkt_dir dir)
 
 		if (o->verdict == VERDICT_DROP || o->verdict == VERDICT_ANSWER)
 			log_drop(d, o, dir, NULL);
-		if (o->verdict != VERDICT_DROP)
+		if (o->verdict != VERDICT_DROP && o->verdict != VERDICT_HOLD)
 			put_out(&x, exit_of(o, dir), o);
 	}
 	send_all(&x);
@@ -285,6 +286,30 @@ static void on_refused(void *arg, const struct pkt *fragment, const char *why)
 	drop_late(r->data, DROP_REASSEMBLY, r->dir, why);
 }
 
+/* What the engine could not judge because it came out of a tunnel in fragments. */
+static void gather_held(const struct data *d, struct burst *held)
+{
+	held->n = 0;
+	for (size_t i = 0; i < d->sink.n_out; i++) {
+		if (d->sink.out[i].verdict == VERDICT_HOLD)
+			held->pkts[held->n++] = d->sink.out[i].pkt;
+	}
+}
+
+static void judge_both(struct data *d, struct port *port, enum pkt_dir dir, struct burst *b)
+{
+	struct refusal r = { d, dir };
+	struct burst held;
+
+	judge(d, port, dir, b);
+	gather_held(d, &held);
+	if (!held.n)
+		return;
+	fragments_take(d->inside, &held, clock_ms(), on_refused, &r);
+	while (fragments_next(d->inside, d->worker, &held, on_refused, &r))
+		judge(d, port, dir, &held);
+}
+
 /* Fragments wait for their whole; the engine sees them behind what came with them. */
 static void process(struct data *d, struct port *port, enum pkt_dir dir, struct burst *b)
 {
@@ -292,9 +317,9 @@ static void process(struct data *d, struct port *port, enum pkt_dir dir, struct 
 
 	fragments_take(d->fragments, b, clock_ms(), on_refused, &r);
 	if (b->n)
-		judge(d, port, dir, b);
+		judge_both(d, port, dir, b);
 	while (fragments_next(d->fragments, d->worker, b, on_refused, &r))
-		judge(d, port, dir, b);
+		judge_both(d, port, dir, b);
 }
 
 /* A queue that fails goes on failing, and its descriptor would wake us for ever. */
@@ -633,7 +658,8 @@ static void on_host_changed(void *arg, unsigned what)
 
 void data_tick(struct data *d)
 {
-	size_t late = fragments_expire(d->fragments, clock_ms());
+	size_t late = fragments_expire(d->fragments, clock_ms()) +
+		      fragments_expire(d->inside, clock_ms());
 
 	while (late-- > 0)
 		drop_late(d, DROP_REASSEMBLY, PKT_IN, "some of them did not come in time");
@@ -658,8 +684,10 @@ struct data *data_new(struct event_base *base, struct db *db, data_miss *miss, v
 	d->settle = evtimer_new(base, on_settle, d);
 	d->release = evtimer_new(base, on_release, d);
 	d->fragments = fragments_new();
+	d->inside = fragments_new();
 	refill_random(d, 0);
-	if (!d->worker || !d->settle || !d->release || !d->fragments || !d->random_len) {
+	if (!d->worker || !d->settle || !d->release || !d->fragments ||
+	    !d->inside || !d->random_len) {
 		log_line("no memory, or no cryptographic library");
 		data_free(d, true);
 		return NULL;
@@ -780,6 +808,8 @@ void data_free(struct data *d, bool clean)
 		host_free(d->host);
 	if (d->fragments)
 		fragments_free(d->fragments);
+	if (d->inside)
+		fragments_free(d->inside);
 	if (d->worker)
 		worker_free(d->worker);
 	explicit_bzero(d, sizeof(*d));

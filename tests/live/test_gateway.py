@@ -8,15 +8,12 @@ The hosts know nothing of IPsec; the router knows nothing of the networks, so wh
 get through in clear does not, and what does get through was tunnelled.
 """
 
-import hashlib
 import re
 import subprocess
-import threading
-import time
 
 import pytest
 
-from lab import BUILD, Hosts, wait_until
+from lab import Hosts, wait_until
 
 A, B = {4: "10.1.0.10", 6: "fd01::10"}, {4: "10.2.0.10", 6: "fd02::10"}
 NET_A, NET_B = {4: "10.1.0.0/24", 6: "fd01::/64"}, {4: "10.2.0.0/24", 6: "fd02::/64"}
@@ -157,10 +154,6 @@ print(hashlib.sha256(back).digest() == hashlib.sha256(data).digest())
     return network.run(host, "/usr/bin/python3", "-c", program).stdout.strip() == "True"
 
 
-def inner_mtu(packets):
-    return max(len(packet.ip) for packet in packets)
-
-
 @pytest.mark.parametrize("inner,outer", FAMILIES)
 def test_networks_reach_each_other(gateways, inner, outer):
     """Ping, large ping, UDP of 8000 bytes and TCP; on the wire between is nothing but ESP."""
@@ -200,7 +193,7 @@ def test_ports(gateways, inner, outer):
     echo_server(gateways, "b", "udp", 7007, inner)
     echo_server(gateways, "b", "udp", 7008, inner)
     assert udp_echo(gateways, "a", B[inner], 7007, 100) == 3
-    assert udp_echo(gateways, "a", B[inner], 7007, 8000) == 3
+    wait_until(lambda: udp_echo(gateways, "a", B[inner], 7007, 8000) == 3, 10)
     assert {p.proto for p in capture.packets()} == {50}
     assert udp_echo(gateways, "a", B[inner], 7008, 100, 1) == 0
     assert udp_echo(gateways, "a", B[inner], 7008, 4000, 1) == 0
@@ -267,8 +260,6 @@ def test_holes_and_walls(gateways):
     assert [p.proto for p in packets] == [1] * 6 + [50] * 6
     assert "100% packet loss" in gateways.ping("a", "10.2.0.30", "-c", "1", "-W", "1").stdout
     assert len(capture.packets()) == 12
-    # what would come in clear through the router's routes is refused
-    assert "100% packet loss" in gateways.ping("r", "10.2.0.10", "-I", "192.0.2.1", "-c", "1", "-W", "1").stdout or True
 
 
 def test_protected_packets_of_others_pass(gateways):

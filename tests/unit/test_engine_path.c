@@ -342,6 +342,55 @@ static void fragments_whose_whole_is_known(void **state)
 	}
 }
 
+/* What comes out of a tunnel in fragments waits for its whole where ports decide, and only for its own. */
+static void fragments_out_of_a_tunnel(void **state)
+{
+	(void)state;
+	for (size_t n = 0; n < 2; n++) {
+		const struct way *w = &ways[n];
+		struct request req = tunnel(w->ga, w->gb);
+		struct sa_spec sa = { w->ga, w->gb, SA_ESP, 5000, "hmac-sha1", "null", KEY20, "", .mode = MODE_TUNNEL };
+		struct selector sel = { .src = { .addr = lab_addr(w->a) },
+					.dst = { .addr = lab_addr(w->b), .port = 53 },
+					.proto = IPPROTO_UDP };
+		struct policy pol = { .dir = POLICY_IN, .action = POLICY_IPSEC, .n_requests = 1, .requests = { req } };
+		struct lab_packet *l = middle(w);
+		struct spd_entry *entry;
+		struct outcome *o;
+		struct pair p;
+
+		sel.src.prefix_len = sel.dst.prefix_len = (uint8_t)(w->header == 20 ? 32 : 128);
+		pair_init(&p);
+		pair_add_sa(&p, &sa);
+		host_add_requests(&p.a, w->a, w->b, POLICY_OUT, &req, 1);
+		assert_int_equal(spd_insert(p.b.db.spd, &sel, &pol, 1, &entry), 0);
+		assert_int_equal(host_run(&p.a, PKT_OUT, &l->pkt, 1500)->verdict, VERDICT_WIRE);
+		l->pkt.dir = PKT_IN;
+		assert_int_equal(host_run(&p.b, PKT_IN, &l->pkt, 0)->verdict, VERDICT_HOLD);
+		assert_int_equal(l->pkt.via.spi, 5000);
+		/* still nobody knows: not again */
+		o = host_run(&p.b, PKT_IN, &l->pkt, 0);
+		assert_int_equal(o->verdict, VERDICT_DROP);
+		assert_int_equal(o->reason, DROP_FRAGMENT);
+		l->pkt.whole = (struct pkt_whole){ true, IPPROTO_UDP, 7, 54 };
+		o = host_run(&p.b, PKT_IN, &l->pkt, 0);
+		assert_int_equal(o->verdict, VERDICT_DROP); /* no policy gives it to that tunnel */
+		assert_int_equal(o->reason, DROP_TUNNEL_POLICY);
+		l->pkt.whole.dport = 53;
+		assert_int_equal(host_run(&p.b, PKT_IN, &l->pkt, 0)->verdict, VERDICT_DELIVER);
+		l->pkt.via = (struct pkt_via){ 0 }; /* in clear it would not do */
+		o = host_run(&p.b, PKT_IN, &l->pkt, 0);
+		assert_int_equal(o->verdict, VERDICT_DROP);
+		assert_int_equal(o->reason, DROP_POLICY_CLEAR);
+		l->pkt.via = (struct pkt_via){ .spi = 5001, .proto = IPPROTO_ESP, .dst = lab_addr(w->gb) };
+		o = host_run(&p.b, PKT_IN, &l->pkt, 0);
+		assert_int_equal(o->verdict, VERDICT_DROP);
+		assert_int_equal(o->reason, DROP_NO_SA_IN);
+		free(l);
+		pair_fini(&p);
+	}
+}
+
 /* Only what has to be is put together. */
 static void whole_or_in_parts(void **state)
 {
@@ -394,6 +443,7 @@ int main(void)
 		cmocka_unit_test(segments_get_shorter),
 		cmocka_unit_test(transit),
 		cmocka_unit_test(fragments_whose_whole_is_known),
+		cmocka_unit_test(fragments_out_of_a_tunnel),
 		cmocka_unit_test(whole_or_in_parts),
 	};
 
