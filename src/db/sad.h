@@ -78,6 +78,10 @@ struct sa {
 	/* drops on account of this SA, for setkey's and sallyport's reports */
 	uint64_t bad_icv, replayed;
 
+	/* the engine's, of IPComp: the SPD's generation + 1 when it was last asked, and its answer */
+	uint64_t spd_seen;
+	bool spd_tunnel; /* an `in` policy names a tunnel with these ends */
+
 	/* the table's own */
 	struct sa *next_in, *next_all, *prev_all;
 	struct sa_link out[2]; /* with those of any reqid, with those of its own */
