@@ -237,9 +237,11 @@ static bool leave_bare_tunnel(struct worker *w, struct job *j, const struct now 
 		j->sa = sa;
 		j->outcome->spi = sa->spi;
 		worker_account(j, now);
-		j->bundle[j->n_bundle++] = (struct applied){
-			.sa = sa, .tunnel = true, .bare = true, .src = j->view.src, .dst = j->view.dst
-		};
+		j->bundle[j->n_bundle++] = (struct applied){ .sa = sa,
+							     .tunnel = true,
+							     .bare = true,
+							     .src = j->view.src,
+							     .dst = j->view.dst };
 		if (tunnel_unwrap(j, next, &w->db->tun, &reason))
 			return true;
 	}

@@ -114,7 +114,7 @@ static bool resolve_bundle(struct worker *w, struct job *j, const struct spd_ent
 
 	while ((found = resolve_next(&r, &req, &level)) != RESOLVED_END) {
 		*reason = DROP_NOT_PROVIDED;
-		if (!reaches_its_end(w->db, req, &j->view.dst) ||
+		if (!reaches_its_end(w->db, req, &j->view.hop) ||
 		    (found == RESOLVED_SA && !is_provided(r.bundle[r.n - 1].sa)))
 			return false;
 		if (found == RESOLVED_SA)
@@ -193,7 +193,8 @@ static bool tunnel_allows_fragments(const struct worker *w, const struct job *j,
 		;
 	inside = outermost_tunnel(j->bundle, n);
 	/* a tunnel's IPv6 header is copied as DF */
-	return w->db->tun.tunnel_df == TUNNEL_DF_COPY && !(inside && inside->dst.family == AF_INET6);
+	return w->db->tun.tunnel_df == TUNNEL_DF_COPY &&
+	       !(inside && inside->dst.family == AF_INET6);
 }
 
 /* Whether what comes out too long may be cut, by the clear packet and by the header that it gets. */
@@ -325,6 +326,7 @@ void engine_out(struct worker *w, struct burst *in, uint32_t mtu, struct sink *o
 	for (size_t i = 0; i < w->n_active; i++) {
 		w->stats.out_packets++;
 		w->stats.out_bytes += w->active[i]->pkt->len;
+		ip_look_ahead(w->active[i]->pkt, &w->active[i]->view);
 	}
 	worker_tcpmd5(w, CRYPTO_PROTECT, now);
 	for (size_t i = 0; i < w->n_active; i++) {
