@@ -120,6 +120,7 @@ static bool prepare_in(struct worker *w, struct job *j, enum sa_proto proto, str
 	enum drop_reason reason;
 	struct sa *sa = NULL;
 
+	ip_join_atomic(j->pkt, &j->view);
 	if (j->n_bundle == POLICY_REQUESTS_MAX)
 		reason = DROP_NESTED;
 	else

@@ -13,6 +13,8 @@
 /* More extension headers than any honest packet has. */
 #define EXTENSIONS_MAX 8
 
+#define FRAGMENT_HEADER 8 /* RFC 8200 section 4.5 */
+
 /* Where the fields are. */
 enum {
 	V4_TOS = 1,
@@ -64,28 +66,70 @@ static bool is_extension(uint8_t proto)
 	return proto == IPPROTO_HOPOPTS || proto == IPPROTO_ROUTING || proto == IPPROTO_DSTOPTS;
 }
 
-/* Walks hop-by-hop, routing and destination options; a fragment header ends the walk. */
+/* Whether what stands at `at` is a fragment header of a whole datagram: RFC 6946. */
+static bool is_atomic(const struct pkt *p, size_t at)
+{
+	enum { FIELD = 2, OFFSET_AND_MORE = 0xfff9 };
+	const uint8_t *h = pkt_at(p, at, FRAGMENT_HEADER);
+
+	return h && !(get_be16(h + FIELD) & OFFSET_AND_MORE);
+}
+
+/* Length of the extension header at v->upper, 0 where it is cut off or goes on too long. */
+static size_t extension_len(const struct pkt *p, const struct ip_view *v)
+{
+	const uint8_t *ext = pkt_at(p, v->upper, 8);
+	size_t len;
+
+	if (!ext)
+		return 0;
+	len = v->proto == IPPROTO_FRAGMENT ? FRAGMENT_HEADER : ((size_t)ext[1] + 1) * 8;
+	return pkt_at(p, v->upper, len) && v->upper + len <= IP_HEADERS_MAX ? len : 0;
+}
+
+/*
+ * Walks hop-by-hop, routing and destination options, and the fragment header of a whole
+ * datagram; that of a part ends the walk.
+ */
 static bool walk_extensions(const struct pkt *p, struct ip_view *v)
 {
-	for (unsigned n = 0; is_extension(v->proto); n++) {
-		const uint8_t *ext = pkt_at(p, v->upper, 8);
-		size_t len;
+	unsigned n = 0;
 
-		if (!ext || n == EXTENSIONS_MAX)
+	while (is_extension(v->proto) ||
+	       (v->proto == IPPROTO_FRAGMENT && !v->atomic && is_atomic(p, v->upper))) {
+		size_t len = extension_len(p, v);
+
+		if (len == 0 || n++ == EXTENSIONS_MAX)
 			return false;
-		len = ((size_t)ext[1] + 1) * 8;
-		if (!pkt_at(p, v->upper, len) || v->upper + len > IP_HEADERS_MAX)
-			return false;
+		if (v->proto == IPPROTO_FRAGMENT) {
+			v->atomic = v->upper;
+			v->atomic_next = v->upper_next;
+		}
 		v->upper_next = v->upper;
 		v->upper += len;
-		if (v->proto != IPPROTO_DSTOPTS) {
+		if (v->proto != IPPROTO_DSTOPTS && !v->atomic) {
 			v->split = v->upper;
 			v->split_next = v->upper_next;
 		}
-		v->proto = ext[0];
+		v->proto = p->data[v->upper_next];
 	}
 	v->fragment = v->proto == IPPROTO_FRAGMENT;
 	return true;
+}
+
+void ip_join_atomic(struct pkt *p, struct ip_view *v)
+{
+	struct addr dst = v->dst;
+	enum drop_reason reason;
+
+	if (!v->atomic)
+		return;
+	p->data[v->atomic_next] = p->data[v->atomic];
+	memmove(p->data + FRAGMENT_HEADER, p->data, v->atomic);
+	pkt_pull(p, FRAGMENT_HEADER);
+	ip_set_len(p, AF_INET6);
+	ip_parse(p, v, &reason);
+	v->dst = dst;
 }
 
 static size_t parse_v6(const struct pkt *p, struct ip_view *v)

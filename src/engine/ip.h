@@ -46,6 +46,9 @@ struct ip_view {
 	size_t upper;	   /* bytes before the upper-layer or security header */
 	size_t upper_next; /* offset of the next-header byte that names it */
 	uint8_t proto;	   /* its value */
+	/* of a fragment header that is passed over because it stands in a whole datagram; 0 = none
+	 */
+	size_t atomic, atomic_next;
 };
 
 /*
@@ -71,6 +74,12 @@ bool ip_spi(const struct pkt *p, const struct ip_view *v, enum sa_proto proto, u
  * SA and the policies are, and it is what AH and the checksums of TCP and UDP count.
  */
 void ip_look_ahead(const struct pkt *p, struct ip_view *v);
+
+/*
+ * Takes such a fragment header out, which is all that there is to reassemble. AH does
+ * not count it and no security header goes behind it.
+ */
+void ip_join_atomic(struct pkt *p, struct ip_view *v);
 
 /* What a selector sees of the packet: RFC 4301 section 4.4.1.1. */
 void ip_flow(const struct pkt *p, const struct ip_view *v, struct flow *flow);

@@ -279,6 +279,8 @@ static bool classify_out(struct worker *w, struct job *j, uint32_t mtu, struct s
 static bool protect(struct worker *w, struct job *j, const struct applied *a, struct step *step,
 		    enum drop_reason *reason)
 {
+	if (!a->tunnel)
+		ip_join_atomic(j->pkt, &j->view);
 	return worker_take_sa(w, j, a->sa, reason) &&
 	       (!a->tunnel || tunnel_wrap(j, step->tun, reason)) &&
 	       transform_of(a->sa->proto)->out(j, step, reason);
