@@ -177,6 +177,74 @@ static void left_alone(void **state)
 	}
 }
 
+/* RFC 3173 section 2.2: with its header it must be shorter than without, by a byte at least. */
+static void not_expanding(void **state)
+{
+	struct compress *c = compress_new();
+	bool seen[3] = { false };
+
+	(void)state;
+	/* ever more of it is noise */
+	for (size_t noise = 60; noise < 200; noise++) {
+		struct lab_packet *l = soft_packet(A4, B4, 200);
+		uint8_t *payload = l->pkt.data + 20, packed[256];
+		struct request req = request(108, MODE_TRANSPORT, NULL, NULL);
+		uint32_t random = 12345;
+		struct host h;
+		size_t len;
+		int gain;
+
+		for (size_t i = 8; i < noise; i++)
+			payload[i] = (uint8_t)((random = random * 1664525 + 1013904223) >> 24);
+		len = compress_deflate(c, payload, 200, packed, sizeof(packed));
+		gain = len ? 200 - 4 - (int)len : -100;
+		if (gain >= -1 && gain <= 1) {
+			host_init(&h);
+			add_ipcomp(&h, A4, B4, CPI, MODE_TRANSPORT, 0);
+			host_add_requests(&h, A4, B4, POLICY_OUT, &req, 1);
+			assert_int_equal(host_run(&h, PKT_OUT, &l->pkt, 1500)->verdict, VERDICT_WIRE);
+			assert_int_equal(l->pkt.data[9], gain > 0 ? 108 : 17);
+			assert_int_equal(l->pkt.len, gain > 0 ? 219 : 220);
+			seen[gain + 1] = true;
+			host_fini(&h);
+		}
+		free(l);
+	}
+	assert_true(seen[1] && seen[2]); /* exactly as long, and a byte shorter */
+	compress_free(c);
+}
+
+/* RFC 3173 section 3.3: only a well-known number goes without an SA, and of these only deflate's is ours. */
+static void cpi_ranges(void **state)
+{
+	static const uint16_t numbers[] = { 0, 1, 2, 3, 63, 64, 255, 256, 61439, 61440, 65535 };
+
+	(void)state;
+	for (size_t i = 0; i < 2 * sizeof(numbers) / sizeof(numbers[0]); i++) {
+		struct request req = request(108, MODE_TRANSPORT, NULL, NULL);
+		struct lab_packet *l = soft_packet(A4, B4, 600);
+		uint16_t cpi = numbers[i / 2];
+		bool have = i & 1;
+		struct outcome *o;
+		struct pair p;
+
+		pair_init(&p);
+		add_ipcomp(&p.a, A4, B4, cpi, MODE_TRANSPORT, SAF_RAWCPI);
+		if (have)
+			add_ipcomp(&p.b, A4, B4, cpi, MODE_TRANSPORT, SAF_RAWCPI);
+		host_add_requests(&p.a, A4, B4, POLICY_OUT, &req, 1);
+		host_add_requests(&p.b, A4, B4, POLICY_IN, &req, 1);
+		assert_int_equal(host_run(&p.a, PKT_OUT, &l->pkt, 1500)->verdict, VERDICT_WIRE);
+		assert_int_equal(get_be16(l->pkt.data + 22), cpi);
+		o = host_run(&p.b, PKT_IN, &l->pkt, 0);
+		assert_int_equal(o->verdict, have || cpi == 2 ? VERDICT_DELIVER : VERDICT_DROP);
+		if (o->verdict == VERDICT_DROP)
+			assert_int_equal(o->reason, DROP_IPCOMP_CPI);
+		free(l);
+		pair_fini(&p);
+	}
+}
+
 /* Whose CPI it is. */
 static void cpis(void **state)
 {
@@ -411,6 +479,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(round_trips), cmocka_unit_test(header),       cmocka_unit_test(left_alone), cmocka_unit_test(cpis),
 		cmocka_unit_test(refused),     cmocka_unit_test(bare_tunnels), cmocka_unit_test(levels),
+		cmocka_unit_test(not_expanding), cmocka_unit_test(cpi_ranges),
 		cmocka_unit_test(mode_any_between_gateways), cmocka_unit_test(ip_in_ip_as_a_payload),
 	};
 

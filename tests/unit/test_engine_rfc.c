@@ -378,6 +378,7 @@ static void wide_windows(void **state)
 	for (size_t i = 0; i < 2 * sizeof(windows) / sizeof(windows[0]); i++) {
 		uint32_t w = windows[i / 2];
 		uint64_t top = (UINT64_C(5) << 32) + (i & 1 ? w / 2 : w + 10);
+		uint64_t word = (top + 4 * (uint64_t)w) & ~UINT64_C(31); /* a window further it is the same in a ring too small */
 		/* steps as numbered data: the highest of them first; what is a window behind is lost */
 		const struct {
 			uint64_t seq;
@@ -387,6 +388,7 @@ static void wide_windows(void **state)
 			{ top - w, false },	{ top - w / 2, true },	 { top - w / 2, false }, { top + w, true },
 			{ top, false },		{ top + 1, true },	 { top + w - 1, true },	 { top - w / 2 + 1, false },
 			{ top + 3 * (uint64_t)w, true }, { top + w, false }, { top + 2 * (uint64_t)w + 1, true },
+			{ word + 31, true },	{ word + w, true },	 { word + 31, false },
 		};
 		struct pair p;
 
