@@ -537,18 +537,56 @@ bool ip_zero_mutable(uint8_t *data, const struct ip_view *v, size_t headers, boo
 	return zero_v6_extensions(data, headers, dir);
 }
 
-/* An ICMP error is never answered by another: RFC 1122 section 3.2.2, RFC 4443 section 2.4 (e). */
-static bool is_icmp_error(const struct pkt *p, const struct ip_view *v)
+/* Whether an address is that of one host, as far as it can be told: neither of none nor of many. */
+static bool names_a_host(const struct addr *a)
+{
+	static const uint8_t loopback6[16] = { [15] = 1 };
+
+	if (addr_is_any(a) || addr_is_multicast(a))
+		return false;
+	if (a->family == AF_INET) /* up to multicast, reserved and broadcast addresses */
+		return a->bytes[0] != 127 && a->bytes[0] < 224;
+	return memcmp(a->bytes, loopback6, sizeof(loopback6)) != 0;
+}
+
+static bool is_icmp_v4_error(const struct pkt *p, const struct ip_view *v)
 {
 	const uint8_t *type = pkt_at(p, v->upper, 1);
 
-	if (v->fragment || addr_is_multicast(&v->dst))
-		return true;
-	if (v->proto == IPPROTO_ICMP)
-		return !type || !(*type == 0 || *type == 8 || (*type >= 13 && *type <= 18));
-	if (v->proto == IPPROTO_ICMPV6)
-		return !type || *type < 128;
-	return false;
+	return v->proto == IPPROTO_ICMP &&
+	       (!type || !(*type == 0 || *type == 8 || (*type >= 13 && *type <= 18)));
+}
+
+/* RFC 1122 section 3.2.2: not about errors, groups and later fragments. */
+static bool may_answer_v4(const struct pkt *p, const struct ip_view *v)
+{
+	return names_a_host(&v->dst) && !(get_be16(p->data + V4_FRAG) & V4_OFFSET) &&
+	       !is_icmp_v4_error(p, v);
+}
+
+/*
+ * RFC 4443 section 2.4 (e): not about errors and redirects, of which later fragments
+ * may be. Groups learn their path MTU so, and fragments can be too big like the rest.
+ */
+static bool may_answer_v6(const struct pkt *p, const struct ip_view *v)
+{
+	enum { FIELD = 2, OFFSET = 0xfff8, REDIRECT = 137 };
+	const uint8_t *h = pkt_at(p, v->upper, v->fragment ? FRAGMENT_HEADER + 1 : 1), *type = h;
+	uint8_t proto = v->proto;
+
+	if (h && v->fragment) {
+		proto = h[0];
+		type = get_be16(h + FIELD) & OFFSET ? NULL : h + FRAGMENT_HEADER;
+	}
+	if (proto == IPPROTO_ICMPV6)
+		return type && *type >= 128 && *type != REDIRECT;
+	return !(v->fragment && (!h || is_extension(proto)));
+}
+
+static bool may_answer(const struct pkt *p, const struct ip_view *v)
+{
+	return names_a_host(&v->src) &&
+	       (v->family == AF_INET ? may_answer_v4(p, v) : may_answer_v6(p, v));
 }
 
 static void fill_too_big_v4(struct pkt *p, const struct ip_view *v, uint32_t mtu)
@@ -579,7 +617,8 @@ static void fill_too_big_v6(struct pkt *p, const struct ip_view *v, uint32_t mtu
 	h[0] = 0x60;
 	h[V6_NEXT] = IPPROTO_ICMPV6;
 	h[V6_HOPS] = 64;
-	memcpy(h + V6_SRC, v->dst.bytes, 16);
+	/* no error comes from a group: its source stands in */
+	memcpy(h + V6_SRC, (addr_is_multicast(&v->dst) ? &v->src : &v->dst)->bytes, 16);
 	memcpy(h + V6_DST, v->src.bytes, 16);
 	h[ICMP] = PACKET_TOO_BIG;
 	put_be32(h + ICMP + 4, mtu);
@@ -595,7 +634,7 @@ bool ip_make_too_big(struct pkt *p, const struct ip_view *v, uint32_t mtu)
 	size_t longest = v->family == AF_INET ? 576 : 1280;
 	size_t headers = v->family == AF_INET ? IPV4_MIN + 8 : IPV6_HEADER + 8;
 
-	if (is_icmp_error(p, v) || pkt_headroom(p) < headers)
+	if (!may_answer(p, v) || pkt_headroom(p) < headers)
 		return false;
 	if (p->len > longest - headers)
 		pkt_trim(p, longest - headers);

@@ -135,7 +135,8 @@ void ip_set_l4_checksum(struct pkt *p, const struct ip_view *v, size_t at, uint8
 /*
  * Turns a datagram that was too big into the ICMP error that tells its source so:
  * RFC 1191 section 4, RFC 4443 section 3.2. The error comes from the datagram's
- * destination. False where none may be sent (it was itself an ICMP error, or no room).
+ * destination. False where none may be sent (of an ICMP error, to a source that is no
+ * single host), or without room.
  */
 bool ip_make_too_big(struct pkt *p, const struct ip_view *v, uint32_t mtu);
 
