@@ -186,6 +186,9 @@ static void checksums(void **state)
 		{ 6, true, false, false, true },   { 6, true, true, false, false }, { 6, false, false, false, true },
 		{ 6, false, true, false, true },   { 17, true, false, false, true }, { 17, true, true, false, false },
 		{ 17, false, false, false, true }, { 17, true, false, true, false }, { 17, false, false, true, false },
+		/* partial checksums are only carried over */
+		{ 136, true, false, false, true }, { 136, true, true, false, false }, { 136, false, false, false, false },
+		{ 33, true, false, false, true },  { 33, false, false, false, false },
 	};
 
 	(void)state;
@@ -204,8 +207,7 @@ static void checksums(void **state)
 		host_add_requests(&p.a, REAL, B4, POLICY_OUT, &req, 1);
 		host_add_requests(&p.b, A4, B4, POLICY_IN, &req, 1);
 		assert_true(ip_parse(&l->pkt, &v, &reason));
-		if (rows[i].proto == 17)
-			put_be16(l->pkt.data + 24, 40);
+		put_be16(l->pkt.data + 24, rows[i].proto == 17 ? 40 : 0); /* UDP's length, UDP-Lite's coverage */
 		ip_set_l4_checksum(&l->pkt, &v, 20, rows[i].proto, at);
 		if (rows[i].damaged)
 			l->pkt.data[50] ^= 1;
