@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The security association database (RFC 4301 section 4.4.2): SAs found by
- * (SPI, protocol, destination) for packets that arrive, and by (protocol, mode,
+ * (SPI, protocol, destination) for packets that arrive; those of tcp, whose segments
+ * name no SPI, by (source, destination); and by (protocol, mode,
  * reqid, source, destination) for packets that leave. The table owns its SAs;
  * a lookup lends until the next change. Single writer.
  */
@@ -96,9 +97,15 @@ void sad_free(struct sad *sad);
 struct sa *sa_new(void);
 void sa_free(struct sa *sa);
 
-/* Takes sa on success only. -EEXIST where (SPI, protocol, destination) is taken, -ENOMEM. */
+/* Takes sa on success only. -EEXIST where its identity is taken, -ENOMEM. */
 int sad_insert(struct sad *sad, struct sa *sa);
-/* The SA of exactly this triple, or NULL. */
+/*
+ * The SA of this identity, or NULL: (SPI, protocol, destination), or where proto is
+ * SA_TCP (source, destination), whatever the SPI.
+ */
+struct sa *sad_find(const struct sad *sad, enum sa_proto proto, uint32_t spi,
+		    const struct addr *src, const struct addr *dst);
+/* The SA of exactly this triple, or NULL; not for SA_TCP. */
 struct sa *sad_find_in(const struct sad *sad, enum sa_proto proto, uint32_t spi, const struct addr *dst);
 /*
  * The SA that protects src to dst: of this protocol; mode equal, or the SA's is
