@@ -206,8 +206,8 @@ static int take_alg(struct call *c, struct sa *sa, enum keymsg_ext ext, uint8_t 
 		return call_refuse(c, EINVAL, ext, "%s is not for %s%s", (*alg)->name, type->name,
 				   sa->flags & SAF_OLD ? "-old" : "");
 	if ((*alg)->prim == PRIM_OUI || (*alg)->prim == PRIM_LZS)
-		return call_refuse(c, ENOSYS, ext, "there is no %s; deflate is what there is",
-				   (*alg)->name);
+		return call_refuse(c, ENOSYS, ext, "there is no %s (%s); deflate is what there is",
+				   (*alg)->name, (*alg)->note);
 	if (!c->env->provides((*alg)->prim))
 		hold_only(c, sa, ext, "%s is", (*alg)->name);
 	return 0;

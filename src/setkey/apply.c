@@ -9,12 +9,14 @@
 
 #include "setkey/modes.h"
 #include "setkey/plan.h"
+#include "setkey/weak.h"
 
 /* The first reading: what the text will do is noted, so that nothing is done twice. */
 struct check {
 	struct client *c;
 	struct script *script;
 	struct plan *plan;
+	struct weak weak;
 	uint16_t index;
 };
 
@@ -97,6 +99,8 @@ static void on_check(void *arg, const struct command *cmd)
 	bool twin = client_has_twin(k->c, cmd);
 
 	k->c->progress.total += 1u + twin;
+	if (k->c->cli->dry_run)
+		weak_tell(&k->weak, k->script, cmd);
 	if (note(k, cmd, false) && twin)
 		note(k, cmd, true);
 }
