@@ -234,12 +234,34 @@ static bool check_length(struct worker *w, struct job *j, uint32_t mtu, const st
 	return false;
 }
 
-/* Whether a tunnel takes the packet to another host than its own destination. */
+/* Whether a tunnel takes the packet to another host than its own header's destination. */
 static bool leaves_elsewhere(const struct job *j)
 {
 	const struct sa *tunnel = outermost_tunnel(j->bundle, j->n_bundle);
 
-	return tunnel && !addr_equal(&tunnel->dst, &j->view.dst);
+	return tunnel && !addr_equal(&tunnel->dst, &j->view.hop);
+}
+
+/*
+ * What leaves in clear must be allowed in clear to its next hop, too, where a source
+ * route leads over one: it must not carry past a policy what that forbids.
+ */
+static bool may_go_in_clear(struct worker *w, struct job *j, const struct now *now)
+{
+	struct addr end = j->view.dst;
+	struct spd_entry *entry;
+	struct flow flow;
+	uint8_t action;
+	bool decided;
+
+	if (addr_equal(&j->view.hop, &end))
+		return true;
+	j->view.dst = j->view.hop;
+	decided = worker_decide(w, j, POLICY_OUT, now, &flow, &entry, &action);
+	j->view.dst = end;
+	if (decided && action != POLICY_NONE)
+		worker_drop(w, j, DROP_SOURCE_ROUTE);
+	return decided && action == POLICY_NONE;
 }
 
 /* Decides one packet: true where it is to be protected by its bundle. */
@@ -262,6 +284,8 @@ static bool classify_out(struct worker *w, struct job *j, uint32_t mtu, struct s
 		return false;
 	}
 	if (j->n_bundle == 0) {
+		if (!may_go_in_clear(w, j, now))
+			return false;
 		j->outcome->verdict = j->signature ? VERDICT_WIRE : VERDICT_PASS;
 		if (j->grown)
 			check_length(w, j, mtu, now);

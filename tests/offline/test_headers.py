@@ -222,14 +222,38 @@ def test_a_changed_option_is_found(tmp_path):
         assert [line["fate"] == "opened" for line in result.listed] == free, (name, result.stdout)
 
 
-def test_selectors_see_the_end_of_the_route(tmp_path):
-    """A policy about a hop on the way is not about the packet."""
-    hop4, hop6 = ipaddress.ip_address(HOPS4[0]), ipaddress.ip_address(HOPS6[0])
-    text = f"spdadd 10.1.0.1 {hop4} any -P out discard;\nspdadd 2001:db8::1 {hop6} any -P out discard;\n"
+def about(hop, words, direction="out"):
+    """A policy about what goes to the end of the routes, or to their first hops."""
+    ends = (HOPS4[0], HOPS6[0]) if hop else (B4, B6)
+    return "".join(f"spdadd {src} {ipaddress.ip_address(dst)} any -P {direction} {words};\n"
+                   for src, dst in zip(("10.1.0.1", "2001:db8::1"), ends))
+
+
+REQUIRE = "ipsec esp/transport//require"
+SELECTED = [  # policies, what becomes of packets with routes
+    (about(False, "discard"), {"policy-discard": 2}),
+    (about(False, REQUIRE), {"no-sa-out": 2}),
+    # the hop's own policy protects nothing that goes further, and is not to be gone around
+    (about(True, "discard"), {"source-route": 2}),
+    (about(True, REQUIRE), {"source-route": 2}),
+    (about(True, "none"), {}),
+    (about(True, "discard") + about(False, "none"), {"source-route": 2}),
+    (about(True, "none") + about(False, "discard"), {"policy-discard": 2}),
+    ("", {}),
+]
+
+
+@pytest.mark.parametrize("text, drops", SELECTED, ids=range(len(SELECTED)))
+def test_selectors_see_the_end_of_the_route(text, drops, tmp_path):
     clear = [PACKETS["loose route of three"], PACKETS["routing of three"]]
-    assert captures.run(tmp_path, "protect", text, captures.pcap(clear)).frames == clear
-    text = "spdadd 10.1.0.1 10.1.0.2 any -P out discard;\nspdadd 2001:db8::1 2001:db8::2 any -P out discard;\n"
-    assert captures.run(tmp_path, "protect", text, captures.pcap(clear)).summary["drops"] == {"policy-discard": 2}
+    result = captures.run(tmp_path, "protect", text, captures.pcap(clear))
+    assert result.summary["drops"] == drops and result.frames == ([] if drops else clear), result.stdout
+
+
+def test_what_is_protected_to_the_end_passes_the_hop(tmp_path):
+    clear = [PACKETS["loose route of three"], PACKETS["routing of three"]]
+    result = captures.run(tmp_path, "protect", conf("esp") + "\n" + about(True, "discard"), captures.pcap(clear))
+    assert result.summary["protected"] == 2, result.stdout
 
 
 def test_signatures_count_the_end_of_the_route(tmp_path):
