@@ -8,8 +8,9 @@
  * parse: aes-cbc, hmac-sha256; rows that share an id dump as their id's word,
  * as every setkey does, and the SA's flags tell them apart.
  *
- * "weak" follows RFC 8221 (MUST NOT and SHOULD NOT) and RFC 9395 (deprecated);
- * what these two do not mention and we still call weak has a note saying why.
+ * "weak" follows RFC 8221 (MUST NOT and SHOULD NOT) and RFC 9395 (deprecated), and
+ * says in words why. A null cipher is not weak by itself: integrity without
+ * confidentiality is a choice.
  *
  * GMAC stands in two places because RFC 4543 defines two things. For AH it is
  * an integrity algorithm (section 4): -A, one id per AES key length, 8 bytes of
@@ -29,6 +30,10 @@
 #define NOTE_SALT24  "the last 24 bits of the key are the salt"
 #define NOTE_NONCE32 "the last 32 bits of the key are the nonce"
 
+#define WEAK_MD5   "MD5; RFC 8221 forbids it"
+#define WEAK_DES   "DES, whose keys have 56 bits; RFC 8221 forbids it"
+#define WEAK_BLOCK "blocks of 64 bits, which repeat after some gigabytes (SWEET32); RFC 8221 and RFC 9395"
+
 /* An algorithm a row, told on as many lines as it takes. */
 /* clang-format off */
 
@@ -38,20 +43,20 @@
 static const struct alg algs[] = {
 	/* -A. icv_old is what KAME cuts every ICV to in ah-old: 128 bits. */
 	{ ALG_AUTH, "hmac-md5", .pfkey = 2, .protocols = FOR_ALL_AH_ESP, .xfrm = "hmac(md5)",
-	  .key = { 128, 128, 0 }, .icv = 12, .icv_old = 16, .weak = true,
+	  .key = { 128, 128, 0 }, .icv = 12, .icv_old = 16, .weak = WEAK_MD5,
 	  .prim = PRIM_HMAC_MD5, .rfc = "RFC 2403" },
 	{ ALG_AUTH, "hmac-sha1", .pfkey = 3, .protocols = FOR_ALL_AH_ESP, .xfrm = "hmac(sha1)",
 	  .key = { 160, 160, 0 }, .icv = 12, .icv_old = 16,
 	  .prim = PRIM_HMAC_SHA1, .rfc = "RFC 2404" },
 	{ ALG_AUTH, "keyed-md5", .dump = "md5", .pfkey = 249, .protocols = FOR_ALL_AH_ESP,
-	  .key = { 128, 128, 0 }, .icv = 12, .icv_old = 16, .weak = true,
+	  .key = { 128, 128, 0 }, .icv = 12, .icv_old = 16, .weak = WEAK_MD5,
 	  .prim = PRIM_KEYED_MD5, .rfc = "RFC 1828" },
 	{ ALG_AUTH, "keyed-sha1", .dump = "sha", .pfkey = 250, .protocols = FOR_ALL_AH_ESP,
-	  .key = { 160, 160, 0 }, .icv = 12, .icv_old = 16, .weak = true,
+	  .key = { 160, 160, 0 }, .icv = 12, .icv_old = 16, .weak = "a keyed hash that is no HMAC",
 	  .prim = PRIM_KEYED_SHA1, .rfc = "RFC 1852",
 	  .note = "KAME's variant of RFC 1852: cut to 96 or 128 bits, little-endian length in the padding" },
 	{ ALG_AUTH, "null", .pfkey = 251, .protocols = ALG_FOR_ESP, .xfrm = "digest_null",
-	  .key = { 0, 2048, 8 }, .weak = true, .prim = PRIM_NULL, .rfc = "RFC 4303",
+	  .key = { 0, 2048, 8 }, .weak = "it protects nothing", .prim = PRIM_NULL, .rfc = "RFC 4303",
 	  .note = "null protects nothing: it is for debugging" },
 	{ ALG_AUTH, "hmac-sha2-256", { "hmac-sha256" }, .dump = "hmac-sha256", .pfkey = 5,
 	  .protocols = FOR_ALL_AH_ESP, .xfrm = "hmac(sha256)",
@@ -84,31 +89,31 @@ static const struct alg algs[] = {
 	  .key = { 288, 288, 0 }, .salt = 4, .iv = 8, .icv = 16,
 	  .prim = PRIM_AES_GMAC, .rfc = "RFC 4543", .note = NOTE_SALT32 },
 	{ ALG_AUTH, "tcp-md5", .pfkey = 252, .protocols = ALG_FOR_TCP,
-	  .key = { 8, 640, 8 }, .icv = 16, .weak = true,
+	  .key = { 8, 640, 8 }, .icv = 16, .weak = "MD5; TCP-AO of RFC 5925 has taken its place",
 	  .prim = PRIM_TCP_MD5, .rfc = "RFC 2385", .note = "obsoleted by TCP-AO, RFC 5925" },
 
 	/* -E. Parity bits of DES count as key bits. */
 	{ ALG_ENC, "des-cbc", .pfkey = 2, .protocols = ALG_FOR_ESP | ALG_FOR_ESP_OLD, .xfrm = "cbc(des)",
-	  .key = { 64, 64, 0 }, .iv = 8, .block = 8, .weak = true,
+	  .key = { 64, 64, 0 }, .iv = 8, .block = 8, .weak = WEAK_DES,
 	  .prim = PRIM_DES_CBC, .rfc = "RFC 2405" },
 	{ ALG_ENC, "3des-cbc", .pfkey = 3, .protocols = ALG_FOR_ESP, .xfrm = "cbc(des3_ede)",
-	  .key = { 192, 192, 0 }, .iv = 8, .block = 8, .weak = true,
+	  .key = { 192, 192, 0 }, .iv = 8, .block = 8, .weak = WEAK_BLOCK,
 	  .prim = PRIM_DES3_CBC, .rfc = "RFC 2451" },
 	{ ALG_ENC, "null", { "simple" }, .pfkey = 11, .protocols = ALG_FOR_ESP | ALG_FOR_ESP_OLD,
 	  .xfrm = "ecb(cipher_null)", .key = { 0, 2048, 8 }, .block = 4,
 	  .prim = PRIM_NULL, .rfc = "RFC 2410" },
 	{ ALG_ENC, "blowfish-cbc", .pfkey = 7, .protocols = ALG_FOR_ESP, .xfrm = "cbc(blowfish)",
-	  .key = { 40, 448, 8 }, .iv = 8, .block = 8, .weak = true,
+	  .key = { 40, 448, 8 }, .iv = 8, .block = 8, .weak = WEAK_BLOCK,
 	  .prim = PRIM_BLOWFISH_CBC, .rfc = "RFC 2451" },
 	{ ALG_ENC, "cast128-cbc", .pfkey = 6, .protocols = ALG_FOR_ESP, .xfrm = "cbc(cast5)",
-	  .key = { 40, 128, 8 }, .iv = 8, .block = 8, .weak = true,
+	  .key = { 40, 128, 8 }, .iv = 8, .block = 8, .weak = WEAK_BLOCK,
 	  .prim = PRIM_CAST128_CBC, .rfc = "RFC 2451" },
 	{ ALG_ENC, "des-deriv", .dump = "des-cbc", .pfkey = 2, .sa_flags = ALG_SAF_DERIV,
-	  .protocols = ALG_FOR_ESP, .key = { 64, 64, 0 }, .block = 8, .weak = true,
+	  .protocols = ALG_FOR_ESP, .key = { 64, 64, 0 }, .block = 8, .weak = WEAK_DES,
 	  .prim = PRIM_DES_CBC, .rfc = "draft-ietf-ipsec-ciph-des-derived-01",
 	  .note = "the IV is derived from the sequence number: new ESP only" },
 	{ ALG_ENC, "des-32iv", .dump = "des-cbc", .pfkey = 2, .sa_flags = ALG_SAF_IV4B,
-	  .protocols = ALG_FOR_ESP_OLD, .key = { 64, 64, 0 }, .iv = 4, .block = 8, .weak = true,
+	  .protocols = ALG_FOR_ESP_OLD, .key = { 64, 64, 0 }, .iv = 4, .block = 8, .weak = WEAK_DES,
 	  .prim = PRIM_DES_CBC, .rfc = "RFC 1829",
 	  .note = "the 32-bit IV belongs to esp-old" },
 	{ ALG_ENC, "rijndael-cbc", { "aes-cbc" }, .dump = "aes-cbc", .pfkey = 12, .protocols = ALG_FOR_ESP,
@@ -157,9 +162,9 @@ static const struct alg algs[] = {
 	  .prim = PRIM_DEFLATE, .rfc = "RFC 2394" },
 	{ ALG_COMP, "oui", .pfkey = 1, .protocols = ALG_FOR_IPCOMP,
 	  .prim = PRIM_OUI, .rfc = "RFC 2407",
-	  .note = "a vendor's own compression: the id names no algorithm" },
+	  .note = "a vendor's own compression: the name is of no algorithm" },
 	{ ALG_COMP, "lzs", .pfkey = 3, .protocols = ALG_FOR_IPCOMP, .xfrm = "lzs",
-	  .prim = PRIM_LZS, .rfc = "RFC 2395" },
+	  .prim = PRIM_LZS, .rfc = "RFC 2395", .note = "no free library has it" },
 };
 
 /* clang-format on */

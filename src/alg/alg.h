@@ -48,7 +48,7 @@ struct alg {
 	uint8_t icv_old; /* bytes of ICV in ah-old */
 	bool aead;	 /* a cipher that brings its own integrity */
 	bool iv_covered; /* an AEAD whose associated data end with the IV */
-	bool weak;	 /* works, and is named weak */
+	const char *weak; /* why it is named weak, though it works; NULL = it is not */
 
 	enum prim prim;
 	const char *rfc;  /* where it is defined */

@@ -161,14 +161,15 @@ static bool cbc_push(EVP_CIPHER_CTX *cbc, const uint8_t *blocks, size_t len,
 	return true;
 }
 
-/* A block of one repeated byte, enciphered under the key in cbc. */
+/* A block of one repeated byte, enciphered under the key in cbc: at once to where it is kept. */
 static bool xcbc_derive(EVP_CIPHER_CTX *cbc, uint8_t byte, uint8_t key[static CBC_BLOCK])
 {
 	uint8_t block[CBC_BLOCK];
+	int done;
 
 	memset(block, byte, sizeof(block));
 	return EVP_EncryptInit_ex2(cbc, NULL, NULL, zero_block, NULL) &&
-	       cbc_push(cbc, block, sizeof(block), key);
+	       EVP_EncryptUpdate(cbc, key, &done, block, sizeof(block)) && done == CBC_BLOCK;
 }
 
 /* RFC 3566 section 4, step 1: K1, K2 and K3 */

@@ -206,8 +206,8 @@ static int take_alg(struct call *c, struct sa *sa, enum keymsg_ext ext, uint8_t 
 		return call_refuse(c, EINVAL, ext, "%s is not for %s%s", (*alg)->name, type->name,
 				   sa->flags & SAF_OLD ? "-old" : "");
 	if ((*alg)->prim == PRIM_OUI || (*alg)->prim == PRIM_LZS)
-		return call_refuse(c, ENOSYS, ext, "there is no %s; deflate is what there is",
-				   (*alg)->name);
+		return call_refuse(c, ENOSYS, ext, "there is no %s (%s); deflate is what there is",
+				   (*alg)->name, (*alg)->note);
 	if (!c->env->provides((*alg)->prim))
 		hold_only(c, sa, ext, "%s is", (*alg)->name);
 	return 0;
@@ -326,8 +326,13 @@ static int take_request(struct call *c, struct sa *sa)
 static int insert(struct call *c, struct sa *sa)
 {
 	int err = undo_add_sa(c->db, sa);
-	char dst[ADDR_TEXT_MAX];
+	char src[ADDR_TEXT_MAX], dst[ADDR_TEXT_MAX];
 
+	if (err == -EEXIST && sa->proto == SA_TCP)
+		return call_refuse(c, EEXIST, EXT_SA,
+				   "there is a tcp SA from %s to %s already; segments name no SPI "
+				   "that could tell two",
+				   addr_text(&sa->src, src), addr_text(&sa->dst, dst));
 	if (err == -EEXIST)
 		return call_refuse(c, EEXIST, EXT_SA, "there is an %s SA with SPI %u to %s already",
 				   satypes[sa->proto].name, sa->spi, addr_text(&sa->dst, dst));
@@ -365,7 +370,10 @@ int handle_sa_add(struct call *c)
 	return reply_as_asked(c);
 }
 
-/* The source counts too: Linux passes over it and so deletes other hosts' SAs. */
+/*
+ * The source counts too: Linux passes over it and so deletes other hosts' SAs. Of tcp
+ * the SPI does not count.
+ */
 static int find(struct call *c, struct sa **found)
 {
 	const struct addr *src = &c->req->src.range.addr, *dst = &c->req->dst.range.addr;
@@ -376,7 +384,10 @@ static int find(struct call *c, struct sa **found)
 
 	if (err)
 		return err;
-	*found = sad_find_in(c->db->sad, proto, spi, dst);
+	*found = sad_find(c->db->sad, proto, spi, src, dst);
+	if (!*found && proto == SA_TCP)
+		return call_refuse(c, ESRCH, EXT_SA, "there is no tcp SA from %s to %s",
+				   addr_text(src, src_text), addr_text(dst, dst_text));
 	if (!*found)
 		return call_refuse(c, ESRCH, EXT_SA, "there is no %s SA with SPI %u to %s",
 				   satypes[proto].name, spi, addr_text(dst, dst_text));
@@ -666,7 +677,7 @@ static int choose_spi(struct call *c, struct sa *sa)
 
 	for (uint64_t i = 0; !err && i < n && i < SPI_TRIES; i++) {
 		sa->spi = range.min + (uint32_t)((c->env->random % n + i) % n);
-		if (!sad_find_in(c->db->sad, sa->proto, sa->spi, &sa->dst))
+		if (!sad_find(c->db->sad, sa->proto, sa->spi, &sa->src, &sa->dst))
 			return 0;
 	}
 	return err ? err

@@ -13,6 +13,7 @@
  */
 #include "db/sad.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -42,9 +43,11 @@ struct sad {
 /* Numbers of the SAs of the process: never reused, growing with age in the table. */
 static uint64_t last_id;
 
-static uint32_t hash_in(enum sa_proto proto, uint32_t spi, const struct addr *dst)
+/* What tells SAs of one protocol and destination apart. */
+static uint32_t hash_in(enum sa_proto proto, uint32_t spi, const struct addr *src,
+			const struct addr *dst)
 {
-	return addr_hash(dst, spi * 0x9e3779b1u + proto);
+	return addr_hash(dst, (proto == SA_TCP ? addr_hash(src, 0) : spi) * 0x9e3779b1u + proto);
 }
 
 static uint32_t hash_out(enum sa_proto proto, uint32_t reqid, const struct addr *src,
@@ -89,7 +92,7 @@ static void grow_in(struct sad *sad)
 	if (sad->n_sas <= sad->in_mask || !(slots = calloc(mask + 1, sizeof(*slots))))
 		return;
 	for (struct sa *sa = sad->newest; sa; sa = sa->next_all) {
-		struct sa **slot = &slots[hash_in(sa->proto, sa->spi, &sa->dst) & mask];
+		struct sa **slot = &slots[hash_in(sa->proto, sa->spi, &sa->src, &sa->dst) & mask];
 
 		sa->next_in = *slot;
 		*slot = sa;
@@ -254,22 +257,21 @@ static void unlink_all(struct sad *sad, struct sa *sa)
 	sad->n_of[sa->proto]--;
 }
 
-static struct sa **slot_in(const struct sad *sad, enum sa_proto proto, uint32_t spi,
-			   const struct addr *dst)
+static struct sa **slot_in(const struct sad *sad, const struct sa *sa)
 {
-	return &sad->in[hash_in(proto, spi, dst) & sad->in_mask];
+	return &sad->in[hash_in(sa->proto, sa->spi, &sa->src, &sa->dst) & sad->in_mask];
 }
 
 int sad_insert(struct sad *sad, struct sa *sa)
 {
 	struct sa **slot;
 
-	if (sad_find_in(sad, sa->proto, sa->spi, &sa->dst))
+	if (sad_find(sad, sa->proto, sa->spi, &sa->src, &sa->dst))
 		return -EEXIST;
 	if (!link_out(sad, sa))
 		return -ENOMEM;
 	grow_in(sad);
-	slot = slot_in(sad, sa->proto, sa->spi, &sa->dst);
+	slot = slot_in(sad, sa);
 	sa->next_in = *slot;
 	*slot = sa;
 	link_all(sad, sa);
@@ -278,14 +280,28 @@ int sad_insert(struct sad *sad, struct sa *sa)
 	return 0;
 }
 
+static bool is_it(const struct sa *sa, enum sa_proto proto, uint32_t spi, const struct addr *src,
+		  const struct addr *dst)
+{
+	return sa->proto == proto && (proto == SA_TCP ? addr_equal(&sa->src, src) : sa->spi == spi) &&
+	       addr_equal(&sa->dst, dst);
+}
+
+struct sa *sad_find(const struct sad *sad, enum sa_proto proto, uint32_t spi,
+		    const struct addr *src, const struct addr *dst)
+{
+	struct sa *sa = sad->in[hash_in(proto, spi, src, dst) & sad->in_mask];
+
+	while (sa && !is_it(sa, proto, spi, src, dst))
+		sa = sa->next_in;
+	return sa;
+}
+
 struct sa *sad_find_in(const struct sad *sad, enum sa_proto proto, uint32_t spi,
 		       const struct addr *dst)
 {
-	struct sa *sa = *slot_in(sad, proto, spi, dst);
-
-	while (sa && !(sa->spi == spi && sa->proto == proto && addr_equal(&sa->dst, dst)))
-		sa = sa->next_in;
-	return sa;
+	assert(proto != SA_TCP);
+	return sad_find(sad, proto, spi, NULL, dst);
 }
 
 /* RFC 4301 section 4.4.2.1: a larval SA has no keys yet, a dead one none any more. */
@@ -361,7 +377,7 @@ struct sa *sad_find_between(const struct sad *sad, enum sa_proto proto, const st
 
 void sad_detach(struct sad *sad, struct sa *sa)
 {
-	struct sa **at = slot_in(sad, sa->proto, sa->spi, &sa->dst);
+	struct sa **at = slot_in(sad, sa);
 
 	while (*at != sa)
 		at = &(*at)->next_in;
@@ -393,7 +409,7 @@ bool sad_attach(struct sad *sad, struct sa *sa)
 	flow_insert(any, sa, 0);
 	if (own)
 		flow_insert(own, sa, 1);
-	slot = slot_in(sad, sa->proto, sa->spi, &sa->dst);
+	slot = slot_in(sad, sa);
 	sa->next_in = *slot;
 	*slot = sa;
 	relink_all(sad, sa);

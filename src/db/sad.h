@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The security association database (RFC 4301 section 4.4.2): SAs found by
- * (SPI, protocol, destination) for packets that arrive, and by (protocol, mode,
+ * (SPI, protocol, destination) for packets that arrive; those of tcp, whose segments
+ * name no SPI, by (source, destination); and by (protocol, mode,
  * reqid, source, destination) for packets that leave. The table owns its SAs;
  * a lookup lends until the next change. Single writer.
  */
@@ -78,6 +79,10 @@ struct sa {
 	/* drops on account of this SA, for setkey's and sallyport's reports */
 	uint64_t bad_icv, replayed;
 
+	/* the engine's, of IPComp: the SPD's generation + 1 when it was last asked, and its answer */
+	uint64_t spd_seen;
+	bool spd_tunnel; /* an `in` policy names a tunnel with these ends */
+
 	/* the table's own */
 	struct sa *next_in, *next_all, *prev_all;
 	struct sa_link out[2]; /* with those of any reqid, with those of its own */
@@ -92,9 +97,15 @@ void sad_free(struct sad *sad);
 struct sa *sa_new(void);
 void sa_free(struct sa *sa);
 
-/* Takes sa on success only. -EEXIST where (SPI, protocol, destination) is taken, -ENOMEM. */
+/* Takes sa on success only. -EEXIST where its identity is taken, -ENOMEM. */
 int sad_insert(struct sad *sad, struct sa *sa);
-/* The SA of exactly this triple, or NULL. */
+/*
+ * The SA of this identity, or NULL: (SPI, protocol, destination), or where proto is
+ * SA_TCP (source, destination), whatever the SPI.
+ */
+struct sa *sad_find(const struct sad *sad, enum sa_proto proto, uint32_t spi,
+		    const struct addr *src, const struct addr *dst);
+/* The SA of exactly this triple, or NULL; not for SA_TCP. */
 struct sa *sad_find_in(const struct sad *sad, enum sa_proto proto, uint32_t spi, const struct addr *dst);
 /*
  * The SA that protects src to dst: of this protocol; mode equal, or the SA's is

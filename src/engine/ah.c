@@ -42,10 +42,10 @@ static size_t ah_length(const struct sa *sa, int family, size_t headers, size_t 
 }
 
 /* Saves the first `headers` bytes and zeroes what AH does not count among them. */
-static bool hide_mutable(struct job *j, const struct step *s, size_t headers)
+static bool hide_mutable(struct job *j, const struct step *s, size_t headers, enum pkt_dir dir)
 {
 	memcpy(j->headers, j->pkt->data, headers);
-	if (ip_zero_mutable(j->pkt->data, j->view.family, headers, s->tun->ah_cleartos))
+	if (ip_zero_mutable(j->pkt->data, &j->view, headers, s->tun->ah_cleartos, dir))
 		return true;
 	memcpy(j->pkt->data, j->headers, headers);
 	return false;
@@ -99,7 +99,7 @@ static bool ah_out(struct job *j, struct step *s, enum drop_reason *reason)
 	p->data[j->view.split_next] = IPPROTO_AH;
 	ip_set_len(p, j->view.family);
 	*reason = malformed_reason(j->view.family);
-	if (!hide_mutable(j, s, j->view.split))
+	if (!hide_mutable(j, s, j->view.split, PKT_OUT))
 		return false;
 	describe(j, ah);
 	return true;
@@ -128,7 +128,7 @@ static bool ah_in(struct job *j, struct step *s, enum drop_reason *reason)
 	if (!replay_check(&j->sa->replay, j->seq))
 		return false;
 	*reason = malformed_reason(j->view.family);
-	if (!hide_mutable(j, s, j->view.upper))
+	if (!hide_mutable(j, s, j->view.upper, PKT_IN))
 		return false;
 	memcpy(j->icv, ah + icv_at(j->sa), sa_auth_icv(j->sa));
 	memset(ah + icv_at(j->sa), 0, sa_auth_icv(j->sa));

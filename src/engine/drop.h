@@ -14,6 +14,7 @@
 	_(FRAGMENT, "fragment", "fragment of what can only be judged, protected or opened whole")      \
 	_(REASSEMBLY, "reassembly", "fragments that make no datagram")                                 \
 	_(NO_ROUTE, "no-route", "no route to where the packet must go")                                \
+	_(SOURCE_ROUTE, "source-route", "a policy about the first hop of its source route forbids it in clear") \
 	_(POLICY_DISCARD, "policy-discard", "a policy says discard")                                   \
 	_(NO_SA_OUT, "no-sa-out", "policy requires protection and there is no SA for it")              \
 	_(SEQ_EXHAUSTED, "seq-exhausted", "sequence numbers of the SA are used up")                    \

@@ -40,6 +40,38 @@ static bool ipcomp_is_wanted(struct worker *w)
 	return w->ipcomp_wanted;
 }
 
+/* Whether any `in` policy names a tunnel of IPComp with the ends of this SA. */
+static bool names_ipcomp_tunnel(const struct spd *spd, const struct sa *sa)
+{
+	for (const struct spd_entry *e = spd_next(spd, NULL); e; e = spd_next(spd, e)) {
+		for (unsigned i = 0; e->pol.dir == POLICY_IN && i < e->pol.n_requests; i++) {
+			const struct request *req = &e->pol.requests[i];
+
+			if (req->proto == IPPROTO_COMP && req->mode == MODE_TUNNEL &&
+			    addr_equal(&req->src, &sa->src) && addr_equal(&req->dst, &sa->dst))
+				return true;
+		}
+	}
+	return false;
+}
+
+/*
+ * The SA of a tunnel of IPComp between the ends that the packet names, or NULL. An SA
+ * alone does not make it a tunnel: of mode `any` it may serve transport mode, or stand
+ * beside a tunnel of ESP. Searched for anew when the policies have changed.
+ */
+static struct sa *ipcomp_tunnel(struct worker *w, const struct job *j)
+{
+	uint64_t now = spd_generation(w->db->spd) + 1; /* 0 is never */
+	struct sa *sa = ipcomp_between(w, j, MODE_TUNNEL);
+
+	if (sa && sa->spd_seen != now) {
+		sa->spd_seen = now;
+		sa->spd_tunnel = names_ipcomp_tunnel(w->db->spd, sa);
+	}
+	return sa && sa->spd_tunnel ? sa : NULL;
+}
+
 /*
  * A well-known CPI names the algorithm and no SA: that between the packet's ends is
  * meant, or none but a policy that expects such packets.
@@ -88,6 +120,7 @@ static bool prepare_in(struct worker *w, struct job *j, enum sa_proto proto, str
 	enum drop_reason reason;
 	struct sa *sa = NULL;
 
+	ip_join_atomic(j->pkt, &j->view);
 	if (j->n_bundle == POLICY_REQUESTS_MAX)
 		reason = DROP_NESTED;
 	else
@@ -125,8 +158,7 @@ static bool leave_tunnel(struct worker *w, struct job *j, struct applied *a,
 	const struct sa_natt *natt;
 
 	a->tunnel = tunnel_is_ip(next) && a->sa->mode != MODE_TRANSPORT &&
-		    !(a->sa->mode == MODE_ANY && a->sa->proto != SA_IPCOMP &&
-		      ipcomp_between(w, j, MODE_TUNNEL));
+		    !(a->sa->mode == MODE_ANY && a->sa->proto != SA_IPCOMP && ipcomp_tunnel(w, j));
 	if (a->tunnel)
 		return tunnel_unwrap(j, next, &w->db->tun, reason);
 	*reason = DROP_TUNNEL_PAYLOAD;
@@ -191,8 +223,8 @@ static bool is_transit(struct worker *w, const struct job *j, enum sa_proto prot
 
 /*
  * What a tunnel of IPComp could not make shorter it sends as plain IP in IP (RFC 3173
- * section 2.2): with such an SA between its ends it comes out of that tunnel. Answers
- * whether it was one.
+ * section 2.2): where an SA and a policy know of one between its ends it comes out of
+ * that tunnel. Answers whether it was one.
  */
 static bool leave_bare_tunnel(struct worker *w, struct job *j, const struct now *now)
 {
@@ -200,16 +232,17 @@ static bool leave_bare_tunnel(struct worker *w, struct job *j, const struct now 
 	enum drop_reason reason = DROP_NESTED;
 	struct sa *sa;
 
-	if (!tunnel_is_ip(next) || j->view.fragment || !is_ours(w, j) ||
-	    !(sa = ipcomp_between(w, j, MODE_TUNNEL)))
+	if (!tunnel_is_ip(next) || j->view.fragment || !is_ours(w, j) || !(sa = ipcomp_tunnel(w, j)))
 		return false;
 	if (j->n_bundle < POLICY_REQUESTS_MAX) {
 		j->sa = sa;
 		j->outcome->spi = sa->spi;
 		worker_account(j, now);
-		j->bundle[j->n_bundle++] = (struct applied){
-			.sa = sa, .tunnel = true, .src = j->view.src, .dst = j->view.dst
-		};
+		j->bundle[j->n_bundle++] = (struct applied){ .sa = sa,
+							     .tunnel = true,
+							     .bare = true,
+							     .src = j->view.src,
+							     .dst = j->view.dst };
 		if (tunnel_unwrap(j, next, &w->db->tun, &reason))
 			return true;
 	}
@@ -403,6 +436,26 @@ static void judge_error_by_tunnel(struct worker *w, const struct job *j, struct 
 	*action = e->pol.action;
 }
 
+/*
+ * IP in IP inside an SA of mode `any` was taken for what a tunnel of IPComp could not
+ * compress. Where the packet's policy names no such tunnel it was the SA's own.
+ */
+static void reread_tunnels(struct job *j, const struct spd_entry *entry)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < j->n_bundle; i++) {
+		struct applied *a = &j->bundle[i], *around = n ? &j->bundle[n - 1] : NULL;
+
+		if (a->bare && around && !around->tunnel && around->sa->mode == MODE_ANY &&
+		    !(entry && names_tunnel(&entry->pol, a)))
+			around->tunnel = true;
+		else
+			j->bundle[n++] = *a;
+	}
+	j->n_bundle = n;
+}
+
 static void check_policy(struct worker *w, struct job *j, const struct now *now)
 {
 	struct spd_entry *entry;
@@ -414,6 +467,7 @@ static void check_policy(struct worker *w, struct job *j, const struct now *now)
 	if (!worker_decide(w, j, POLICY_IN, now, &flow, &entry, &action))
 		return;
 	judge_error_by_tunnel(w, j, &entry, &action);
+	reread_tunnels(j, entry);
 	if (action == POLICY_DISCARD)
 		worker_drop(w, j, DROP_POLICY_DISCARD);
 	else if (!tunnels_allowed(w, j, entry))

@@ -13,6 +13,8 @@
 /* More extension headers than any honest packet has. */
 #define EXTENSIONS_MAX 8
 
+#define FRAGMENT_HEADER 8 /* RFC 8200 section 4.5 */
+
 /* Where the fields are. */
 enum {
 	V4_TOS = 1,
@@ -28,6 +30,7 @@ enum {
 	V4_DST = 16
 };
 enum { V6_OFFSET = 0xfff8 }; /* of a fragment header */
+enum { V4_END = 0, V4_NOP = 1 }; /* options of a byte */
 enum { V6_LEN = 4, V6_NEXT = 6, V6_HOPS = 7, V6_SRC = 8, V6_DST = 24 };
 
 /* Answers the length that the header states, 0 where it is no good. */
@@ -46,6 +49,7 @@ static size_t parse_v4(const struct pkt *p, struct ip_view *v)
 		.family = AF_INET,
 		.src = addr_of(AF_INET, h + V4_SRC),
 		.dst = addr_of(AF_INET, h + V4_DST),
+		.hop = addr_of(AF_INET, h + V4_DST),
 		.fragment =
 			(get_be16(h + V4_FRAG) & 0x3fff) != 0, /* more fragments, or an offset */
 		.split = header,
@@ -62,28 +66,70 @@ static bool is_extension(uint8_t proto)
 	return proto == IPPROTO_HOPOPTS || proto == IPPROTO_ROUTING || proto == IPPROTO_DSTOPTS;
 }
 
-/* Walks hop-by-hop, routing and destination options; a fragment header ends the walk. */
+/* Whether what stands at `at` is a fragment header of a whole datagram: RFC 6946. */
+static bool is_atomic(const struct pkt *p, size_t at)
+{
+	enum { FIELD = 2, OFFSET_AND_MORE = 0xfff9 };
+	const uint8_t *h = pkt_at(p, at, FRAGMENT_HEADER);
+
+	return h && !(get_be16(h + FIELD) & OFFSET_AND_MORE);
+}
+
+/* Length of the extension header at v->upper, 0 where it is cut off or goes on too long. */
+static size_t extension_len(const struct pkt *p, const struct ip_view *v)
+{
+	const uint8_t *ext = pkt_at(p, v->upper, 8);
+	size_t len;
+
+	if (!ext)
+		return 0;
+	len = v->proto == IPPROTO_FRAGMENT ? FRAGMENT_HEADER : ((size_t)ext[1] + 1) * 8;
+	return pkt_at(p, v->upper, len) && v->upper + len <= IP_HEADERS_MAX ? len : 0;
+}
+
+/*
+ * Walks hop-by-hop, routing and destination options, and the fragment header of a whole
+ * datagram; that of a part ends the walk.
+ */
 static bool walk_extensions(const struct pkt *p, struct ip_view *v)
 {
-	for (unsigned n = 0; is_extension(v->proto); n++) {
-		const uint8_t *ext = pkt_at(p, v->upper, 8);
-		size_t len;
+	unsigned n = 0;
 
-		if (!ext || n == EXTENSIONS_MAX)
+	while (is_extension(v->proto) ||
+	       (v->proto == IPPROTO_FRAGMENT && !v->atomic && is_atomic(p, v->upper))) {
+		size_t len = extension_len(p, v);
+
+		if (len == 0 || n++ == EXTENSIONS_MAX)
 			return false;
-		len = ((size_t)ext[1] + 1) * 8;
-		if (!pkt_at(p, v->upper, len) || v->upper + len > IP_HEADERS_MAX)
-			return false;
+		if (v->proto == IPPROTO_FRAGMENT) {
+			v->atomic = v->upper;
+			v->atomic_next = v->upper_next;
+		}
 		v->upper_next = v->upper;
 		v->upper += len;
-		if (v->proto != IPPROTO_DSTOPTS) {
+		if (v->proto != IPPROTO_DSTOPTS && !v->atomic) {
 			v->split = v->upper;
 			v->split_next = v->upper_next;
 		}
-		v->proto = ext[0];
+		v->proto = p->data[v->upper_next];
 	}
 	v->fragment = v->proto == IPPROTO_FRAGMENT;
 	return true;
+}
+
+void ip_join_atomic(struct pkt *p, struct ip_view *v)
+{
+	struct addr dst = v->dst;
+	enum drop_reason reason;
+
+	if (!v->atomic)
+		return;
+	p->data[v->atomic_next] = p->data[v->atomic];
+	memmove(p->data + FRAGMENT_HEADER, p->data, v->atomic);
+	pkt_pull(p, FRAGMENT_HEADER);
+	ip_set_len(p, AF_INET6);
+	ip_parse(p, v, &reason);
+	v->dst = dst;
 }
 
 static size_t parse_v6(const struct pkt *p, struct ip_view *v)
@@ -96,6 +142,7 @@ static size_t parse_v6(const struct pkt *p, struct ip_view *v)
 		.family = AF_INET6,
 		.src = addr_of(AF_INET6, h + V6_SRC),
 		.dst = addr_of(AF_INET6, h + V6_DST),
+		.hop = addr_of(AF_INET6, h + V6_DST),
 		.split = IPV6_HEADER,
 		.split_next = V6_NEXT,
 		.upper = IPV6_HEADER,
@@ -165,6 +212,77 @@ bool ip_spi(const struct pkt *p, const struct ip_view *v, enum sa_proto proto, u
 	if (at)
 		*spi = len == 2 ? get_be16(at) : get_be32(at);
 	return at;
+}
+
+/* Addresses of a routing header that are still to be gone to, of types that lead to the last of
+ * them. */
+static size_t v6_segments_ahead(const uint8_t *rh, size_t len)
+{
+	enum {
+		TYPE = 2,
+		LEFT = 3,
+		SOURCE_ROUTE = 0,
+		MOBILE = 2
+	}; /* RFC 2460 section 4.4, RFC 6275 section 6.4 */
+	bool leads = rh[TYPE] == SOURCE_ROUTE || rh[TYPE] == MOBILE;
+
+	return leads && len % 16 == 8 && rh[LEFT] <= len / 16 ? rh[LEFT] : 0;
+}
+
+static void look_ahead_v6(const struct pkt *p, struct ip_view *v)
+{
+	uint8_t proto = p->data[V6_NEXT];
+
+	for (size_t at = IPV6_HEADER; at < v->split;) {
+		const uint8_t *ext = p->data + at;
+		size_t len = ((size_t)ext[1] + 1) * 8;
+
+		at += len;
+		if (proto == IPPROTO_ROUTING && v6_segments_ahead(ext, len) > 0)
+			v->dst = addr_of(AF_INET6, p->data + at - 16);
+		proto = ext[0];
+	}
+}
+
+/* Bytes of the IPv4 option at the front of len, 0 where its length is no good. */
+static size_t v4_option_len(const uint8_t *opt, size_t len)
+{
+	if (opt[0] == V4_NOP)
+		return 1;
+	return len < 2 || opt[1] < 2 || opt[1] > len ? 0 : opt[1];
+}
+
+/* Whether an option is a source route that has not come to its end: RFC 791 section 3.1. */
+static bool v4_route_ahead(const uint8_t *opt, size_t len)
+{
+	enum { LOOSE = 0x83, STRICT = 0x89, POINTER = 2 };
+
+	return (opt[0] == LOOSE || opt[0] == STRICT) && len >= 7 && len % 4 == 3 &&
+	       opt[POINTER] >= 4 && opt[POINTER] < len;
+}
+
+static void look_ahead_v4(const struct pkt *p, struct ip_view *v)
+{
+	size_t at = IPV4_MIN, len;
+
+	while (at < v->split && p->data[at] != V4_END) {
+		len = v4_option_len(p->data + at, v->split - at);
+		if (len == 0)
+			return;
+		at += len;
+		if (v4_route_ahead(p->data + at - len, len)) {
+			v->dst = addr_of(AF_INET, p->data + at - 4);
+			return;
+		}
+	}
+}
+
+void ip_look_ahead(const struct pkt *p, struct ip_view *v)
+{
+	if (v->family == AF_INET)
+		look_ahead_v4(p, v);
+	else
+		look_ahead_v6(p, v);
 }
 
 /* Every fragment names the protocol of its datagram; in IPv6 it may name an extension header
@@ -324,25 +442,20 @@ bool ip_checksum_ok(const struct pkt *p)
 /* Options that keep their value on the way: RFC 4302 appendix A1. */
 static bool v4_option_immutable(uint8_t type)
 {
-	static const uint8_t keep[] = { 0x82, 0x85, 0x86, 0x94, 0x95 };
+	static const uint8_t keep[] = { V4_NOP, 0x82, 0x85, 0x86, 0x94, 0x95 };
 
 	return memchr(keep, type, sizeof(keep)) != NULL;
 }
 
 static bool zero_v4_options(uint8_t *opt, size_t len)
 {
-	enum { END = 0, NOP = 1 };
+	while (len > 0 && opt[0] != V4_END) {
+		size_t n = v4_option_len(opt, len);
 
-	while (len > 0 && opt[0] != END) {
-		size_t n = 1;
-
-		if (opt[0] != NOP) {
-			if (len < 2 || opt[1] < 2 || opt[1] > len)
-				return false;
-			n = opt[1];
-			if (!v4_option_immutable(opt[0]))
-				memset(opt, 0, n);
-		}
+		if (n == 0)
+			return false;
+		if (!v4_option_immutable(opt[0]))
+			memset(opt, 0, n);
 		opt += n;
 		len -= n;
 	}
@@ -370,7 +483,23 @@ static bool zero_v6_options(uint8_t *opt, size_t len)
 	return true;
 }
 
-static bool zero_v6_extensions(uint8_t *data, size_t headers)
+/* Lets a routing header be where it leads: each address moves on by one, the last one into the
+ * header. */
+static void follow_route(uint8_t *data, uint8_t *rh, size_t len)
+{
+	size_t ahead = v6_segments_ahead(rh, len) * 16;
+	uint8_t last[16];
+
+	if (ahead == 0)
+		return;
+	memcpy(last, rh + len - 16, 16);
+	memmove(rh + len - ahead + 16, rh + len - ahead, ahead - 16);
+	memcpy(rh + len - ahead, data + V6_DST, 16);
+	memcpy(data + V6_DST, last, 16);
+	rh[3] = 0;
+}
+
+static bool zero_v6_extensions(uint8_t *data, size_t headers, enum pkt_dir dir)
 {
 	uint8_t proto = data[V6_NEXT];
 
@@ -378,8 +507,8 @@ static bool zero_v6_extensions(uint8_t *data, size_t headers)
 		size_t len = ((size_t)data[at + 1] + 1) * 8;
 
 		if (proto == IPPROTO_ROUTING) {
-			/* Only as its last hop sees it; RFC 5095 has forbidden the kind that
-			 * changes. */
+			if (dir == PKT_OUT)
+				follow_route(data, data + at, len);
 			if (data[at + 3] != 0)
 				return false;
 		} else if (!zero_v6_options(data + at + 2, len - 2)) {
@@ -391,35 +520,73 @@ static bool zero_v6_extensions(uint8_t *data, size_t headers)
 	return true;
 }
 
-bool ip_zero_mutable(uint8_t *data, int family, size_t headers, bool clear_tos)
+bool ip_zero_mutable(uint8_t *data, const struct ip_view *v, size_t headers, bool clear_tos,
+		     enum pkt_dir dir)
 {
-	if (family == AF_INET) {
+	if (v->family == AF_INET) {
 		if (clear_tos)
 			data[V4_TOS] = 0;
 		put_be16(data + V4_FRAG, 0);
 		data[V4_TTL] = 0;
 		put_be16(data + V4_SUM, 0);
+		memcpy(data + V4_DST, v->dst.bytes, 4);
 		return zero_v4_options(data + IPV4_MIN, headers - IPV4_MIN);
 	}
 	put_be32(data, 6u << 28); /* traffic class and flow label */
 	data[V6_HOPS] = 0;
-	return zero_v6_extensions(data, headers);
+	return zero_v6_extensions(data, headers, dir);
 }
 
-/* An ICMP error is never answered by another: RFC 1122 section 3.2.2, RFC 4443 section 2.4 (e). */
-static bool is_icmp_error(const struct pkt *p, const struct ip_view *v)
+/* Whether an address is that of one host, as far as it can be told: neither of none nor of many. */
+static bool names_a_host(const struct addr *a)
 {
-	struct ip_view at = *v;
-	const uint8_t *type;
+	static const uint8_t loopback6[16] = { [15] = 1 };
 
-	if (addr_is_multicast(&v->dst) || (v->fragment && !ip_skip_first_fragment(p, &at)))
-		return true;
-	type = pkt_at(p, at.upper, 1);
-	if (at.proto == IPPROTO_ICMP)
-		return !type || !(*type == 0 || *type == 8 || (*type >= 13 && *type <= 18));
-	if (at.proto == IPPROTO_ICMPV6)
-		return !type || *type < 128;
-	return false;
+	if (addr_is_any(a) || addr_is_multicast(a))
+		return false;
+	if (a->family == AF_INET) /* up to multicast, reserved and broadcast addresses */
+		return a->bytes[0] != 127 && a->bytes[0] < 224;
+	return memcmp(a->bytes, loopback6, sizeof(loopback6)) != 0;
+}
+
+static bool is_icmp_v4_error(const struct pkt *p, const struct ip_view *v)
+{
+	const uint8_t *type = pkt_at(p, v->upper, 1);
+
+	return v->proto == IPPROTO_ICMP &&
+	       (!type || !(*type == 0 || *type == 8 || (*type >= 13 && *type <= 18)));
+}
+
+/* RFC 1122 section 3.2.2: not about errors, groups and later fragments. */
+static bool may_answer_v4(const struct pkt *p, const struct ip_view *v)
+{
+	return names_a_host(&v->dst) && !(get_be16(p->data + V4_FRAG) & V4_OFFSET) &&
+	       !is_icmp_v4_error(p, v);
+}
+
+/*
+ * RFC 4443 section 2.4 (e): not about errors and redirects, of which later fragments
+ * may be. Groups learn their path MTU so, and fragments can be too big like the rest.
+ */
+static bool may_answer_v6(const struct pkt *p, const struct ip_view *v)
+{
+	enum { FIELD = 2, OFFSET = 0xfff8, REDIRECT = 137 };
+	const uint8_t *h = pkt_at(p, v->upper, v->fragment ? FRAGMENT_HEADER + 1 : 1), *type = h;
+	uint8_t proto = v->proto;
+
+	if (h && v->fragment) {
+		proto = h[0];
+		type = get_be16(h + FIELD) & OFFSET ? NULL : h + FRAGMENT_HEADER;
+	}
+	if (proto == IPPROTO_ICMPV6)
+		return type && *type >= 128 && *type != REDIRECT;
+	return !(v->fragment && (!h || is_extension(proto)));
+}
+
+static bool may_answer(const struct pkt *p, const struct ip_view *v)
+{
+	return names_a_host(&v->src) &&
+	       (v->family == AF_INET ? may_answer_v4(p, v) : may_answer_v6(p, v));
 }
 
 static void fill_too_big_v4(struct pkt *p, const struct ip_view *v, uint32_t mtu)
@@ -450,7 +617,8 @@ static void fill_too_big_v6(struct pkt *p, const struct ip_view *v, uint32_t mtu
 	h[0] = 0x60;
 	h[V6_NEXT] = IPPROTO_ICMPV6;
 	h[V6_HOPS] = 64;
-	memcpy(h + V6_SRC, v->dst.bytes, 16);
+	/* no error comes from a group: its source stands in */
+	memcpy(h + V6_SRC, (addr_is_multicast(&v->dst) ? &v->src : &v->dst)->bytes, 16);
 	memcpy(h + V6_DST, v->src.bytes, 16);
 	h[ICMP] = PACKET_TOO_BIG;
 	put_be32(h + ICMP + 4, mtu);
@@ -466,7 +634,7 @@ bool ip_make_too_big(struct pkt *p, const struct ip_view *v, uint32_t mtu)
 	size_t longest = v->family == AF_INET ? 576 : 1280;
 	size_t headers = v->family == AF_INET ? IPV4_MIN + 8 : IPV6_HEADER + 8;
 
-	if (is_icmp_error(p, v) || pkt_headroom(p) < headers)
+	if (!may_answer(p, v) || pkt_headroom(p) < headers)
 		return false;
 	if (p->len > longest - headers)
 		pkt_trim(p, longest - headers);

@@ -39,12 +39,16 @@ enum ip_ecn { ECN_NOT_ECT = 0, ECN_ECT1 = 1, ECN_ECT0 = 2, ECN_CE = 3, ECN_MASK 
 struct ip_view {
 	int family;
 	struct addr src, dst;
+	struct addr hop;   /* the header's destination: dst, unless ip_look_ahead() found another */
 	bool fragment;	   /* a part of a datagram: nothing beyond `upper` can be trusted */
 	size_t split;	   /* bytes before the place for a new header */
 	size_t split_next; /* offset of the next-header byte that names what stands at split */
 	size_t upper;	   /* bytes before the upper-layer or security header */
 	size_t upper_next; /* offset of the next-header byte that names it */
 	uint8_t proto;	   /* its value */
+	/* of a fragment header that is passed over because it stands in a whole datagram; 0 = none
+	 */
+	size_t atomic, atomic_next;
 };
 
 /*
@@ -63,6 +67,19 @@ bool ip_skip_first_fragment(const struct pkt *p, struct ip_view *v);
 
 /* The SPI, or CPI, of the security header at `upper`; false where it is cut off. */
 bool ip_spi(const struct pkt *p, const struct ip_view *v, enum sa_proto proto, uint32_t *spi);
+
+/*
+ * Of a datagram that leaves: v->dst becomes the address that its source route ends at
+ * (IPv4's options LSRR and SSRR, IPv6's routing headers of types 0 and 2). There the
+ * SA and the policies are, and it is what AH and the checksums of TCP and UDP count.
+ */
+void ip_look_ahead(const struct pkt *p, struct ip_view *v);
+
+/*
+ * Takes such a fragment header out, which is all that there is to reassemble. AH does
+ * not count it and no security header goes behind it.
+ */
+void ip_join_atomic(struct pkt *p, struct ip_view *v);
 
 /* What a selector sees of the packet: RFC 4301 section 4.4.1.1. */
 void ip_flow(const struct pkt *p, const struct ip_view *v, struct flow *flow);
@@ -101,9 +118,12 @@ bool ip_checksum_ok(const struct pkt *p);
 /*
  * Zeroes what routers may change in the first `headers` bytes, which the caller
  * has saved: RFC 4302 sections 3.3.3.1.1 and 3.3.3.1.2. With clear_tos IPv4's
- * TOS octet too. False where an option or routing header is malformed.
+ * TOS octet too. What leaves gets its source route's end first, as its last hop will
+ * see it; what arrives must be there. False where an option or routing header is
+ * malformed, or of a kind that cannot be foretold.
  */
-bool ip_zero_mutable(uint8_t *data, int family, size_t headers, bool clear_tos);
+bool ip_zero_mutable(uint8_t *data, const struct ip_view *v, size_t headers, bool clear_tos,
+		     enum pkt_dir dir);
 
 /*
  * Fills in the checksum of an upper-layer protocol, `sum` bytes into what stands from
@@ -115,7 +135,8 @@ void ip_set_l4_checksum(struct pkt *p, const struct ip_view *v, size_t at, uint8
 /*
  * Turns a datagram that was too big into the ICMP error that tells its source so:
  * RFC 1191 section 4, RFC 4443 section 3.2. The error comes from the datagram's
- * destination. False where none may be sent (it was itself an ICMP error, or no room).
+ * destination. False where none may be sent (of an ICMP error, to a source that is no
+ * single host), or without room.
  */
 bool ip_make_too_big(struct pkt *p, const struct ip_view *v, uint32_t mtu);
 

@@ -46,7 +46,7 @@ static bool ipcomp_out(struct job *j, struct step *s, enum drop_reason *reason)
 	j->sa->seq++;
 	if (!worth_trying(next, payload, s->tun))
 		return true;
-	len = compress_deflate(s->compress, to, payload, s->scratch, payload);
+	len = compress_deflate(s->compress, to, payload, s->scratch, STEP_SCRATCH);
 	if (len == 0 || len + IPCOMP_HEADER >= payload)
 		return true;
 	to[0] = next;

@@ -114,7 +114,7 @@ static bool resolve_bundle(struct worker *w, struct job *j, const struct spd_ent
 
 	while ((found = resolve_next(&r, &req, &level)) != RESOLVED_END) {
 		*reason = DROP_NOT_PROVIDED;
-		if (!reaches_its_end(w->db, req, &j->view.dst) ||
+		if (!reaches_its_end(w->db, req, &j->view.hop) ||
 		    (found == RESOLVED_SA && !is_provided(r.bundle[r.n - 1].sa)))
 			return false;
 		if (found == RESOLVED_SA)
@@ -193,7 +193,8 @@ static bool tunnel_allows_fragments(const struct worker *w, const struct job *j,
 		;
 	inside = outermost_tunnel(j->bundle, n);
 	/* a tunnel's IPv6 header is copied as DF */
-	return w->db->tun.tunnel_df == TUNNEL_DF_COPY && !(inside && inside->dst.family == AF_INET6);
+	return w->db->tun.tunnel_df == TUNNEL_DF_COPY &&
+	       !(inside && inside->dst.family == AF_INET6);
 }
 
 /* Whether what comes out too long may be cut, by the clear packet and by the header that it gets. */
@@ -233,12 +234,34 @@ static bool check_length(struct worker *w, struct job *j, uint32_t mtu, const st
 	return false;
 }
 
-/* Whether a tunnel takes the packet to another host than its own destination. */
+/* Whether a tunnel takes the packet to another host than its own header's destination. */
 static bool leaves_elsewhere(const struct job *j)
 {
 	const struct sa *tunnel = outermost_tunnel(j->bundle, j->n_bundle);
 
-	return tunnel && !addr_equal(&tunnel->dst, &j->view.dst);
+	return tunnel && !addr_equal(&tunnel->dst, &j->view.hop);
+}
+
+/*
+ * What leaves in clear must be allowed in clear to its next hop, too, where a source
+ * route leads over one: it must not carry past a policy what that forbids.
+ */
+static bool may_go_in_clear(struct worker *w, struct job *j, const struct now *now)
+{
+	struct addr end = j->view.dst;
+	struct spd_entry *entry;
+	struct flow flow;
+	uint8_t action;
+	bool decided;
+
+	if (addr_equal(&j->view.hop, &end))
+		return true;
+	j->view.dst = j->view.hop;
+	decided = worker_decide(w, j, POLICY_OUT, now, &flow, &entry, &action);
+	j->view.dst = end;
+	if (decided && action != POLICY_NONE)
+		worker_drop(w, j, DROP_SOURCE_ROUTE);
+	return decided && action == POLICY_NONE;
 }
 
 /* Decides one packet: true where it is to be protected by its bundle. */
@@ -261,6 +284,8 @@ static bool classify_out(struct worker *w, struct job *j, uint32_t mtu, struct s
 		return false;
 	}
 	if (j->n_bundle == 0) {
+		if (!may_go_in_clear(w, j, now))
+			return false;
 		j->outcome->verdict = j->signature ? VERDICT_WIRE : VERDICT_PASS;
 		if (j->grown)
 			check_length(w, j, mtu, now);
@@ -278,6 +303,8 @@ static bool classify_out(struct worker *w, struct job *j, uint32_t mtu, struct s
 static bool protect(struct worker *w, struct job *j, const struct applied *a, struct step *step,
 		    enum drop_reason *reason)
 {
+	if (!a->tunnel)
+		ip_join_atomic(j->pkt, &j->view);
 	return worker_take_sa(w, j, a->sa, reason) &&
 	       (!a->tunnel || tunnel_wrap(j, step->tun, reason)) &&
 	       transform_of(a->sa->proto)->out(j, step, reason);
@@ -325,6 +352,7 @@ void engine_out(struct worker *w, struct burst *in, uint32_t mtu, struct sink *o
 	for (size_t i = 0; i < w->n_active; i++) {
 		w->stats.out_packets++;
 		w->stats.out_bytes += w->active[i]->pkt->len;
+		ip_look_ahead(w->active[i]->pkt, &w->active[i]->view);
 	}
 	worker_tcpmd5(w, CRYPTO_PROTECT, now);
 	for (size_t i = 0; i < w->n_active; i++) {

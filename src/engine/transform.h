@@ -28,6 +28,7 @@
 struct applied {
 	struct sa *sa;
 	bool tunnel;	      /* with an IP header of its own: to be put before, or taken off */
+	bool bare;	      /* in: a tunnel of IPComp that came uncompressed */
 	struct addr src, dst; /* in: of the header that it stood behind */
 };
 

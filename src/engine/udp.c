@@ -106,7 +106,22 @@ struct sa *udp_quoted_sa(const struct pkt *p, const struct ip_view *v, const str
 /* Where a protocol has its checksum over addresses; 0 = nowhere. */
 static size_t checksum_at(uint8_t proto)
 {
-	return proto == IPPROTO_TCP ? 16 : proto == IPPROTO_UDP ? UDP_SUM : 0;
+	switch (proto) {
+	case IPPROTO_TCP:
+		return 16;
+	case IPPROTO_UDP:
+	case IPPROTO_UDPLITE:
+	case IPPROTO_DCCP:
+		return UDP_SUM;
+	default:
+		return 0;
+	}
+}
+
+/* Whether it covers the whole datagram: UDP-Lite's and DCCP's may cover a part (RFC 3828, RFC 4340). */
+static bool covers_all(uint8_t proto)
+{
+	return proto == IPPROTO_TCP || proto == IPPROTO_UDP;
 }
 
 /* What the checksum's sum changes by when `old` stands for nothing any more and `now` for it. */
@@ -140,13 +155,14 @@ void udp_repair_checksum(struct job *j, const struct sa_natt *natt)
 	if (!sum || (v->proto == IPPROTO_UDP && get_be16(sum) == 0))
 		return;
 	if (!natt->oa.family && !natt->oar.family) {
-		renew_checksum(j->pkt, v, at);
+		if (covers_all(v->proto))
+			renew_checksum(j->pkt, v, at);
 		return;
 	}
 	s = change_of(&natt->oa, &v->src, (uint16_t)~get_be16(sum));
 	s = change_of(&natt->oar, &v->dst, s);
 	s = ip_sum(NULL, 0, s);
 	put_be16(sum, (uint16_t)~s);
-	if (v->proto == IPPROTO_UDP && get_be16(sum) == 0)
+	if ((v->proto == IPPROTO_UDP || v->proto == IPPROTO_UDPLITE) && get_be16(sum) == 0)
 		put_be16(sum, 0xffff);
 }

@@ -192,15 +192,32 @@ static void ignore_diag(void *arg, const struct diag *d)
 	(void)d;
 }
 
+__attribute__((format(printf, 4, 0))) static void
+keep_own(struct script *s, enum diag_severity severity, struct span span, const char *fmt,
+	 va_list ap)
+{
+	struct diag d = { .severity = severity, .span = span };
+
+	vsnprintf(d.text, sizeof(d.text), fmt, ap);
+	keep_diag(s, &d);
+}
+
 void script_fail(struct script *s, struct span span, const char *fmt, ...)
 {
-	struct diag d = { .severity = DIAG_ERROR, .span = span };
 	va_list ap;
 
 	va_start(ap, fmt);
-	vsnprintf(d.text, sizeof(d.text), fmt, ap);
+	keep_own(s, DIAG_ERROR, span, fmt, ap);
 	va_end(ap);
-	keep_diag(s, &d);
+}
+
+void script_warn(struct script *s, struct span span, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	keep_own(s, DIAG_WARNING, span, fmt, ap);
+	va_end(ap);
 }
 
 void script_check(struct script *s, struct span at, script_command *command, void *arg)

@@ -43,6 +43,10 @@ void script_cut(struct script *s, size_t len);
 __attribute__((format(printf, 3, 4))) void script_fail(struct script *s, struct span span,
 						       const char *fmt, ...);
 
+/* As script_fail(), but the text is right. */
+__attribute__((format(printf, 3, 4))) void script_warn(struct script *s, struct span span,
+						       const char *fmt, ...);
+
 /* Checks the text, hands out its commands, keeps what is wrong and where the keys are. */
 void script_check(struct script *s, struct span at, script_command *command, void *arg);
 /* Hands out the commands of a text that was checked and found right once more. */

@@ -9,12 +9,14 @@
 
 #include "setkey/modes.h"
 #include "setkey/plan.h"
+#include "setkey/weak.h"
 
 /* The first reading: what the text will do is noted, so that nothing is done twice. */
 struct check {
 	struct client *c;
 	struct script *script;
 	struct plan *plan;
+	struct weak weak;
 	uint16_t index;
 };
 
@@ -37,7 +39,7 @@ static void tell_twice(const struct check *k, const struct command *cmd,
 		       const struct plan_place *first, bool twin)
 {
 	const struct keymsg *m = &cmd->msg;
-	char dst[ADDR_TEXT_MAX], place[WHERE_MAX];
+	char src[ADDR_TEXT_MAX], dst[ADDR_TEXT_MAX], place[WHERE_MAX];
 
 	where(k, first, place);
 	if (first->script == k->index && first->off == cmd->parts[PART_STATEMENT].off &&
@@ -59,6 +61,12 @@ static void tell_twice(const struct check *k, const struct command *cmd,
 			    m->policy.dir == POLICY_FWD && !k->c->cli->no_twins
 				    ? " (a policy for in brings one for fwd; -k leaves it out)"
 				    : "");
+	else if (m->satype == SATYPE_TCP)
+		script_fail(k->script, cmd->parts[PART_SRC],
+			    "an SA of tcp from %s to %s is added %s already; "
+			    "delete it in between",
+			    addr_text(&m->src.range.addr, src), addr_text(&m->dst.range.addr, dst),
+			    place);
 	else
 		script_fail(k->script, cmd->parts[PART_SPI],
 			    "an SA with this SPI and protocol to %s is added %s already; "
@@ -91,6 +99,8 @@ static void on_check(void *arg, const struct command *cmd)
 	bool twin = client_has_twin(k->c, cmd);
 
 	k->c->progress.total += 1u + twin;
+	if (k->c->cli->dry_run)
+		weak_tell(&k->weak, k->script, cmd);
 	if (note(k, cmd, false) && twin)
 		note(k, cmd, true);
 }

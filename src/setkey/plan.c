@@ -74,6 +74,9 @@ static uint64_t finish(uint64_t h)
 
 static uint64_t sa_id(const struct plan *p, const struct keymsg *m, uint32_t spi)
 {
+	if (m->satype == SATYPE_TCP) /* there the two ends are all */
+		return finish(mix_addr(mix_addr(mix(p->seed, m->satype << 8 | SA), &m->src.range.addr),
+				       &m->dst.range.addr));
 	return finish(mix_addr(mix(p->seed, (uint64_t)spi << 16 | m->satype << 8 | SA),
 			       &m->dst.range.addr));
 }

@@ -162,7 +162,7 @@ static void configure(struct host *h, const struct config *c)
 		reqs[0].src = lab_addr(outer[0]);
 		reqs[0].dst = lab_addr(outer[1]);
 	}
-	h->db.carrier = (struct carrier){ c->form & CARRIER, c->form & CARRIER };
+	h->db.carrier = (struct carrier){ .routes = c->form & CARRIER, .fragments = c->form & CARRIER };
 	h->db.tun.check_history = c->form & LAX ? HISTORY_KINDS : HISTORY_EXACT;
 	add_sas(h, c, inner, outer);
 	reqs[0].level = reqs[1].level = c->how & REQUIRE_IN ? LEVEL_REQUIRE : LEVEL_USE;

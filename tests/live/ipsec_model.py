@@ -2,8 +2,8 @@
 """AH and the authentication of ESP, written from the RFCs for the tests alone.
 
 Scapy 2.5 signs AH around ESP with an ICV of zeros; this signs and checks whatever
-follows the header. IPv4 without options that change and IPv6 with hop-by-hop and
-destination options are covered, not source routes. Shares nothing with src/.
+follows the header. Source routes are followed as their hops would. Shares nothing with
+src/.
 
     AH (RFC 4302 section 2):   next | length | 0 0 | SPI | sequence | ICV | padding
     ICV over: the IP header with its mutable fields zero (section 3.3.3.1), AH with its
@@ -17,6 +17,8 @@ import hmac
 PROTO_ESP, PROTO_AH = 50, 51
 HOP_BY_HOP, ROUTING, DESTINATION = 0, 43, 60
 MUTABLE_OPTION = 0x20  # RFC 8200 section 4.2: the option data may change en route
+END, NOP, LSRR, SSRR = 0, 1, 0x83, 0x89
+IMMUTABLE_OPTIONS = {NOP, 0x82, 0x85, 0x86, 0x94, 0x95}  # RFC 4302 appendix A1: security, CIPSO, router alert, broadcast
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,12 +84,50 @@ def join(headers, proto, rest):
     return bytes(headers) + rest
 
 
+def options(headers):
+    """(offset, type, length) of IPv4's, up to the one that ends them."""
+    at = 20
+    while at < len(headers) and headers[at] != END:
+        length = 1 if headers[at] == NOP else headers[at + 1]
+        yield at, headers[at], length
+        at += length
+
+
+def extensions(headers):
+    """(protocol, offset, length) of IPv6's."""
+    proto, at = headers[6], 40
+    while at < len(headers):
+        length = 8 * (headers[at + 1] + 1)
+        yield proto, at, length
+        proto, at = headers[at], at + length
+
+
+def routed(headers):
+    """The headers as they come to the end of their source route, every hop done as it does it."""
+    moved = bytearray(headers)
+    if moved[0] >> 4 == 4:  # RFC 791 section 3.1
+        for at, kind, length in options(headers):
+            while kind in (LSRR, SSRR) and moved[at + 2] <= length:
+                slot = at + moved[at + 2] - 1
+                moved[16:20], moved[slot:slot + 4] = moved[slot:slot + 4], moved[16:20]
+                moved[at + 2] += 4
+        return bytes(moved)
+    for proto, at, length in extensions(headers):  # RFC 2460 section 4.4, RFC 6275 section 6.4
+        while proto == ROUTING and moved[at + 2] in (0, 2) and moved[at + 3]:
+            count = moved[at + 1] // 2
+            moved[at + 3] -= 1
+            slot = at + 8 + 16 * (count - moved[at + 3] - 1)
+            moved[24:40], moved[slot:slot + 16] = moved[slot:slot + 16], moved[24:40]
+    return bytes(moved)
+
+
 def immutable(headers):
     """The headers as the ICV sees them: RFC 4302 sections 3.3.3.1.1 and 3.3.3.1.2."""
-    fixed = bytearray(headers)
+    fixed = bytearray(routed(headers))
     if fixed[0] >> 4 == 4:
-        if len(fixed) > 20:
-            raise NotImplementedError("IPv4 options")
+        for at, kind, length in options(headers):
+            if kind not in IMMUTABLE_OPTIONS:
+                fixed[at:at + length] = bytes(length)
         fixed[1] = 0                # TOS
         fixed[6:8] = b"\0\0"        # flags, fragment offset
         fixed[8] = 0                # TTL
@@ -95,22 +135,16 @@ def immutable(headers):
         return bytes(fixed)
     fixed[0:4] = b"\x60\0\0\0"      # traffic class, flow label
     fixed[7] = 0                    # hop limit
-    proto, at = fixed[6], 40
-    while at < len(fixed):
-        end = at + 8 * (fixed[at + 1] + 1)
-        if proto in (HOP_BY_HOP, DESTINATION):
-            option = at + 2
-            while option < end:
-                if fixed[option] == 0:  # Pad1 has no length
-                    option += 1
-                    continue
-                length = fixed[option + 1]
-                if fixed[option] & MUTABLE_OPTION:
-                    fixed[option + 2:option + 2 + length] = bytes(length)
-                option += 2 + length
-        elif proto == ROUTING:
-            raise NotImplementedError("routing header")
-        proto, at = fixed[at], end
+    for proto, at, length in extensions(headers):
+        option, end = at + 2, at + length
+        while proto in (HOP_BY_HOP, DESTINATION) and option < end:
+            if fixed[option] == 0:  # Pad1 has no length
+                option += 1
+                continue
+            size = fixed[option + 1]
+            if fixed[option] & MUTABLE_OPTION:
+                fixed[option + 2:option + 2 + size] = bytes(size)
+            option += 2 + size
     return bytes(fixed)
 
 

@@ -15,7 +15,7 @@
 #include "engine/engine.h"
 #include "engine/ip.h"
 
-#define LAB_BUFFER 8192
+#define LAB_BUFFER 16384
 
 struct host {
 	struct db db;

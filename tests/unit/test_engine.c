@@ -672,6 +672,61 @@ static void no_icmp_error_about_an_icmp_error(void **state)
 	pair_fini(&p);
 }
 
+/* Of whom and about what ICMP errors may be: RFC 1122 section 3.2.2, RFC 4443 section 2.4 (e). */
+static void whom_errors_may_tell(void **state)
+{
+	enum { WHOLE, FIRST, LATER };
+	static const struct {
+		const char *src, *dst;
+		uint8_t proto, type, part;
+		bool told;
+	} rows[] = {
+		{ A4, B4, 17, 0, WHOLE, true },		{ "0.0.0.0", B4, 17, 0, WHOLE, false },
+		{ "127.0.0.1", B4, 17, 0, WHOLE, false }, { "224.0.0.5", B4, 17, 0, WHOLE, false },
+		{ "255.255.255.255", B4, 17, 0, WHOLE, false }, { "240.0.0.1", B4, 17, 0, WHOLE, false },
+		{ A4, "224.0.0.5", 17, 0, WHOLE, false }, { A4, "255.255.255.255", 17, 0, WHOLE, false },
+		{ A4, B4, 17, 0, FIRST, true },		{ A4, B4, 17, 0, LATER, false },
+		{ A4, B4, 1, 8, WHOLE, true },		{ A4, B4, 1, 3, WHOLE, false },
+		{ A4, B4, 1, 5, WHOLE, false },		{ A4, B4, 1, 8, FIRST, true },
+		{ A4, B4, 1, 3, FIRST, false },		{ A6, B6, 17, 0, WHOLE, true },
+		{ "::", B6, 17, 0, WHOLE, false },	{ "::1", B6, 17, 0, WHOLE, false },
+		{ "ff02::1", B6, 17, 0, WHOLE, false },
+		/* the path MTU of a group is learnt so, and a fragment may be too big, too */
+		{ A6, "ff0e::1", 17, 0, WHOLE, true },	{ A6, B6, 17, 0, FIRST, true },
+		{ A6, B6, 17, 0, LATER, true },		{ A6, B6, 58, 128, WHOLE, true },
+		{ A6, B6, 58, 2, WHOLE, false },	{ A6, B6, 58, 137, WHOLE, false },
+		{ A6, B6, 58, 128, FIRST, true },	{ A6, B6, 58, 2, FIRST, false },
+		{ A6, B6, 58, 128, LATER, false },	{ A6, B6, 60, 0, FIRST, false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		bool v6 = strchr(rows[i].src, ':'), part = rows[i].part != WHOLE;
+		struct lab_packet *l = lab_packet(rows[i].src, rows[i].dst, v6 && part ? IPPROTO_FRAGMENT : rows[i].proto, 1400);
+		uint8_t *h = l->pkt.data;
+		enum drop_reason reason;
+		struct ip_view v;
+
+		h[v6 ? part ? 48 : 40 : 20] = rows[i].type;
+		if (v6 && part) {
+			h[40] = rows[i].proto;
+			put_be16(h + 42, rows[i].part == FIRST ? 1 : 0x100);
+		} else if (part) {
+			put_be16(h + 6, rows[i].part == FIRST ? 0x2000 : 0x2010);
+		}
+		assert_true(ip_parse(&l->pkt, &v, &reason));
+		if (ip_make_too_big(&l->pkt, &v, 1300) != rows[i].told)
+			fail_msg("row %zu", i);
+		if (rows[i].told && v6) {
+			/* from one host, and to the source */
+			assert_int_not_equal(l->pkt.data[8], 0xff);
+			assert_memory_equal(l->pkt.data + 24, lab_addr(rows[i].src).bytes, 16);
+			assert_int_equal(ip_sum(l->pkt.data + 8, 32 + l->pkt.len - 40, (uint32_t)(l->pkt.len - 40) + 58), 0xffff);
+		}
+		free(l);
+	}
+}
+
 /* IPv6 extension headers: ESP goes behind hop-by-hop options and before destination options. */
 static void extension_headers(void **state)
 {
@@ -1090,6 +1145,7 @@ int main(void)
 		cmocka_unit_test(too_big),
 		cmocka_unit_test(too_big_and_to_be_cut),
 		cmocka_unit_test(no_icmp_error_about_an_icmp_error),
+		cmocka_unit_test(whom_errors_may_tell),
 		cmocka_unit_test(extension_headers),
 		cmocka_unit_test(fragments_are_not_protected),
 		cmocka_unit_test(fragments_do_not_slip_past_ports),

@@ -93,9 +93,8 @@ static void round_trips(void **state)
 			reqs[k] = request(rows[i].protos[k], rows[i].modes[k], src, dst);
 			assert_true(sa_proto_of_ip(rows[i].protos[k], &proto));
 			if (proto == SA_IPCOMP) {
-				/* mode any serves no bare tunnel: nothing says then that it is one */
-				add_ipcomp(&p.a, src, dst, CPI, rows[i].modes[k], 0);
-				add_ipcomp(&p.b, src, dst, CPI, rows[i].modes[k], 0);
+				add_ipcomp(&p.a, src, dst, CPI, mode, 0);
+				add_ipcomp(&p.b, src, dst, CPI, mode, 0);
 			} else {
 				pair_add_sa(&p, &(struct sa_spec){ src, dst, proto, 5000 + k, "hmac-sha1",
 								   proto == SA_ESP ? "null" : NULL, "12345678901234567890", "",
@@ -175,6 +174,74 @@ static void left_alone(void **state)
 		assert_int_equal(l->pkt.data[9], rows[i].compressed ? 108 : rows[i].proto);
 		free(l);
 		host_fini(&h);
+	}
+}
+
+/* RFC 3173 section 2.2: with its header it must be shorter than without, by a byte at least. */
+static void not_expanding(void **state)
+{
+	struct compress *c = compress_new();
+	bool seen[3] = { false };
+
+	(void)state;
+	/* ever more of it is noise */
+	for (size_t noise = 60; noise < 200; noise++) {
+		struct lab_packet *l = soft_packet(A4, B4, 200);
+		uint8_t *payload = l->pkt.data + 20, packed[256];
+		struct request req = request(108, MODE_TRANSPORT, NULL, NULL);
+		uint32_t random = 12345;
+		struct host h;
+		size_t len;
+		int gain;
+
+		for (size_t i = 8; i < noise; i++)
+			payload[i] = (uint8_t)((random = random * 1664525 + 1013904223) >> 24);
+		len = compress_deflate(c, payload, 200, packed, sizeof(packed));
+		gain = len ? 200 - 4 - (int)len : -100;
+		if (gain >= -1 && gain <= 1) {
+			host_init(&h);
+			add_ipcomp(&h, A4, B4, CPI, MODE_TRANSPORT, 0);
+			host_add_requests(&h, A4, B4, POLICY_OUT, &req, 1);
+			assert_int_equal(host_run(&h, PKT_OUT, &l->pkt, 1500)->verdict, VERDICT_WIRE);
+			assert_int_equal(l->pkt.data[9], gain > 0 ? 108 : 17);
+			assert_int_equal(l->pkt.len, gain > 0 ? 219 : 220);
+			seen[gain + 1] = true;
+			host_fini(&h);
+		}
+		free(l);
+	}
+	assert_true(seen[1] && seen[2]); /* exactly as long, and a byte shorter */
+	compress_free(c);
+}
+
+/* RFC 3173 section 3.3: only a well-known number goes without an SA, and of these only deflate's is ours. */
+static void cpi_ranges(void **state)
+{
+	static const uint16_t numbers[] = { 0, 1, 2, 3, 63, 64, 255, 256, 61439, 61440, 65535 };
+
+	(void)state;
+	for (size_t i = 0; i < 2 * sizeof(numbers) / sizeof(numbers[0]); i++) {
+		struct request req = request(108, MODE_TRANSPORT, NULL, NULL);
+		struct lab_packet *l = soft_packet(A4, B4, 600);
+		uint16_t cpi = numbers[i / 2];
+		bool have = i & 1;
+		struct outcome *o;
+		struct pair p;
+
+		pair_init(&p);
+		add_ipcomp(&p.a, A4, B4, cpi, MODE_TRANSPORT, SAF_RAWCPI);
+		if (have)
+			add_ipcomp(&p.b, A4, B4, cpi, MODE_TRANSPORT, SAF_RAWCPI);
+		host_add_requests(&p.a, A4, B4, POLICY_OUT, &req, 1);
+		host_add_requests(&p.b, A4, B4, POLICY_IN, &req, 1);
+		assert_int_equal(host_run(&p.a, PKT_OUT, &l->pkt, 1500)->verdict, VERDICT_WIRE);
+		assert_int_equal(get_be16(l->pkt.data + 22), cpi);
+		o = host_run(&p.b, PKT_IN, &l->pkt, 0);
+		assert_int_equal(o->verdict, have || cpi == 2 ? VERDICT_DELIVER : VERDICT_DROP);
+		if (o->verdict == VERDICT_DROP)
+			assert_int_equal(o->reason, DROP_IPCOMP_CPI);
+		free(l);
+		pair_fini(&p);
 	}
 }
 
@@ -278,6 +345,109 @@ static void bare_tunnels(void **state)
 	}
 }
 
+#define A2 "192.0.2.20"
+#define B2 "198.51.100.20"
+
+/*
+ * SAs of mode any between the same gateways, as `add` makes them without -m: what IP in
+ * IP was is what the policies say.
+ */
+static void mode_any_between_gateways(void **state)
+{
+	enum { ESP_TUNNEL = 1, IPCOMP_TUNNEL = 2 };
+	static const struct {
+		uint8_t ipcomp_mode;
+		uint8_t first, second; /* what the policies between A4 and B4, A2 and B2 are */
+		bool soft;
+	} rows[] = {
+		{ MODE_ANY, ESP_TUNNEL, 0, false },	{ MODE_ANY, ESP_TUNNEL, 0, true },
+		{ MODE_TUNNEL, ESP_TUNNEL, 0, false },	{ MODE_ANY, IPCOMP_TUNNEL, 0, false },
+		{ MODE_ANY, IPCOMP_TUNNEL, 0, true },	{ MODE_ANY, ESP_TUNNEL, IPCOMP_TUNNEL, false },
+		{ MODE_ANY, IPCOMP_TUNNEL, ESP_TUNNEL, false }, { MODE_ANY, ESP_TUNNEL, IPCOMP_TUNNEL, true },
+		{ MODE_ANY, ESP_TUNNEL, ESP_TUNNEL, false },
+	};
+	static const char *const ends[2][2] = { { A4, B4 }, { A2, B2 } };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct pair p;
+
+		pair_init(&p);
+		add_ipcomp(&p.a, GA4, GB4, CPI, rows[i].ipcomp_mode, 0);
+		add_ipcomp(&p.b, GA4, GB4, CPI, rows[i].ipcomp_mode, 0);
+		pair_add_sa(&p, &(struct sa_spec){ GA4, GB4, SA_ESP, 5000, "hmac-sha1", "null", "12345678901234567890", "",
+						   .mode = MODE_ANY, .window = 64 });
+		for (unsigned k = 0; k < 2; k++) {
+			uint8_t kind = k ? rows[i].second : rows[i].first;
+			struct request reqs[2] = { request(50, MODE_TUNNEL, GA4, GB4) };
+
+			if (kind == IPCOMP_TUNNEL) {
+				reqs[0] = request(108, MODE_TUNNEL, GA4, GB4);
+				reqs[1] = request(50, MODE_TRANSPORT, NULL, NULL);
+			}
+			if (kind) {
+				host_add_requests(&p.a, ends[k][0], ends[k][1], POLICY_OUT, reqs, kind);
+				host_add_requests(&p.b, ends[k][0], ends[k][1], POLICY_IN, reqs, kind);
+			}
+		}
+		for (unsigned k = 0; k < (rows[i].second ? 2 : 1); k++) {
+			struct lab_packet *l = rows[i].soft ? soft_packet(ends[k][0], ends[k][1], 600)
+							    : lab_packet(ends[k][0], ends[k][1], 17, 200);
+			size_t len = l->pkt.len;
+
+			assert_int_equal(host_run(&p.a, PKT_OUT, &l->pkt, 1500)->verdict, VERDICT_WIRE);
+			if (host_run(&p.b, PKT_IN, &l->pkt, 0)->verdict != VERDICT_DELIVER)
+				fail_msg("row %zu, %u: %s", i, k, drop_text(p.b.sink.out[0].reason));
+			assert_int_equal(l->pkt.len, len);
+			free(l);
+		}
+		pair_fini(&p);
+	}
+}
+
+/* IP in IP is a payload like others where no `in` policy names a tunnel of IPComp with those ends. */
+static void ip_in_ip_as_a_payload(void **state)
+{
+	static const struct {
+		uint8_t esp_mode;
+		const char *ipcomp_dst; /* of the tunnel that another policy names */
+		enum verdict want;
+	} rows[] = {
+		{ MODE_TRANSPORT, NULL, VERDICT_DELIVER },
+		{ MODE_TRANSPORT, B2, VERDICT_DELIVER },
+		{ MODE_TRANSPORT, GB4, VERDICT_DROP },
+		{ MODE_ANY, NULL, VERDICT_DROP },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct lab_packet *l = lab_packet(GA4, GB4, IPPROTO_IPIP, 50), *clear = lab_packet(A4, B4, 17, 30);
+		struct request reqs[2] = { request(108, MODE_TRANSPORT, NULL, NULL), request(50, MODE_TRANSPORT, NULL, NULL) };
+		struct pair p;
+
+		pair_init(&p);
+		memcpy(l->pkt.data + 20, clear->pkt.data, 50);
+		add_ipcomp(&p.a, GA4, GB4, CPI, MODE_ANY, 0);
+		add_ipcomp(&p.b, GA4, GB4, CPI, MODE_ANY, 0);
+		pair_add_sa(&p, &(struct sa_spec){ GA4, GB4, SA_ESP, 5000, "hmac-sha1", "null", "12345678901234567890", "",
+						   .mode = rows[i].esp_mode, .window = 64 });
+		host_add_requests(&p.a, GA4, GB4, POLICY_OUT, reqs, 2);
+		host_add_requests(&p.b, GA4, GB4, POLICY_IN, reqs, 2);
+		if (rows[i].ipcomp_dst) {
+			struct request other = request(108, MODE_TUNNEL, GA4, rows[i].ipcomp_dst);
+
+			host_add_requests(&p.b, A2, B2, POLICY_IN, &other, 1);
+		}
+		assert_int_equal(host_run(&p.a, PKT_OUT, &l->pkt, 1500)->verdict, VERDICT_WIRE);
+		assert_int_equal(host_run(&p.b, PKT_IN, &l->pkt, 0)->verdict, rows[i].want);
+		if (rows[i].want == VERDICT_DROP)
+			assert_int_equal(p.b.sink.out[0].reason, DROP_TUNNEL_POLICY);
+		free(l);
+		free(clear);
+		pair_fini(&p);
+	}
+}
+
 /* Outbound the level counts; the answer to an `in` policy is never "not compressed". */
 static void levels(void **state)
 {
@@ -309,6 +479,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(round_trips), cmocka_unit_test(header),       cmocka_unit_test(left_alone), cmocka_unit_test(cpis),
 		cmocka_unit_test(refused),     cmocka_unit_test(bare_tunnels), cmocka_unit_test(levels),
+		cmocka_unit_test(not_expanding), cmocka_unit_test(cpi_ranges),
+		cmocka_unit_test(mode_any_between_gateways), cmocka_unit_test(ip_in_ip_as_a_payload),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

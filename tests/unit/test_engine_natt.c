@@ -12,6 +12,7 @@
 #define B4   "198.51.100.10"
 #define A6   "2001:db8:1::10"
 #define B6   "2001:db8:2::10"
+#define OUTSIDE "203.0.113.9" /* B4 as seen from before its NAT */
 #define REAL "10.0.0.10" /* A4's, behind its NAT */
 
 #define KEY20 "12345678901234567890"
@@ -185,6 +186,9 @@ static void checksums(void **state)
 		{ 6, true, false, false, true },   { 6, true, true, false, false }, { 6, false, false, false, true },
 		{ 6, false, true, false, true },   { 17, true, false, false, true }, { 17, true, true, false, false },
 		{ 17, false, false, false, true }, { 17, true, false, true, false }, { 17, false, false, true, false },
+		/* partial checksums are only carried over */
+		{ 136, true, false, false, true }, { 136, true, true, false, false }, { 136, false, false, false, false },
+		{ 33, true, false, false, true },  { 33, false, false, false, false },
 	};
 
 	(void)state;
@@ -203,8 +207,7 @@ static void checksums(void **state)
 		host_add_requests(&p.a, REAL, B4, POLICY_OUT, &req, 1);
 		host_add_requests(&p.b, A4, B4, POLICY_IN, &req, 1);
 		assert_true(ip_parse(&l->pkt, &v, &reason));
-		if (rows[i].proto == 17)
-			put_be16(l->pkt.data + 24, 40);
+		put_be16(l->pkt.data + 24, rows[i].proto == 17 ? 40 : 0); /* UDP's length, UDP-Lite's coverage */
 		ip_set_l4_checksum(&l->pkt, &v, 20, rows[i].proto, at);
 		if (rows[i].damaged)
 			l->pkt.data[50] ^= 1;
@@ -220,6 +223,71 @@ static void checksums(void **state)
 		assert_int_equal(sum == get_be16(l->pkt.data + 20 + at), rows[i].want);
 		if (rows[i].zero)
 			assert_int_equal(sum, 0);
+		free(l);
+		pair_fini(&p);
+	}
+}
+
+/* The receiver behind the NAT: what it was called outside is all that is known, and all that is needed. */
+static void checksums_of_a_hidden_receiver(void **state)
+{
+	static const uint8_t protos[] = { IPPROTO_TCP, IPPROTO_UDP };
+
+	(void)state;
+	for (unsigned n = 0; n < 4; n++) {
+		uint8_t proto = protos[n & 1];
+		bool damaged = n & 2;
+		struct lab_packet *l = lab_packet(A4, OUTSIDE, proto, 40);
+		struct request req = request(MODE_TRANSPORT, A4, OUTSIDE);
+		size_t at = proto == IPPROTO_TCP ? 16 : 6;
+		enum drop_reason reason;
+		struct ip_view v;
+		struct pair p;
+		uint32_t sum;
+
+		pair_init(&p);
+		add_sa(&p.a, A4, OUTSIDE, MODE_TRANSPORT, true);
+		add_sa(&p.b, A4, B4, MODE_TRANSPORT, true)->natt.oar = lab_addr(OUTSIDE);
+		host_add_requests(&p.a, A4, OUTSIDE, POLICY_OUT, &req, 1);
+		host_add_requests(&p.b, A4, B4, POLICY_IN, &req, 1);
+		assert_true(ip_parse(&l->pkt, &v, &reason));
+		if (proto == IPPROTO_UDP)
+			put_be16(l->pkt.data + 24, 40);
+		ip_set_l4_checksum(&l->pkt, &v, 20, proto, at);
+		l->pkt.data[50] ^= damaged;
+		host_run(&p.a, PKT_OUT, &l->pkt, 0);
+		memcpy(l->pkt.data + 16, lab_addr(B4).bytes, 4);
+		ip_set_checksum(&l->pkt);
+		assert_int_equal(host_run(&p.b, PKT_IN, &l->pkt, 0)->verdict, VERDICT_DELIVER);
+		sum = ip_sum(l->pkt.data + 12, 8, 40u + proto);
+		assert_int_equal(ip_sum(l->pkt.data + 20, 40, sum) == 0xffff, !damaged);
+		free(l);
+		pair_fini(&p);
+	}
+}
+
+/* RFC 3948 section 2.1: the checksum around ESP is not asked for, in IPv6 neither (RFC 6935); the ICV tells. */
+static void checksum_of_the_capsule(void **state)
+{
+	static const uint16_t changes[] = { 0, 1, 0xffff };
+
+	(void)state;
+	for (unsigned n = 0; n < 6; n++) {
+		const char *a = n & 1 ? A6 : A4, *b = n & 1 ? B6 : B4;
+		size_t header = n & 1 ? 40 : 20;
+		struct lab_packet *l = lab_packet(a, b, 17, 30);
+		struct request req = request(MODE_TRANSPORT, a, b);
+		struct pair p;
+		uint16_t sum;
+
+		pair_init(&p);
+		add_sa(&p.a, a, b, MODE_TRANSPORT, true);
+		add_sa(&p.b, a, b, MODE_TRANSPORT, true);
+		host_add_requests(&p.a, a, b, POLICY_OUT, &req, 1);
+		host_run(&p.a, PKT_OUT, &l->pkt, 0);
+		sum = get_be16(l->pkt.data + header + 6);
+		put_be16(l->pkt.data + header + 6, changes[n / 2] == 0xffff ? 0 : sum ^ changes[n / 2]);
+		assert_int_equal(host_run(&p.b, PKT_IN, &l->pkt, 0)->verdict, VERDICT_DELIVER);
 		free(l);
 		pair_fini(&p);
 	}
@@ -296,6 +364,8 @@ int main(void)
 		cmocka_unit_test(bytes_behind),
 		cmocka_unit_test(bare_esp),
 		cmocka_unit_test(checksums),
+		cmocka_unit_test(checksums_of_a_hidden_receiver),
+		cmocka_unit_test(checksum_of_the_capsule),
 		cmocka_unit_test(checksums_behind_ipcomp),
 		cmocka_unit_test(checksum_before_padding),
 	};

@@ -576,17 +576,33 @@ static void missing_tunnel(void **state)
 	host_fini(&h);
 }
 
-/* Who does not route sends only what ends where the clear packet ends. */
+/* A loose source route through a hop to dst: RFC 791 section 3.1. */
+static struct lab_packet *routed_packet(const char *src, const char *hop, const char *dst)
+{
+	struct lab_packet *l = lab_packet(src, hop, 17, 38);
+	uint8_t *h = l->pkt.data;
+
+	h[0] = 0x47;
+	memcpy(h + 20, (uint8_t[]){ 1, 0x83, 7, 4 }, 4);
+	memcpy(h + 24, lab_addr(dst).bytes, 4);
+	ip_set_checksum(&l->pkt);
+	return l;
+}
+
+/* Who does not route sends only what goes where the clear packet goes next. */
 static void without_routing(void **state)
 {
 	static const struct {
-		const char *src, *dst;
+		const char *src, *dst, *hop;
 		enum verdict want;
-	} rows[] = { { GA4, GB4, VERDICT_DROP }, { GA4, B4, VERDICT_WIRE }, { A4, B4, VERDICT_WIRE } };
+	} rows[] = {
+		{ GA4, GB4, NULL, VERDICT_DROP }, { GA4, B4, NULL, VERDICT_WIRE }, { A4, B4, NULL, VERDICT_WIRE },
+		{ GA4, GB4, GB4, VERDICT_WIRE },  { A4, B4, GB4, VERDICT_DROP },
+	};
 
 	(void)state;
-	for (size_t i = 0; i < 3; i++) {
-		struct lab_packet *l = lab_packet(A4, B4, 17, 30);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct lab_packet *l = rows[i].hop ? routed_packet(A4, rows[i].hop, B4) : lab_packet(A4, B4, 17, 30);
 		struct request req = tunnel(IPPROTO_ESP, rows[i].src, rows[i].dst);
 		struct sa_spec sa = esp_sa(rows[i].src, rows[i].dst, 5000, MODE_TUNNEL);
 		struct outcome *o;

@@ -1513,6 +1513,36 @@ static void replies_can_be_sent(void **state)
 	assert_string_equal(back.reason.text, "SPI 3 is reserved; ah takes 256 to 4294967295");
 }
 
+/* A segment names no SPI: the two ends are all that tells an SA of tcp, and the SPI may be any, or another's. */
+static void tcp_by_its_ends(void **state)
+{
+	struct keymsg m = add_ah(), d;
+
+	(void)state;
+	m.satype = SATYPE_TCP;
+	m.sa = (struct keymsg_sa){ .spi = 0x1000, .auth = 252 };
+	ok(m);
+	refused("the same", m, EEXIST, EXT_SA, "there is a tcp SA from 10.0.0.1 to 10.0.0.2 already");
+	m.sa.spi = 0x1001;
+	refused("another SPI", m, EEXIST, EXT_SA, "there is a tcp SA from 10.0.0.1 to 10.0.0.2 already");
+	m.sa.spi = 0x1000;
+	m.src = end("10.0.0.3");
+	ok(m);
+	assert_int_equal(sad_count(db.sad), 2);
+	d = plain(KEYMSG_DELETE, SATYPE_TCP);
+	d.present = BIT(SA) | BIT(ADDRESS_SRC) | BIT(ADDRESS_DST);
+	d.sa.spi = 99;
+	d.src = end("10.0.0.4");
+	d.dst = end("10.0.0.2");
+	refused("another peer's", d, ESRCH, EXT_SA, "there is no tcp SA from 10.0.0.4 to 10.0.0.2");
+	d.src = end("10.0.0.3");
+	ok(d);
+	assert_int_equal(sad_count(db.sad), 1);
+	ok(m);
+	/* AH and ESP between them go by their SPI */
+	ok(add_ah());
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -1524,6 +1554,7 @@ int main(void)
 		T(get),
 		T(null_algorithms),
 		T(ports_of_an_sa),
+		T(tcp_by_its_ends),
 		T(delete_one),
 		T(delete_every),
 		T(delete_every_of_many),

@@ -62,6 +62,31 @@ static void test_algorithms(void **state)
 	assert_int_equal(count(line) + count(" Ta draft-"), rows);
 }
 
+/* The weak ones are named with their reasons, and no others. */
+static void test_weak(void **state)
+{
+	const char *from = strstr(page, "\nThese work, for peers"), *end;
+	char line[256];
+	unsigned rows = 0, found = 0;
+
+	(void)state;
+	assert_non_null(from);
+	end = strstr(from, "\n.El\n");
+	for (enum alg_class c = ALG_AUTH; c <= ALG_COMP; c++) {
+		for (const struct alg *a = alg_next(c, NULL); a; a = alg_next(c, a)) {
+			if (!a->weak)
+				continue;
+			snprintf(line, sizeof(line), "\n.It Cm %s Ta %s\n", a->name, a->weak);
+			if (!strstr(from, line) || strstr(from, line) > end)
+				fail_msg(PAGE " lacks the line%s", line);
+			rows++;
+		}
+	}
+	for (const char *p = from; (p = strstr(p, "\n.It Cm ")) && p < end; p++)
+		found++;
+	assert_int_equal(found, rows);
+}
+
 static void fail_on_diag(void *arg, const struct diag *d)
 {
 	(void)arg;
@@ -95,6 +120,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_algorithms),
+		cmocka_unit_test(test_weak),
 		cmocka_unit_test(test_example),
 	};
 

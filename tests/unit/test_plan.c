@@ -70,6 +70,7 @@ static void note_text(struct noting *n, const char *text)
 }
 
 #define SA "add 10.0.0.1 10.0.0.2 ah 300 " AH
+#define TCP(src, spi) "add " src " 10.0.0.2 tcp " spi " -A tcp-md5 \"key\";"
 #define SP "spdadd 10.0.0.1 10.0.0.2 any -P out none;"
 
 /* How often something is added twice. */
@@ -101,6 +102,11 @@ static const struct {
 	{ SA "deleteall 10.0.0.1 10.0.0.3 ah;" SA, 1 },
 	{ "flush; deleteall 10.0.0.1 10.0.0.2 ah; delete 10.0.0.1 10.0.0.2 ah 300;" SA SA, 1 },
 	{ SA "deleteall 10.0.0.1 10.0.0.2 ah;" SA "deleteall 10.0.0.1 10.0.0.2 ah;" SA SA, 1 },
+	/* of tcp the ends count, not the SPI */
+	{ TCP("10.0.0.1", "4096") TCP("10.0.0.3", "4096"), 0 },
+	{ TCP("10.0.0.1", "4096") TCP("10.0.0.1", "4097"), 1 },
+	{ TCP("10.0.0.1", "4096") "delete 10.0.0.1 10.0.0.2 tcp 4099;" TCP("10.0.0.1", "4096"), 0 },
+	{ TCP("10.0.0.1", "4096") "delete 10.0.0.3 10.0.0.2 tcp 4096;" TCP("10.0.0.1", "4096"), 1 },
 	/* SPIs that are reserved */
 	{ "getspi 10.0.0.1 10.0.0.2 ah 300;" SA, 1 },
 	{ SA "getspi 10.0.0.1 10.0.0.2 ah 300;", 1 },
