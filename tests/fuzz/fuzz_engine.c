@@ -39,6 +39,9 @@ enum {
 	NATT = 0x04,	 /* ESP in UDP */
 	NAT_KNOWN = 0x08, /* and the address before it */
 	SIGNED = 0x10,	  /* TCP with signatures, to ports 0x1234 and 179 */
+	OWN = 0x20,	  /* the host knows its addresses: packets to others pass through */
+	PARTS = 0x40,	  /* fragments whose whole is known; the first came out of the tunnel */
+	QUOTED = 0x80,	  /* with FIX_ICV: what is damaged is an ICMP error about our packet */
 };
 
 struct config {
@@ -224,6 +227,39 @@ static size_t load(struct lab_packet *packets, struct burst *b, const uint8_t *d
 	return b->n;
 }
 
+/* Every other packet says what the whole is that it would be a fragment of. */
+static void know_wholes(struct burst *b, const struct config *c)
+{
+	for (size_t i = 0; c->more & PARTS && i < b->n; i += 2) {
+		b->pkts[i]->whole = (struct pkt_whole){ true, IPPROTO_UDP, c->auth, c->cipher };
+		b->pkts[i]->reassembled = i > 0;
+	}
+}
+
+static void come_by_tunnel(struct burst *b, const struct config *c)
+{
+	if (c->more & PARTS && b->n)
+		b->pkts[0]->via = (struct pkt_via){
+			.spi = 0x1000,
+			.proto = IPPROTO_ESP,
+			.dst = lab_addr((c->form & TUNNEL ? gateways : ends)[c->how & WITH_IPV6 ? 1 : 0][1])
+		};
+}
+
+/* All the addresses that packets of ours have. */
+static void know_addresses(struct host *h, const struct config *c)
+{
+	static struct addr_set own;
+
+	for (unsigned i = 0; !own.n && i < 8; i++) {
+		struct addr a = lab_addr((i & 4 ? gateways : ends)[i >> 1 & 1][i & 1]);
+
+		if (!addr_set_add(&own, &a))
+			abort();
+	}
+	h->db.carrier.own = c->more & OWN ? &own : NULL;
+}
+
 /* A good packet of ours, with bytes changed at places that the input names. */
 static void damage(struct pkt *p, const uint8_t *data, size_t size)
 {
@@ -235,10 +271,37 @@ static void damage(struct pkt *p, const uint8_t *data, size_t size)
 	}
 }
 
-static void run_damaged(struct host *h, unsigned how, const uint8_t *data, size_t size)
+/* An error from a router about the packet, which is quoted as a router would, or a bit less. */
+static void run_quoted(struct host *h, const struct pkt *about, const uint8_t *data, size_t size)
 {
+	bool v6 = about->data[0] >> 4 == 6;
+	size_t quote = about->len < 60u + size % 16 ? about->len : 60u + size % 16;
+	struct lab_packet *l = lab_packet(v6 ? "2001:db8:9::9" : "192.0.2.99", v6 ? gateways[1][0] : gateways[0][0],
+					  v6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP, 8 + quote);
+	uint8_t *icmp = l->pkt.data + (v6 ? 40 : 20);
+
+	put_be32(icmp, v6 ? 0x02000000 : 0x03040000);
+	put_be32(icmp + 4, 1000);
+	memcpy(icmp + 8, about->data, quote);
+	damage(&l->pkt, data, size);
+	host_run(h, size & 1 ? PKT_IN : PKT_OUT, &l->pkt, 1500);
+	if (h->sink.n_out != 1)
+		abort();
+	free(l);
+}
+
+static void run_damaged(struct host *h, const struct config *c, const uint8_t *data, size_t size)
+{
+	unsigned how = c->how;
 	const char *const *e = ends[how & WITH_IPV6 ? 1 : 0];
 	struct lab_packet *l = lab_packet(e[0], e[1], size % 3 ? 17 : 6, size % 64);
+
+	if (c->more & QUOTED) {
+		if (host_run(h, PKT_OUT, &l->pkt, 0)->verdict == VERDICT_WIRE)
+			run_quoted(h, &l->pkt, data, size);
+		free(l);
+		return;
+	}
 
 	if (host_run(h, PKT_OUT, &l->pkt, 0)->verdict == VERDICT_WIRE)
 		damage(&l->pkt, data, size);
@@ -278,15 +341,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	size -= sizeof(c);
 	how = c.how;
 	configure(h, &c);
+	know_addresses(h, &c);
 	if (how & FIX_ICV) {
-		run_damaged(h, how, data, size);
+		run_damaged(h, &c, data, size);
 	} else {
 		struct now now = { .wall_s = 1, .random = h->random, .random_len = sizeof(h->random) };
 
 		load(packets, &b, data, size);
+		know_wholes(&b, &c);
+		come_by_tunnel(&b, &c);
 		engine_in(h->worker, &b, 1500, &h->sink, &now);
 		check(h, PKT_IN, how, b.n);
 		load(packets, &b, data, size);
+		know_wholes(&b, &c);
 		engine_out(h->worker, &b, how & SMALL_MTU ? 200 : 1500, &h->sink, &now);
 		check(h, PKT_OUT, how, b.n);
 	}
