@@ -8,7 +8,7 @@
 #include <linux/fib_rules.h>
 #include <linux/rtnetlink.h>
 
-#include "io/netlink_talk.h"
+#include "io/netlink.h"
 
 /* Marks our routes in a listing; unassigned in iproute2's rt_protos. */
 #define ROUTE_PROTOCOL 0x53

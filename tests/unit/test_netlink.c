@@ -11,7 +11,7 @@
 #include <errno.h>
 #include <linux/rtnetlink.h>
 
-#include "io/netlink_talk.h"
+#include "io/netlink.h"
 
 static int refuse(const struct nlmsghdr *h, void *arg)
 {
@@ -28,7 +28,7 @@ static void abandoned_dump(void **state)
 	struct nl nl;
 
 	(void)state;
-	assert_int_equal(nl_open(&nl), 0);
+	assert_int_equal(nl_open(&nl, NETLINK_ROUTE, 0), 0);
 	for (int i = 1; i < 5; i++) {
 		char buf[NL_SMALL];
 		struct nlmsghdr *h = nl_begin(&nl, buf, RTM_GETLINK, NLM_F_DUMP);

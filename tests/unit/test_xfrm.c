@@ -359,7 +359,7 @@ static void queue(void **state)
 	for (; m.seq <= 5000; m.seq++)
 		assert_int_equal(queue_put(&q, &m), 0);
 	queue_mark_last(&q);
-	while ((n = queue_take(&q, buf, sizeof(buf)))) {
+	while ((n = queue_take(&q, buf, sizeof(buf), false))) {
 		for (const uint8_t *p = buf; p < buf + n; p += 16) {
 			assert_int_equal(keymsg_decode(&back, p, 16), 0);
 			assert_int_equal(back.seq, ++seen == 5000 ? 0 : seen);
