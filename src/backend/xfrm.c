@@ -129,7 +129,8 @@ struct verdict {
 	char why[NL_WHY_MAX];
 };
 
-static struct verdict verdict_of(struct xfrm *x, const struct xfrm_pending *p, const struct nlmsghdr *h)
+static struct verdict verdict_of(struct xfrm *x, const struct xfrm_pending *p,
+				 const struct nlmsghdr *h)
 {
 	struct verdict v = { .err = nl_verdict(&x->link, h) };
 
@@ -207,7 +208,11 @@ void xfrm_batch_add(struct xfrm_call *c, struct nlmsghdr *h)
 	struct xfrm *x = c->x;
 
 	x->pending[x->n_pending++] = (struct xfrm_pending){
-		.bytes = c->bytes, .len = c->len, .at = x->batch_len, .seq = h->nlmsg_seq, .note = c->note
+		.bytes = c->bytes,
+		.len = c->len,
+		.at = x->batch_len,
+		.seq = h->nlmsg_seq,
+		.note = c->note,
 	};
 	x->batch_len += NLMSG_ALIGN(h->nlmsg_len);
 }

@@ -40,7 +40,7 @@ struct xfrm_dump {
 	mnl_cb_t cb; /* told struct xfrm */
 	uint32_t seq; /* of netlink */
 	uint32_t n;   /* entries so far */
-	struct keymsg req; /* its header */
+	struct keymsg req; /* the header of what asked for it */
 };
 
 /* Of the algorithm table, bit n for row n of the class. */
@@ -133,7 +133,8 @@ int xfrm_register(struct xfrm_call *c);
  * and the answer is 0.
  */
 struct keymsg xfrm_documentation_sa(uint8_t satype);
-int xfrm_ask_in_vain(struct nl *nl, const struct keymsg *m, const struct linux_algs *algs, uint8_t mode);
+int xfrm_ask_in_vain(struct nl *nl, const struct keymsg *m, const struct linux_algs *algs,
+		     uint8_t mode);
 
 /* xfrm_event.c: a notification as a message; false for one that is none of ours. */
 bool xfrm_decode_event(struct keymsg *m, const struct nlmsghdr *h);

@@ -14,7 +14,8 @@ static struct keymsg question(const struct alg *a)
 {
 	static const uint8_t key[KEYMSG_KEY_MAX];
 	const bool auth = a->class == ALG_AUTH;
-	struct keymsg m = xfrm_documentation_sa(auth && a->protocols & ALG_FOR_AH ? SATYPE_AH : SATYPE_ESP);
+	const bool ah = auth && a->protocols & ALG_FOR_AH;
+	struct keymsg m = xfrm_documentation_sa(ah ? SATYPE_AH : SATYPE_ESP);
 
 	m.present |= 1u << (auth ? EXT_KEY_AUTH : EXT_KEY_ENCRYPT);
 	*(auth ? &m.sa.auth : &m.sa.encrypt) = a->pfkey;

@@ -31,7 +31,8 @@ struct keymsg xfrm_documentation_sa(uint8_t satype)
 	};
 }
 
-int xfrm_ask_in_vain(struct nl *nl, const struct keymsg *m, const struct linux_algs *algs, uint8_t mode)
+int xfrm_ask_in_vain(struct nl *nl, const struct keymsg *m, const struct linux_algs *algs,
+		     uint8_t mode)
 {
 	uint8_t buf[XFRM_REQUEST_MAX] __attribute__((aligned(8)));
 	struct nlmsghdr *h = nl_begin(nl, buf, XFRM_MSG_NEWSA, 0);
