@@ -5,6 +5,7 @@
 #   make demo       the article's two hosts, on this machine, in a minute
 #   make check      every test, under AddressSanitizer and UBSan
 #   make bench      what it costs to load 100,000 lines, against `ip -batch`
+#   make bench-kernel  the same into the IPsec of Debian's kernel, in a guest
 #   make fuzz       the fuzz targets for longer: FUZZ_SECONDS=600 each
 #   make install    to PREFIX=/usr/local, under DESTDIR= where that is set
 #   make clean
@@ -47,6 +48,11 @@ bench:
 	@$(MAKE) --no-print-directory all
 	@contrib/in-namespaces bench/load build
 
+bench-kernel:
+	@contrib/prepare-host kernel
+	@$(MAKE) --no-print-directory all
+	@bench/load --guest build
+
 fuzz:
 	@contrib/prepare-host check
 	@$(PYTHON) tests/run.py --fuzz-seconds $(FUZZ_SECONDS) fuzz
@@ -58,4 +64,4 @@ install: all
 clean:
 	rm -rf build build-asan build-fuzz
 
-.PHONY: all demo check bench fuzz install clean
+.PHONY: all demo check bench bench-kernel fuzz install clean

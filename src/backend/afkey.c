@@ -427,7 +427,7 @@ static int afkey_send(struct backend *b, const uint8_t *buf, size_t len)
 static int afkey_recv(struct backend *b, uint8_t *buf, size_t cap)
 {
 	struct afkey *a = (struct afkey *)b;
-	int n = queue_take(&a->replies, buf, cap);
+	int n = queue_take(&a->replies, buf, cap, false);
 
 	return n ? n : receive(a->fd, buf, cap);
 }

@@ -22,7 +22,7 @@ struct backend_ops {
 	 * peer is slow. 0 or -errno. */
 	int (*send)(struct backend *b, const uint8_t *buf, size_t len);
 	/* Blocks for the next datagram; its length, 0 at the end, or -errno. cap is
-	 * KEYMSG_MAX at least. */
+	 * KEYMSG_MAX at least. -ENOBUFS: messages to a listener are lost, and more follow. */
 	int (*recv)(struct backend *b, uint8_t *buf, size_t cap);
 	void (*close)(struct backend *b); /* frees */
 };
@@ -31,6 +31,7 @@ struct backend {
 	const struct backend_ops *ops;
 	bool private_ok;   /* private extensions may be sent: it answered HELLO, or is no other program */
 	bool transactions; /* it knows BEGIN and COMMIT */
+	uint32_t lost;	   /* messages to a listener that came faster than they were taken */
 };
 
 /*

@@ -30,9 +30,21 @@ static int grow(struct queue *q)
 	return 0;
 }
 
+/* Moves what waits to the begin, where half of the room is before it. */
+static bool move_down(struct queue *q)
+{
+	if (q->start < KEYMSG_MAX || q->start < q->cap / 2)
+		return false;
+	memmove(q->bytes, q->bytes + q->start, q->end - q->start);
+	q->end -= q->start;
+	q->last -= q->start;
+	q->start = 0;
+	return true;
+}
+
 int queue_put(struct queue *q, const struct keymsg *m)
 {
-	int n, err = q->cap - q->end < KEYMSG_MAX ? grow(q) : 0;
+	int n, err = q->cap - q->end < KEYMSG_MAX && !move_down(q) ? grow(q) : 0;
 
 	if (err)
 		return err;
@@ -49,11 +61,11 @@ void queue_mark_last(struct queue *q)
 	memset(q->bytes + q->last + SEQ_AT, 0, sizeof(uint32_t));
 }
 
-int queue_take(struct queue *q, uint8_t *buf, size_t cap)
+int queue_take(struct queue *q, uint8_t *buf, size_t cap, bool but_last)
 {
-	size_t len = 0, one;
+	size_t len = 0, one, end = but_last && q->start < q->end ? q->last : q->end;
 
-	while ((one = keymsg_first_len(q->bytes + q->start + len, q->end - q->start - len)) &&
+	while ((one = keymsg_first_len(q->bytes + q->start + len, end - q->start - len)) &&
 	       len + one <= cap)
 		len += one;
 	if (len)

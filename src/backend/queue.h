@@ -17,8 +17,11 @@ struct queue {
 int queue_put(struct queue *q, const struct keymsg *m);
 /* Numbers the last message 0, by which a dump's end is known. Nothing may have been taken since. */
 void queue_mark_last(struct queue *q);
-/* As many whole messages as fit into cap, KEYMSG_MAX at least; their length, 0 = none waits. */
-int queue_take(struct queue *q, uint8_t *buf, size_t cap);
+/*
+ * As many whole messages as fit into cap, KEYMSG_MAX at least; their length, 0 = none waits. The
+ * last one stays with but_last, so that it can be marked.
+ */
+int queue_take(struct queue *q, uint8_t *buf, size_t cap, bool but_last);
 /* Wipes and frees. */
 void queue_free(struct queue *q);
 

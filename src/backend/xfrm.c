@@ -9,16 +9,19 @@
  *     recv()   r r r r  <--   each becomes a reply, or a refusal in words
  *
  * Requests that need to look first (delete and get compare the source) empty the batch and
- * go alone. Once somebody listens, recv() waits for the kernel's notifications.
+ * go alone. A dump is read from the kernel while it is taken, a datagram at a time. Once
+ * somebody listens, recv() waits for the kernel's notifications.
  */
 #include "backend/xfrm.h"
 
 #include <errno.h>
+#include <linux/sock_diag.h>
 #include <linux/xfrm.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "backend/open.h"
+#include "keymsg/propose.h"
 
 struct command {
 	uint8_t type;
@@ -26,7 +29,11 @@ struct command {
 	int (*run)(struct xfrm_call *c);
 };
 
+/* Room for what a listener has not read yet; the kernel doubles it. */
+#define EVENTS_BUFFER (4 << 20)
+
 static int listen_all(struct xfrm_call *c);
+static int start_register(struct xfrm_call *c);
 
 static const struct command commands[] = {
 	{ KEYMSG_ADD, false, xfrm_sa_add },
@@ -43,6 +50,7 @@ static const struct command commands[] = {
 	{ KEYMSG_SPDGET, true, xfrm_sp_get },
 	{ KEYMSG_SPDFLUSH, true, xfrm_sp_flush },
 	{ KEYMSG_SPDDUMP, true, xfrm_sp_dump },
+	{ KEYMSG_REGISTER, false, start_register },
 	{ KEYMSG_PROMISC, false, listen_all },
 };
 
@@ -53,6 +61,14 @@ static const struct command *command_of(uint8_t type)
 			return &commands[i];
 	}
 	return NULL;
+}
+
+int xfrm_talk(struct xfrm *x, const struct nlmsghdr *h, mnl_cb_t cb, void *arg)
+{
+	int err = nl_talk(&x->link, h, cb, arg);
+
+	x->blamed = err ? xfrm_part_at(h, x->link.at) : EXT_COUNT;
+	return err;
 }
 
 void xfrm_put(struct xfrm *x, const struct keymsg *m)
@@ -109,8 +125,19 @@ static void settle(struct xfrm *x, const struct xfrm_pending *p, int err)
 /* A refusal may have us talk to the kernel again, so the verdicts are kept until all are there. */
 struct verdict {
 	int err;
-	char words[XFRM_WORDS_MAX];
+	enum keymsg_ext blamed;
+	char why[NL_WHY_MAX];
 };
+
+static struct verdict verdict_of(struct xfrm *x, const struct xfrm_pending *p,
+				 const struct nlmsghdr *h)
+{
+	struct verdict v = { .err = nl_verdict(&x->link, h) };
+
+	v.blamed = xfrm_part_at((const struct nlmsghdr *)(x->batch + p->at), x->link.at);
+	memcpy(v.why, x->link.why, sizeof(v.why));
+	return v;
+}
 
 /* Notes the verdicts in a datagram; how many. */
 static size_t take_verdicts(struct xfrm *x, const void *buf, size_t len, struct verdict *verdicts)
@@ -124,8 +151,7 @@ static size_t take_verdicts(struct xfrm *x, const void *buf, size_t len, struct 
 
 		if (h->nlmsg_type != NLMSG_ERROR || nth >= x->n_pending)
 			continue;
-		verdicts[nth].err = xfrm_link_verdict(&x->link, h);
-		memcpy(verdicts[nth].words, x->link.words, sizeof(x->link.words));
+		verdicts[nth] = verdict_of(x, &x->pending[nth], h);
 		n++;
 	}
 	return n;
@@ -154,14 +180,15 @@ static void flush(struct xfrm *x)
 		return;
 	if (mnl_socket_sendto(x->link.sock, x->batch, x->batch_len) < 0)
 		err = -errno;
-	explicit_bzero(x->batch, x->batch_len);
-	x->batch_len = 0;
 	if (!err)
 		err = receive_verdicts(x, verdicts);
+	explicit_bzero(x->batch, x->batch_len);
+	x->batch_len = 0;
 	if (err && !x->error)
 		x->error = err;
 	for (size_t i = 0; !err && i < x->n_pending; i++) {
-		memcpy(x->link.words, verdicts[i].words, sizeof(x->link.words));
+		memcpy(x->link.why, verdicts[i].why, sizeof(x->link.why));
+		x->blamed = verdicts[i].blamed;
 		settle(x, &x->pending[i], verdicts[i].err);
 	}
 	x->n_pending = 0;
@@ -173,7 +200,7 @@ struct nlmsghdr *xfrm_batch(struct xfrm_call *c, uint16_t type, uint16_t flags)
 
 	if (x->n_pending == XFRM_BATCH_MAX || XFRM_BATCH_BYTES - x->batch_len < XFRM_REQUEST_MAX)
 		flush(x);
-	return xfrm_link_begin(&x->link, x->batch + x->batch_len, type, flags);
+	return nl_begin(&x->link, x->batch + x->batch_len, type, flags);
 }
 
 void xfrm_batch_add(struct xfrm_call *c, struct nlmsghdr *h)
@@ -181,7 +208,11 @@ void xfrm_batch_add(struct xfrm_call *c, struct nlmsghdr *h)
 	struct xfrm *x = c->x;
 
 	x->pending[x->n_pending++] = (struct xfrm_pending){
-		.bytes = c->bytes, .len = c->len, .seq = h->nlmsg_seq, .note = c->note
+		.bytes = c->bytes,
+		.len = c->len,
+		.at = x->batch_len,
+		.seq = h->nlmsg_seq,
+		.note = c->note,
 	};
 	x->batch_len += NLMSG_ALIGN(h->nlmsg_len);
 }
@@ -232,11 +263,73 @@ static void take_message(struct xfrm *x, const uint8_t *bytes, size_t len)
 	}
 }
 
+/* Dumps */
+
+int xfrm_dump_begin(struct xfrm_call *c, uint16_t type, mnl_cb_t cb)
+{
+	uint8_t buf[XFRM_REQUEST_MAX] __attribute__((aligned(8)));
+	struct xfrm *x = c->x;
+	struct nlmsghdr *h = nl_begin(&x->link, buf, type, NLM_F_DUMP);
+	int err;
+
+	/* A dump ends by itself; and without a payload the kernel takes this for one of all types. */
+	h->nlmsg_flags &= (uint16_t)~NLM_F_ACK;
+	err = nl_ask(&x->link, h);
+	if (err)
+		return note_refuse(&c->note, -err, EXT_COUNT, "the kernel cannot be asked");
+	x->dump = (struct xfrm_dump){ .active = true,
+				      .cb = cb,
+				      .seq = h->nlmsg_seq,
+				      .req = { .type = c->req->type,
+					       .satype = c->req->satype,
+					       .seq = c->req->seq,
+					       .pid = c->req->pid } };
+	return 0;
+}
+
+void xfrm_dump_put(struct xfrm *x, struct keymsg *m)
+{
+	m->type = x->dump.req.type;
+	m->pid = x->dump.req.pid;
+	m->seq = ++x->dump.n;
+	xfrm_put(x, m);
+}
+
+/* The last entry is known by its number; a dump without any, or one that broke off, by an errno. */
+static void end_dump(struct xfrm *x, int err)
+{
+	struct xfrm_call c = { .x = x, .req = &x->dump.req, .note = { .ext = EXT_COUNT } };
+	bool spd = command_of(x->dump.req.type)->spd;
+
+	x->dump.active = false;
+	x->blamed = EXT_COUNT;
+	if (err)
+		err = (spd ? xfrm_sp_explain : xfrm_sa_explain)(&c, err);
+	else if (x->dump.n == 0)
+		err = note_refuse(&c.note, ENOENT, EXT_COUNT, "there are no %s to show",
+				  spd ? "policies" : "SAs");
+	if (err)
+		reply_failed(&c, err);
+	else if (!x->error)
+		queue_mark_last(&x->replies);
+}
+
+/* The next datagram of the dump. */
+static void read_dump(struct xfrm *x)
+{
+	int more = nl_read(&x->link, x->dump.seq, x->dump.cb, x);
+
+	if (more <= 0 || x->error)
+		end_dump(x, more < 0 ? more : 0);
+}
+
 static int xfrm_send(struct backend *b, const uint8_t *buf, size_t len)
 {
 	struct xfrm *x = (struct xfrm *)b;
 	size_t one;
 
+	while (x->dump.active) /* what is asked now is answered behind it */
+		read_dump(x);
 	for (; !x->error && (one = keymsg_first_len(buf, len)); buf += one, len -= one)
 		take_message(x, buf, one);
 	flush(x);
@@ -245,38 +338,81 @@ static int xfrm_send(struct backend *b, const uint8_t *buf, size_t len)
 
 /* Listening */
 
-static int listen_all(struct xfrm_call *c)
+static int open_events(struct xfrm_call *c)
 {
-	struct xfrm *x = c->x;
-	struct xfrm_link events;
-	int err;
+	const unsigned groups = XFRMGRP_ACQUIRE | XFRMGRP_EXPIRE | XFRMGRP_SA | XFRMGRP_POLICY;
+	struct nl *events = &c->x->events;
+	int size = EVENTS_BUFFER, err = events->sock ? 0 : nl_open(events, NETLINK_XFRM, groups);
 
-	if (!x->events && c->req->satype) {
-		err = xfrm_link_open(&events, XFRMGRP_ACQUIRE | XFRMGRP_EXPIRE | XFRMGRP_SA |
-						      XFRMGRP_POLICY);
-		if (err)
-			return note_refuse(&c->note, -err, EXT_COUNT,
-					   "the kernel's notifications cannot be had");
-		x->events = events.sock;
-	}
-	reply_done(c);
+	if (err)
+		return note_refuse(&c->note, -err, EXT_COUNT,
+				   "the kernel's notifications cannot be had");
+	setsockopt(mnl_socket_get_fd(events->sock), SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
 	return 0;
 }
 
-/* Waits for one datagram of notifications. */
+static int listen_all(struct xfrm_call *c)
+{
+	int err = c->req->satype ? open_events(c) : 0;
+
+	if (!err)
+		reply_done(c);
+	return err;
+}
+
+/* RFC 2367 section 3.1.7: whoever registers is told what is missing and what expires. */
+static int start_register(struct xfrm_call *c)
+{
+	int err = open_events(c);
+
+	return err ? err : xfrm_register(c);
+}
+
+/* Counts what the kernel dropped because nobody read it; whether that is news. */
+static bool has_lost(struct xfrm *x)
+{
+	uint32_t info[SK_MEMINFO_VARS];
+	socklen_t len = sizeof(info);
+
+	if (getsockopt(mnl_socket_get_fd(x->events.sock), SOL_SOCKET, SO_MEMINFO, info, &len) < 0 ||
+	    len < sizeof(info) || info[SK_MEMINFO_DROPS] == (uint32_t)x->b.lost)
+		return false;
+	x->b.lost = info[SK_MEMINFO_DROPS];
+	return true;
+}
+
+/* It says who is missing; what it could be made of is added here. */
+static void complete_acquire(struct xfrm *x, struct keymsg *m)
+{
+	if (m->type != KEYMSG_ACQUIRE)
+		return;
+	m->present |= 1u << EXT_PROPOSAL;
+	propose_algs(&m->proposal, m->satype, xfrm_provides, x);
+}
+
+/* Waits for one datagram of notifications. -ENOBUFS: some are lost. */
 static int take_events(struct xfrm *x)
 {
 	char buf[32768];
-	ssize_t len = mnl_socket_recvfrom(x->events, buf, sizeof(buf));
 	const struct nlmsghdr *h = (const struct nlmsghdr *)buf;
-	int left = (int)len;
 	struct keymsg m;
+	ssize_t len;
+	int left;
 
+	/* The kernel goes on dropping until all that waits is read, and says so once. */
+	if (has_lost(x))
+		return -ENOBUFS;
+	len = mnl_socket_recvfrom(x->events.sock, buf, sizeof(buf));
+	if (len < 0 && errno == ENOBUFS)
+		has_lost(x);
 	if (len < 0)
 		return errno == EINTR ? 0 : -errno;
+	left = (int)len;
 	for (; mnl_nlmsg_ok(h, left); h = mnl_nlmsg_next(h, &left)) {
-		if (xfrm_decode_event(&m, h))
+		if (xfrm_decode_event(&m, h)) {
+			complete_acquire(x, &m);
 			xfrm_put(x, &m);
+		}
 	}
 	explicit_bzero(buf, sizeof(buf));
 	return x->error;
@@ -287,18 +423,23 @@ static int xfrm_recv(struct backend *b, uint8_t *buf, size_t cap)
 	struct xfrm *x = (struct xfrm *)b;
 	int n, err = 0;
 
-	while (!(n = queue_take(&x->replies, buf, cap)) && x->events && !err)
-		err = take_events(x);
-	return err ? err : n;
+	while (!(n = queue_take(&x->replies, buf, cap, x->dump.active)) && !err) {
+		if (x->dump.active)
+			read_dump(x);
+		else if (x->events.sock)
+			err = take_events(x);
+		else
+			break;
+	}
+	return n ? n : err ? err : x->error;
 }
 
 static void xfrm_close(struct backend *b)
 {
 	struct xfrm *x = (struct xfrm *)b;
 
-	xfrm_link_close(&x->link);
-	if (x->events)
-		mnl_socket_close(x->events);
+	nl_close(&x->link);
+	nl_close(&x->events);
 	queue_free(&x->replies);
 	free(x);
 }
@@ -314,11 +455,12 @@ struct backend *backend_xfrm_open(int *err)
 {
 	struct xfrm *x = calloc(1, sizeof(*x));
 
-	*err = x ? xfrm_link_open(&x->link, 0) : -ENOMEM;
+	*err = x ? nl_open(&x->link, NETLINK_XFRM, 0) : -ENOMEM;
 	if (*err) {
 		free(x);
 		return NULL;
 	}
 	x->b = (struct backend){ .ops = &xfrm_ops, .private_ok = true };
+	x->blamed = EXT_COUNT;
 	return &x->b;
 }

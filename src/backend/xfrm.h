@@ -7,20 +7,16 @@
 #ifndef SALLYPORT_BACKEND_XFRM_H
 #define SALLYPORT_BACKEND_XFRM_H
 
-#include <libmnl/libmnl.h>
-
 #include "backend/backend.h"
 #include "backend/linux.h"
 #include "backend/queue.h"
+#include "netlink/netlink.h"
 
 /* No request of ours is longer, in bytes: an SA with two keys, a label and a bitmap. */
 #define XFRM_REQUEST_MAX 4096
 /* Requests in a batch, and the bytes they may have together. */
 #define XFRM_BATCH_MAX	 64
 #define XFRM_BATCH_BYTES 65536
-/* The kernel's own words of a refusal. */
-#define XFRM_WORDS_MAX	 128
-
 /* One request on its way. */
 struct xfrm_call {
 	struct xfrm *x;
@@ -33,22 +29,33 @@ struct xfrm_call {
 /* A request whose answer by the kernel is waited for. */
 struct xfrm_pending {
 	const uint8_t *bytes;
-	size_t len;
-	uint32_t seq; /* of netlink */
+	size_t len, at; /* at: where it stands in the batch */
+	uint32_t seq;	/* of netlink */
 	struct note note;
 };
 
-/* A socket of NETLINK_XFRM. */
-struct xfrm_link {
-	struct mnl_socket *sock;
-	uint32_t seq;
-	char words[XFRM_WORDS_MAX]; /* what the kernel says of the last refusal, "" = nothing */
+/* A dump whose answer is read as it is taken, a datagram at a time. */
+struct xfrm_dump {
+	bool active;
+	mnl_cb_t cb; /* told struct xfrm */
+	uint32_t seq; /* of netlink */
+	uint32_t n;   /* entries so far */
+	struct keymsg req; /* the header of what asked for it */
+};
+
+/* Of the algorithm table, bit n for row n of the class. */
+struct xfrm_algs {
+	bool known;
+	uint32_t auth, enc;
 };
 
 struct xfrm {
 	struct backend b;
-	struct xfrm_link link;
-	struct mnl_socket *events; /* NULL: nobody listens */
+	struct nl link;
+	enum keymsg_ext blamed; /* the part that the last refusal points to, EXT_COUNT = none */
+	struct nl events; /* without a socket: nobody listens */
+	struct xfrm_dump dump;
+	struct xfrm_algs algs;
 	struct queue replies;
 	int error; /* the conversation with the kernel broke off */
 	uint32_t last_reqid; /* chosen for `unique`, 0 = none yet */
@@ -57,20 +64,10 @@ struct xfrm {
 	uint8_t batch[XFRM_BATCH_BYTES];
 };
 
-/* xfrm_link.c */
-
-/* Joins the multicast groups (bits of XFRMGRP_*). 0 or -errno. */
-int xfrm_link_open(struct xfrm_link *l, unsigned groups);
-void xfrm_link_close(struct xfrm_link *l);
-/* A request in buf of XFRM_REQUEST_MAX bytes; what the kernel is to say of it is asked for. */
-struct nlmsghdr *xfrm_link_begin(struct xfrm_link *l, void *buf, uint16_t type, uint16_t flags);
-/* Sends one and gives cb (may be NULL) what comes before the end. 0 or -errno with words. */
-int xfrm_link_talk(struct xfrm_link *l, const struct nlmsghdr *h, mnl_cb_t cb, void *arg);
-/* The verdict of an NLMSG_ERROR, 0 or -errno; its words are noted. */
-int xfrm_link_verdict(struct xfrm_link *l, const struct nlmsghdr *h);
-
 /* xfrm.c */
 
+/* nl_talk(), and what a refusal points to. */
+int xfrm_talk(struct xfrm *x, const struct nlmsghdr *h, mnl_cb_t cb, void *arg);
 /* The place for a request in the batch. */
 struct nlmsghdr *xfrm_batch(struct xfrm_call *c, uint16_t type, uint16_t flags);
 /* The request in the batch is complete: the call is answered when the kernel has answered. */
@@ -81,6 +78,9 @@ void xfrm_batch_end(struct xfrm_call *c);
 void xfrm_reply(struct xfrm_call *c, struct keymsg *m);
 /* A message as it is, with the note where that warns. */
 void xfrm_put(struct xfrm *x, const struct keymsg *m);
+/* Begins a dump of XFRM_MSG_GETSA or _GETPOLICY; cb hands its entries to xfrm_dump_put(). */
+int xfrm_dump_begin(struct xfrm_call *c, uint16_t type, mnl_cb_t cb);
+void xfrm_dump_put(struct xfrm *x, struct keymsg *m);
 
 /*
  * One type of request each. 0: answered, or in the batch; -errno: refused, with a note.
@@ -119,6 +119,22 @@ void xfrm_encode_sp(struct nlmsghdr *h, const struct keymsg *m);
 /* Which SA, which policy: what GET and DEL carry. */
 void xfrm_encode_sa_id(struct nlmsghdr *h, const struct keymsg *m);
 void xfrm_encode_sp_id(struct nlmsghdr *h, const struct keymsg *m);
+
+/* xfrm_blame.c: the part of a request that the attribute at an offset is; EXT_COUNT = none. */
+enum keymsg_ext xfrm_part_at(const struct nlmsghdr *h, uint32_t at);
+
+/* xfrm_algs.c: whether this kernel has an algorithm (a provides_fn, told struct xfrm). */
+bool xfrm_provides(const struct alg *a, void *arg);
+int xfrm_register(struct xfrm_call *c);
+
+/*
+ * xfrm_probe.c: an SA between addresses of documentation (RFC 5737), and the errno of a kernel
+ * that is asked for one which it will not take. Should it take it all the same, it is deleted,
+ * and the answer is 0.
+ */
+struct keymsg xfrm_documentation_sa(uint8_t satype);
+int xfrm_ask_in_vain(struct nl *nl, const struct keymsg *m, const struct linux_algs *algs,
+		     uint8_t mode);
 
 /* xfrm_event.c: a notification as a message; false for one that is none of ours. */
 bool xfrm_decode_event(struct keymsg *m, const struct nlmsghdr *h);

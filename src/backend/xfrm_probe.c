@@ -17,50 +17,63 @@
 
 #define PROBE_SPI 0x53616c79
 
-static struct keymsg probe_message(uint8_t auth, const uint8_t *key, uint16_t bits)
+struct keymsg xfrm_documentation_sa(uint8_t satype)
 {
 	static const uint8_t src[] = { 192, 0, 2, 253 }, dst[] = { 192, 0, 2, 254 };
 
 	return (struct keymsg){
 		.type = KEYMSG_ADD,
-		.satype = SATYPE_ESP,
-		.present = 1u << EXT_SA | 1u << EXT_ADDRESS_SRC | 1u << EXT_ADDRESS_DST |
-			   1u << EXT_KEY_AUTH,
-		.sa = { .spi = PROBE_SPI, .auth = auth },
+		.satype = satype,
+		.present = 1u << EXT_SA | 1u << EXT_ADDRESS_SRC | 1u << EXT_ADDRESS_DST,
+		.sa = { .spi = PROBE_SPI },
 		.src.range = { .addr = addr_of(AF_INET, src), .prefix_len = 32 },
 		.dst.range = { .addr = addr_of(AF_INET, dst), .prefix_len = 32 },
-		.key_auth = { bits, key },
 	};
 }
 
-static int ask(struct xfrm_link *l, const struct alg *auth)
+int xfrm_ask_in_vain(struct nl *nl, const struct keymsg *m, const struct linux_algs *algs,
+		     uint8_t mode)
 {
-	static const uint8_t key[KEYMSG_KEY_MAX];
-	const struct keymsg m = probe_message(auth->pfkey, key, auth->key.min_bits);
-	const struct linux_algs algs = { .auth = auth };
 	uint8_t buf[XFRM_REQUEST_MAX] __attribute__((aligned(8)));
-	struct nlmsghdr *h = xfrm_link_begin(l, buf, XFRM_MSG_NEWSA, 0);
+	struct nlmsghdr *h = nl_begin(nl, buf, XFRM_MSG_NEWSA, 0);
+	struct xfrm_usersa_info *info;
 	int err;
 
-	xfrm_encode_sa(h, &m, &algs);
-	err = xfrm_link_talk(l, h, NULL, NULL);
+	xfrm_encode_sa(h, m, algs);
+	info = mnl_nlmsg_get_payload(h);
+	info->mode = mode;
+	err = nl_talk(nl, h, NULL, NULL);
 	if (err)
 		return err;
-	h = xfrm_link_begin(l, buf, XFRM_MSG_DELSA, 0);
-	xfrm_encode_sa_id(h, &m);
-	xfrm_link_talk(l, h, NULL, NULL);
-	return -EINVAL;
+	h = nl_begin(nl, buf, XFRM_MSG_DELSA, 0);
+	xfrm_encode_sa_id(h, m);
+	nl_talk(nl, h, NULL, NULL);
+	return 0;
+}
+
+static int ask(struct nl *nl, const struct alg *auth)
+{
+	static const uint8_t key[KEYMSG_KEY_MAX];
+	const struct linux_algs algs = { .auth = auth };
+	struct keymsg m = xfrm_documentation_sa(SATYPE_ESP);
+	int err;
+
+	m.present |= 1u << EXT_KEY_AUTH;
+	m.sa.auth = auth->pfkey;
+	m.key_auth = (struct keymsg_key){ auth->key.min_bits, key };
+	err = xfrm_ask_in_vain(nl, &m, &algs, XFRM_MODE_TRANSPORT);
+	return err ? err : -EINVAL;
 }
 
 /* An authenticator that the kernel has not got says nothing of ESP: then the next one. */
-static int ask_all(struct xfrm_link *l)
+static int ask_all(struct nl *nl)
 {
 	const struct alg *a = NULL;
 	int err = -ENOSYS;
 
 	while (err == -ENOSYS && (a = alg_next(ALG_AUTH, a))) {
 		if (a->xfrm)
-			err = ask(l, a);
+			err = ask(nl, a);
 	}
 	return err;
 }
@@ -68,15 +81,15 @@ static int ask_all(struct xfrm_link *l)
 int backend_xfrm_probe(char *why, size_t cap)
 {
 	char module[MODULE_TEXT_MAX];
-	struct xfrm_link l;
-	int err = xfrm_link_open(&l, 0);
+	struct nl nl;
+	int err = nl_open(&nl, NETLINK_XFRM, 0);
 
 	if (err) {
 		snprintf(why, cap, "the kernel has no NETLINK_XFRM (%s)", strerror(-err));
 		return err == -EPROTONOSUPPORT ? -EAFNOSUPPORT : err;
 	}
-	err = ask_all(&l);
-	xfrm_link_close(&l);
+	err = ask_all(&nl);
+	nl_close(&nl);
 	if (err == -EINVAL)
 		return 0;
 	if (err == -EPROTONOSUPPORT)

@@ -43,12 +43,12 @@ static int on_found(const struct nlmsghdr *h, void *arg)
 static int look(struct xfrm_call *c, const struct keymsg *id, struct found *f)
 {
 	uint8_t buf[XFRM_REQUEST_MAX] __attribute__((aligned(8)));
-	struct nlmsghdr *h = xfrm_link_begin(&c->x->link, buf, XFRM_MSG_GETSA, 0);
+	struct nlmsghdr *h = nl_begin(&c->x->link, buf, XFRM_MSG_GETSA, 0);
 	int err;
 
 	f->is_there = false;
 	xfrm_encode_sa_id(h, id);
-	err = xfrm_link_talk(&c->x->link, h, on_found, f);
+	err = xfrm_talk(c->x, h, on_found, f);
 	return err && err != -ESRCH ? xfrm_sa_explain(c, err) : 0;
 }
 
@@ -201,12 +201,12 @@ struct walk {
 static int walk(struct xfrm_call *c, mnl_cb_t cb, struct walk *w)
 {
 	uint8_t buf[XFRM_REQUEST_MAX] __attribute__((aligned(8)));
-	struct nlmsghdr *h = xfrm_link_begin(&c->x->link, buf, XFRM_MSG_GETSA, NLM_F_DUMP);
+	struct nlmsghdr *h = nl_begin(&c->x->link, buf, XFRM_MSG_GETSA, NLM_F_DUMP);
 	int err;
 
 	/* A dump ends by itself; and without a payload the kernel takes this for one of all types. */
 	h->nlmsg_flags &= (uint16_t)~NLM_F_ACK;
-	err = xfrm_link_talk(&c->x->link, h, cb, w);
+	err = xfrm_talk(c->x, h, cb, w);
 	return err ? xfrm_sa_explain(c, err) : 0;
 }
 
@@ -238,13 +238,13 @@ static int on_delete_all(const struct nlmsghdr *h, void *arg)
 static int delete_one(struct xfrm_call *c, uint32_t spi)
 {
 	uint8_t buf[XFRM_REQUEST_MAX] __attribute__((aligned(8)));
-	struct nlmsghdr *h = xfrm_link_begin(&c->x->link, buf, XFRM_MSG_DELSA, 0);
+	struct nlmsghdr *h = nl_begin(&c->x->link, buf, XFRM_MSG_DELSA, 0);
 	struct keymsg m = *c->req;
 	int err;
 
 	m.sa.spi = spi;
 	xfrm_encode_sa_id(h, &m);
-	err = xfrm_link_talk(&c->x->link, h, NULL, NULL);
+	err = xfrm_talk(c->x, h, NULL, NULL);
 	return err == -ESRCH ? 0 : err;
 }
 
@@ -334,7 +334,7 @@ static int allocate(struct xfrm_call *c, const struct keymsg_spirange *r, struct
 {
 	const struct linux_algs none = { NULL, NULL };
 	uint8_t buf[XFRM_REQUEST_MAX] __attribute__((aligned(8)));
-	struct nlmsghdr *h = xfrm_link_begin(&c->x->link, buf, XFRM_MSG_ALLOCSPI, 0);
+	struct nlmsghdr *h = nl_begin(&c->x->link, buf, XFRM_MSG_ALLOCSPI, 0);
 	struct xfrm_userspi_info *u = mnl_nlmsg_get_payload(h);
 	int err;
 
@@ -344,7 +344,7 @@ static int allocate(struct xfrm_call *c, const struct keymsg_spirange *r, struct
 	u->min = r->min;
 	u->max = r->max;
 	f->is_there = false;
-	err = xfrm_link_talk(&c->x->link, h, on_found, f);
+	err = xfrm_talk(c->x, h, on_found, f);
 	if (err == -ENOENT || (!err && !f->is_there))
 		return no_free_spi(c, r);
 	return err ? xfrm_sa_explain(c, err) : 0;
@@ -382,36 +382,29 @@ int xfrm_sa_flush(struct xfrm_call *c)
 
 static int on_dump(const struct nlmsghdr *h, void *arg)
 {
-	struct walk *w = arg;
-	const struct keymsg *req = w->c->req;
+	struct xfrm *x = arg;
+	uint8_t wanted = x->dump.req.satype;
 	struct keymsg m;
 
-	if (!decode(&m, h) || (req->satype && m.satype != req->satype))
-		return MNL_CB_OK;
-	m.seq = ++w->n;
-	xfrm_reply(w->c, &m);
+	if (decode(&m, h) && (!wanted || m.satype == wanted))
+		xfrm_dump_put(x, &m);
 	return MNL_CB_OK;
 }
 
 int xfrm_sa_dump(struct xfrm_call *c)
 {
-	struct walk w = { .c = c };
 	int err = c->req->satype ? linux_check_satype(c->req, &c->note) : 0;
 
-	if (!err)
-		err = walk(c, on_dump, &w);
-	if (!err && w.n == 0)
-		return note_refuse(&c->note, ENOENT, EXT_COUNT, "there are no SAs to show");
-	if (w.n)
-		queue_mark_last(&c->x->replies);
-	return err;
+	return err ? err : xfrm_dump_begin(c, XFRM_MSG_GETSA, on_dump);
 }
 
-/* Which part the kernel did not know, by what it says. */
+/* Which part the kernel did not know, by what it points to or says. */
 static enum keymsg_ext unknown_part(const struct xfrm_call *c)
 {
-	const char *words = c->x->link.words;
+	const char *words = c->x->link.why;
 
+	if (c->x->blamed != EXT_COUNT)
+		return c->x->blamed;
 	if (strstr(words, "AUTH"))
 		return EXT_KEY_AUTH;
 	if (strstr(words, "CRYPT") || strstr(words, "AEAD") || strstr(words, "COMP"))
@@ -441,8 +434,9 @@ static int explain_protocol(struct xfrm_call *c)
 
 int xfrm_sa_explain(struct xfrm_call *c, int err)
 {
-	const char *words = c->x->link.words;
+	const char *words = c->x->link.why;
 	const char *colon = *words ? ": " : "";
+	enum keymsg_ext blamed = c->x->blamed;
 	char name[LINUX_SA_TEXT_MAX];
 
 	switch (-err) {
@@ -466,10 +460,10 @@ int xfrm_sa_explain(struct xfrm_call *c, int err)
 		return note_refuse(&c->note, EPERM, EXT_COUNT,
 				   "the kernel wants CAP_NET_ADMIN for this");
 	case EINVAL:
-		return note_refuse(&c->note, EINVAL, EXT_SA, "the kernel refuses the SA%s%s", colon,
-				   words);
+		return note_refuse(&c->note, EINVAL, blamed == EXT_COUNT ? EXT_SA : blamed,
+				   "the kernel refuses the SA%s%s", colon, words);
 	default:
-		return note_refuse(&c->note, -err, EXT_COUNT, "%s",
+		return note_refuse(&c->note, -err, blamed, "%s",
 				   *words ? words : "the kernel refuses");
 	}
 }

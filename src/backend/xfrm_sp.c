@@ -20,11 +20,11 @@ static bool decode(struct keymsg *m, const struct nlmsghdr *h)
 static int walk(struct xfrm_call *c, mnl_cb_t cb, void *arg)
 {
 	uint8_t buf[XFRM_REQUEST_MAX] __attribute__((aligned(8)));
-	struct nlmsghdr *h = xfrm_link_begin(&c->x->link, buf, XFRM_MSG_GETPOLICY, NLM_F_DUMP);
+	struct nlmsghdr *h = nl_begin(&c->x->link, buf, XFRM_MSG_GETPOLICY, NLM_F_DUMP);
 	int err;
 
 	h->nlmsg_flags &= (uint16_t)~NLM_F_ACK;
-	err = xfrm_link_talk(&c->x->link, h, cb, arg);
+	err = xfrm_talk(c->x, h, cb, arg);
 	return err ? xfrm_sp_explain(c, err) : 0;
 }
 
@@ -164,9 +164,9 @@ int xfrm_sp_get(struct xfrm_call *c)
 
 	if (err)
 		return err;
-	h = xfrm_link_begin(&c->x->link, buf, XFRM_MSG_GETPOLICY, 0);
+	h = nl_begin(&c->x->link, buf, XFRM_MSG_GETPOLICY, 0);
 	xfrm_encode_sp_id(h, c->req);
-	err = xfrm_link_talk(&c->x->link, h, on_get, c);
+	err = xfrm_talk(c->x, h, on_get, c);
 	return err ? xfrm_sp_explain(c, err) : 0;
 }
 
@@ -178,33 +178,19 @@ int xfrm_sp_flush(struct xfrm_call *c)
 	return 0;
 }
 
-struct dump {
-	struct xfrm_call *c;
-	uint32_t n;
-};
-
 static int on_dump(const struct nlmsghdr *h, void *arg)
 {
-	struct dump *d = arg;
+	struct xfrm *x = arg;
 	struct keymsg m;
 
-	if (decode(&m, h)) {
-		m.seq = ++d->n;
-		xfrm_reply(d->c, &m);
-	}
+	if (decode(&m, h))
+		xfrm_dump_put(x, &m);
 	return MNL_CB_OK;
 }
 
 int xfrm_sp_dump(struct xfrm_call *c)
 {
-	struct dump d = { .c = c };
-	int err = walk(c, on_dump, &d);
-
-	if (!err && d.n == 0)
-		return note_refuse(&c->note, ENOENT, EXT_COUNT, "there are no policies to show");
-	if (d.n)
-		queue_mark_last(&c->x->replies);
-	return err;
+	return xfrm_dump_begin(c, XFRM_MSG_GETPOLICY, on_dump);
 }
 
 /*
@@ -234,9 +220,9 @@ static int try_required(struct xfrm_call *c)
 
 	if (m.policy.dir != POLICY_OUT || !require_tunnels(&m.policy))
 		return -EINVAL;
-	h = xfrm_link_begin(&c->x->link, buf, type_of(&m), 0);
+	h = nl_begin(&c->x->link, buf, type_of(&m), 0);
 	xfrm_encode_sp(h, &m);
-	err = xfrm_link_talk(&c->x->link, h, NULL, NULL);
+	err = xfrm_talk(c->x, h, NULL, NULL);
 	if (!err)
 		note_warn(&c->note, EXT_POLICY,
 			  "this kernel has no level `use' for tunnels of out: it is `require'");
@@ -245,7 +231,8 @@ static int try_required(struct xfrm_call *c)
 
 int xfrm_sp_explain(struct xfrm_call *c, int err)
 {
-	const char *words = c->x->link.words;
+	const char *words = c->x->link.why;
+	enum keymsg_ext blamed = c->x->blamed;
 
 	switch (-err) {
 	case EEXIST:
@@ -261,10 +248,10 @@ int xfrm_sp_explain(struct xfrm_call *c, int err)
 	case EINVAL:
 		if ((err = try_required(c)) != -EINVAL)
 			return err ? xfrm_sp_explain(c, err) : 0;
-		return note_refuse(&c->note, EINVAL, EXT_POLICY, "the kernel refuses the policy%s%s",
-				   *words ? ": " : "", words);
+		return note_refuse(&c->note, EINVAL, blamed == EXT_COUNT ? EXT_POLICY : blamed,
+				   "the kernel refuses the policy%s%s", *words ? ": " : "", words);
 	default:
-		return note_refuse(&c->note, -err, EXT_COUNT, "%s",
+		return note_refuse(&c->note, -err, blamed, "%s",
 				   *words ? words : "the kernel refuses");
 	}
 }

@@ -4,6 +4,7 @@
 #include <netinet/in.h>
 
 #include "db/call.h"
+#include "keymsg/propose.h"
 
 struct keymsg event_expire(const struct sa *sa, bool hard)
 {
@@ -23,61 +24,15 @@ static uint8_t satype_of(uint8_t ip_proto)
 	return ip_proto == IPPROTO_AH ? SATYPE_AH : ip_proto == IPPROTO_ESP ? SATYPE_ESP : SATYPE_IPCOMP;
 }
 
-/* A day, as KAME proposes. */
-#define PROPOSED_LIFETIME_S 86400
-/* Packets of the window that it proposes. */
-#define PROPOSED_WINDOW 32
+struct provider {
+	bool (*provides)(enum prim prim);
+};
 
-static void propose(struct keymsg_proposal *p, const struct alg *auth, const struct alg *enc)
+static bool is_provided(const struct alg *a, void *arg)
 {
-	struct keymsg_comb *c = &p->combs[p->n];
+	const struct provider *p = arg;
 
-	if (p->n == KEYMSG_COMBS_MAX)
-		return;
-	p->n++;
-	*c = (struct keymsg_comb){ .hard.add_s = PROPOSED_LIFETIME_S,
-				   .soft.add_s = PROPOSED_LIFETIME_S / 10 * 8 };
-	if (auth) {
-		c->auth = auth->pfkey;
-		c->auth_min_bits = auth->key.min_bits;
-		c->auth_max_bits = auth->key.max_bits;
-	}
-	if (enc) {
-		c->encrypt = enc->pfkey;
-		c->enc_min_bits = enc->key.min_bits;
-		c->enc_max_bits = enc->key.max_bits;
-	}
-}
-
-/* What is good enough to be agreed upon: not weak, and not null. */
-static bool is_proposed(const struct alg *a, uint8_t alg_for, bool (*provides)(enum prim prim))
-{
-	return (a->protocols & alg_for) && !a->weak && !a->sa_flags && a->key.min_bits > 0 &&
-	       provides(a->prim);
-}
-
-static void propose_all(struct keymsg_proposal *p, uint8_t satype, bool (*provides)(enum prim prim))
-{
-	const struct alg *enc = NULL, *auth = NULL;
-	uint8_t alg_for = satype == SATYPE_AH ? ALG_FOR_AH : ALG_FOR_ESP;
-
-	p->replay = PROPOSED_WINDOW;
-	while (satype == SATYPE_AH && (auth = alg_next(ALG_AUTH, auth))) {
-		if (is_proposed(auth, alg_for, provides))
-			propose(p, auth, NULL);
-	}
-	while (satype == SATYPE_ESP && (enc = alg_next(ALG_ENC, enc))) {
-		if (!is_proposed(enc, alg_for, provides))
-			continue;
-		if (enc->aead) {
-			propose(p, NULL, enc);
-			continue;
-		}
-		for (auth = NULL; (auth = alg_next(ALG_AUTH, auth));) {
-			if (is_proposed(auth, alg_for, provides))
-				propose(p, auth, enc);
-		}
-	}
+	return p->provides(a->prim);
 }
 
 static struct keymsg_addr end_of(const struct addr *a)
@@ -89,6 +44,7 @@ static struct keymsg_addr end_of(const struct addr *a)
 struct keymsg event_acquire(const struct acquire_key *key, uint32_t policy_id, uint32_t seq,
 			    bool (*provides)(enum prim prim))
 {
+	struct provider provider = { provides };
 	struct keymsg m = {
 		.type = KEYMSG_ACQUIRE,
 		.satype = satype_of(key->proto),
@@ -104,6 +60,6 @@ struct keymsg event_acquire(const struct acquire_key *key, uint32_t policy_id, u
 		m.present |= 1u << EXT_SA2;
 		m.sa2 = (struct keymsg_sa2){ .mode = key->mode, .reqid = key->reqid };
 	}
-	propose_all(&m.proposal, m.satype, provides);
+	propose_algs(&m.proposal, m.satype, is_provided, &provider);
 	return m;
 }

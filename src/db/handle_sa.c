@@ -13,6 +13,7 @@
 #include "db/age.h"
 #include "db/call.h"
 #include "db/undo.h"
+#include "keymsg/propose.h"
 
 static_assert(KEYMSG_KEY_MAX <= SA_KEY_MAX, "an SA holds every key that a message can carry");
 
@@ -754,17 +755,12 @@ int handle_sa_dump(struct call *c)
 	return 0;
 }
 
-/* RFC 2367 section 3.1.7: the algorithms of a class that this daemon's engine can do. */
-static void list_algorithms(const struct call *c, enum alg_class class, struct keymsg_supported *s)
+/* Whether this daemon's engine can do it. */
+static bool is_provided(const struct alg *a, void *arg)
 {
-	for (const struct alg *a = alg_next(class, NULL); a; a = alg_next(class, a)) {
-		if (s->n == KEYMSG_ALGS_MAX || a->sa_flags || !c->env->provides(a->prim))
-			continue;
-		s->algs[s->n++] = (struct keymsg_alg){ .id = a->pfkey,
-						       .iv = a->iv,
-						       .min_bits = a->key.min_bits,
-						       .max_bits = a->key.max_bits };
-	}
+	const struct call *c = arg;
+
+	return c->env->provides(a->prim);
 }
 
 /* As on Linux, the lists are those of AH and ESP whatever type is asked for. */
@@ -776,8 +772,8 @@ int handle_sa_register(struct call *c)
 		.present = 1u << EXT_SUPPORTED_AUTH | 1u << EXT_SUPPORTED_ENC,
 	};
 
-	list_algorithms(c, ALG_AUTH, &m.supported_auth);
-	list_algorithms(c, ALG_ENC, &m.supported_enc);
+	list_algs(&m.supported_auth, ALG_AUTH, is_provided, c);
+	list_algs(&m.supported_enc, ALG_ENC, is_provided, c);
 	call_reply(c, HANDLE_ONE, &m);
 	return 0;
 }

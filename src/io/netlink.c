@@ -9,8 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <libmnl/libmnl.h>
 #include <linux/if_addr.h>
 #include <linux/if_ether.h>
 #include <linux/if_link.h>
@@ -20,124 +18,6 @@
 #include <linux/tc_act/tc_mirred.h>
 #include <sys/socket.h>
 #include <arpa/inet.h>
-
-#include "io/netlink_talk.h"
-
-int nl_open(struct nl *nl)
-{
-	int on = 1, err;
-
-	memset(nl, 0, sizeof(*nl));
-	nl->seq = (uint32_t)time(NULL);
-	nl->sock = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
-	if (!nl->sock)
-		return -errno;
-	if (mnl_socket_bind(nl->sock, 0, MNL_SOCKET_AUTOPID) < 0) {
-		err = -errno;
-		nl_close(nl);
-		return err;
-	}
-	/* Only better words: kernels before 4.12 do without. */
-	mnl_socket_setsockopt(nl->sock, NETLINK_EXT_ACK, &on, sizeof(on));
-	mnl_socket_setsockopt(nl->sock, NETLINK_CAP_ACK, &on, sizeof(on));
-	return 0;
-}
-
-void nl_close(struct nl *nl)
-{
-	if (nl->sock)
-		mnl_socket_close(nl->sock);
-	nl->sock = NULL;
-}
-
-struct nlmsghdr *nl_begin(struct nl *nl, void *buf, uint16_t type, uint16_t flags)
-{
-	struct nlmsghdr *h = mnl_nlmsg_put_header(buf);
-
-	h->nlmsg_type = type;
-	h->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK | flags;
-	h->nlmsg_seq = ++nl->seq;
-	return h;
-}
-
-static int on_words(const struct nlattr *a, void *arg)
-{
-	struct nl *nl = arg;
-
-	if (mnl_attr_get_type(a) == NLMSGERR_ATTR_MSG &&
-	    mnl_attr_validate(a, MNL_TYPE_NUL_STRING) >= 0)
-		snprintf(nl->why, sizeof(nl->why), "%s", mnl_attr_get_str(a));
-	return MNL_CB_OK;
-}
-
-/* What a request's answer is told to, and what the kernel says of it. */
-struct answer {
-	struct nl *nl;
-	mnl_cb_t cb;
-	void *arg;
-};
-
-static int on_data(const struct nlmsghdr *h, void *arg)
-{
-	const struct answer *a = arg;
-
-	return a->cb ? a->cb(h, a->arg) : MNL_CB_OK;
-}
-
-static int on_error(const struct nlmsghdr *h, void *arg)
-{
-	const struct nlmsgerr *e = mnl_nlmsg_get_payload(h);
-	const struct answer *a = arg;
-
-	if (mnl_nlmsg_get_payload_len(h) < sizeof(*e)) {
-		errno = EBADMSG;
-		return MNL_CB_ERROR;
-	}
-	if (e->error == 0)
-		return MNL_CB_STOP;
-	if ((h->nlmsg_flags & NLM_F_ACK_TLVS) && (h->nlmsg_flags & NLM_F_CAPPED))
-		mnl_attr_parse(h, sizeof(*e), on_words, a->nl);
-	errno = -e->error;
-	return MNL_CB_ERROR;
-}
-
-/*
- * A listing that ended early (the kernel says that it was interrupted, or a callback
- * had enough) leaves its rest in the socket, where it would be taken for the answer to
- * the next request, and that one's answer for the answer to the one after it.
- */
-static void forget_rest(const struct nl *nl)
-{
-	char buf[32768];
-	ssize_t n;
-
-	do
-		n = recv(mnl_socket_get_fd(nl->sock), buf, sizeof(buf), MSG_DONTWAIT);
-	while (n >= 0 || errno == EINTR || errno == ENOBUFS);
-}
-
-int nl_talk(struct nl *nl, const struct nlmsghdr *h, mnl_cb_t cb, void *arg)
-{
-	mnl_cb_t control[] = { [NLMSG_ERROR] = on_error };
-	struct answer answer = { nl, cb, arg };
-	uint32_t port = mnl_socket_get_portid(nl->sock);
-	char buf[32768];
-	ssize_t n;
-	int ret;
-
-	nl->why[0] = 0;
-	forget_rest(nl);
-	if (mnl_socket_sendto(nl->sock, h, h->nlmsg_len) < 0)
-		return -errno;
-	do {
-		n = mnl_socket_recvfrom(nl->sock, buf, sizeof(buf));
-		if (n < 0)
-			return -errno;
-		ret = mnl_cb_run2(buf, (size_t)n, h->nlmsg_seq, port, on_data, &answer, control,
-				  sizeof(control) / sizeof(control[0]));
-	} while (ret > MNL_CB_STOP);
-	return ret < 0 ? -errno : 0;
-}
 
 /* Links */
 

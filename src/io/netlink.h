@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The few rtnetlink requests that drivers need: links, the clsact qdisc and its
- * filters, routes and rules. One request, one answer; no policy. All answer 0 or
- * -errno and leave the kernel's own words about a refusal in `why`.
+ * filters, routes and rules, over a socket of NETLINK_ROUTE. One request, one answer; no
+ * policy. All answer 0 or -errno and leave the kernel's own words about a refusal in `why`.
  */
 #ifndef SALLYPORT_IO_NETLINK_H
 #define SALLYPORT_IO_NETLINK_H
@@ -14,17 +14,10 @@
 
 #include "base/addr_set.h"
 #include "io/steer.h"
+#include "netlink/netlink.h"
 
-struct mnl_socket;
-
-struct nl {
-	struct mnl_socket *sock;
-	uint32_t seq;
-	char why[128];
-};
-
-int nl_open(struct nl *nl);
-void nl_close(struct nl *nl);
+/* Room of a request without a program in it. */
+#define NL_SMALL 1024
 
 struct nl_link {
 	uint32_t ifindex, mtu, flags; /* IFF_* */

@@ -10,7 +10,7 @@
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 
-#include "io/netlink_talk.h"
+#include "io/netlink.h"
 
 /* Before the table "main" (32766), and behind the table "default" (32767). */
 #define RULE_FIRST 5350

@@ -72,7 +72,7 @@ struct routed *routed_open(uint32_t mark, int *err)
 	r->mark = mark;
 	r->fd[0] = open_socket(AF_INET, mark);
 	r->fd[1] = open_socket(AF_INET6, mark);
-	*err = r->fd[0] < 0 ? r->fd[0] : nl_open(&r->nl);
+	*err = r->fd[0] < 0 ? r->fd[0] : nl_open(&r->nl, NETLINK_ROUTE, 0);
 	if (*err) {
 		routed_close(r);
 		return NULL;

@@ -387,7 +387,7 @@ int setup_open(struct setup *s, const struct io_config *cfg, enum steer_by by)
 	s->out.fd = s->in.fd = s->journal.fd = -1;
 	err = choose_mark(&s->mark);
 	if (!err)
-		err = nl_open(&s->nl);
+		err = nl_open(&s->nl, NETLINK_ROUTE, 0);
 	if (err)
 		say(&s->say, "cannot open a netlink socket: %s", strerror(-err));
 	if (!err)

@@ -10,18 +10,9 @@
 
 int watch_open(struct watch *w)
 {
-	static const int groups[] = { RTNLGRP_LINK,	   RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR,
-				      RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE,	RTNLGRP_TC };
-	int err = nl_open(&w->nl);
-
-	for (size_t i = 0; !err && i < sizeof(groups) / sizeof(groups[0]); i++) {
-		if (mnl_socket_setsockopt(w->nl.sock, NETLINK_ADD_MEMBERSHIP, (void *)&groups[i],
-					  sizeof(groups[i])) < 0)
-			err = -errno;
-	}
-	if (err)
-		nl_close(&w->nl);
-	return err;
+	return nl_open(&w->nl, NETLINK_ROUTE,
+		       RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR | RTMGRP_IPV4_ROUTE |
+			       RTMGRP_IPV6_ROUTE | RTMGRP_TC);
 }
 
 void watch_close(struct watch *w)

@@ -4,6 +4,7 @@
 #include <event2/event.h>
 #include <stdlib.h>
 #include <string.h>
+#include <linux/netlink.h>
 
 #include "sallyportd/log.h"
 
@@ -57,7 +58,7 @@ struct host *host_new(struct event_base *base, host_changed *changed, void *arg)
 	h->arg = arg;
 	err = watch_open(&h->watch);
 	if (!err)
-		err = nl_open(&h->nl);
+		err = nl_open(&h->nl, NETLINK_ROUTE, 0);
 	if (err) {
 		log_line("cannot watch the host's addresses and interfaces: %s", strerror(-err));
 		host_free(h);

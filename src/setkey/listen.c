@@ -55,19 +55,49 @@ static int show_datagram(const struct client *c, const uint8_t *p, size_t len)
 	return fflush(stdout) == 0 ? 0 : -errno;
 }
 
-int listen_to_all(struct client *c)
+/* How many came faster than they were shown; *told: how many had been told of before. */
+static void tell_lost(const struct backend *b, uint32_t *told)
+{
+	uint32_t more = b->lost - *told;
+
+	fflush(stdout);
+	if (more)
+		fprintf(stderr, "setkey: %s: %u message%s came too fast to be read and %s lost\n",
+			b->ops->name, more, more == 1 ? "" : "s", more == 1 ? "is" : "are");
+	else
+		fprintf(stderr, "setkey: %s: messages came too fast to be read, and some are lost\n",
+			b->ops->name);
+	*told = b->lost;
+}
+
+/* Until the back end ends; 0 or -errno. */
+static int show_all(struct client *c)
 {
 	uint8_t buf[KEYMSG_MAX];
-	int n = 0, err;
+	uint32_t told = 0;
+	int n, err = 0;
+
+	while (!err && (n = c->backend->ops->recv(c->backend, buf, sizeof(buf)))) {
+		if (n == -ENOBUFS)
+			tell_lost(c->backend, &told);
+		else
+			err = n < 0 ? n : show_datagram(c, buf, (size_t)n);
+	}
+	explicit_bzero(buf, sizeof(buf));
+	return err;
+}
+
+int listen_to_all(struct client *c)
+{
+	int err;
 
 	if (!client_connect(c))
 		return EXIT_FAILURE;
 	err = ask_to_listen(c->backend);
-	while (!err && (n = c->backend->ops->recv(c->backend, buf, sizeof(buf))) > 0)
-		err = show_datagram(c, buf, (size_t)n);
-	explicit_bzero(buf, sizeof(buf));
+	if (!err)
+		err = show_all(c);
 	fflush(stdout);
 	fprintf(stderr, "setkey: %s: %s\n", c->backend->ops->name,
-		err ? strerror(-err) : n ? strerror(-n) : "it has ended");
+		err ? strerror(-err) : "it has ended");
 	return EXIT_FAILURE;
 }

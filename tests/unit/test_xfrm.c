@@ -359,7 +359,7 @@ static void queue(void **state)
 	for (; m.seq <= 5000; m.seq++)
 		assert_int_equal(queue_put(&q, &m), 0);
 	queue_mark_last(&q);
-	while ((n = queue_take(&q, buf, sizeof(buf)))) {
+	while ((n = queue_take(&q, buf, sizeof(buf), false))) {
 		for (const uint8_t *p = buf; p < buf + n; p += 16) {
 			assert_int_equal(keymsg_decode(&back, p, 16), 0);
 			assert_int_equal(back.seq, ++seen == 5000 ? 0 : seen);
@@ -367,6 +367,91 @@ static void queue(void **state)
 	}
 	assert_int_equal(seen, 5000);
 	queue_free(&q);
+}
+
+/* A dump that is taken while it grows: the last message stays, so that it can be marked. */
+static void growing_queue(void **state)
+{
+	struct keymsg m = { .type = KEYMSG_DUMP, .seq = 1 }, back;
+	uint8_t buf[KEYMSG_MAX];
+	struct queue q = { 0 };
+	uint32_t seen = 0;
+	int n;
+
+	(void)state;
+	while (m.seq <= 100000) {
+		for (unsigned i = 0; i < 100; i++, m.seq++)
+			assert_int_equal(queue_put(&q, &m), 0);
+		while ((n = queue_take(&q, buf, sizeof(buf), true)))
+			seen += (unsigned)n / 16;
+		assert_int_equal(seen, m.seq - 2);
+	}
+	assert_true(q.cap <= 8 * KEYMSG_MAX);
+	queue_mark_last(&q);
+	assert_int_equal(queue_take(&q, buf, sizeof(buf), false), 16);
+	assert_int_equal(keymsg_decode(&back, buf, 16), 0);
+	assert_int_equal(back.seq, 0);
+	assert_int_equal(queue_take(&q, buf, sizeof(buf), true), 0);
+	queue_free(&q);
+}
+
+/* Where in a request each attribute begins, and which part of the statement that is. */
+static void blame(void **state)
+{
+	static const struct {
+		uint16_t attribute;
+		enum keymsg_ext ext;
+	} steps[] = {
+		{ XFRMA_ALG_AUTH_TRUNC, EXT_KEY_AUTH },
+		{ XFRMA_ALG_CRYPT, EXT_KEY_ENCRYPT },
+		{ XFRMA_ENCAP, EXT_NAT_T_TYPE },
+		{ XFRMA_REPLAY_ESN_VAL, EXT_REPLAY },
+	};
+	struct keymsg m = sa_message(SATYPE_ESP, AF_INET);
+	const struct linux_algs algs = { auth_of(&m, "hmac-sha1", 160), enc_of(&m, "rijndael-cbc", 128) };
+	struct made d;
+
+	(void)state;
+	m.present |= 1u << EXT_REPLAY | 1u << EXT_NAT_T_TYPE;
+	m.replay_window = 64;
+	m.natt_type = 2;
+	make_sa(&d, &m, &algs);
+	for (size_t i = 0; i < sizeof(steps) / sizeof(*steps); i++) {
+		struct nlattr *a;
+		uint32_t at = 0;
+
+		mnl_attr_for_each(a, d.h, sizeof(*d.sa))
+		{
+			if (mnl_attr_get_type(a) == steps[i].attribute)
+				at = (uint32_t)((uint8_t *)a - d.buf);
+		}
+		assert_int_not_equal(at, 0);
+		assert_int_equal(xfrm_part_at(d.h, at), steps[i].ext);
+		assert_int_equal(xfrm_part_at(d.h, at + 3), steps[i].ext);
+	}
+	assert_int_equal(xfrm_part_at(d.h, 0), EXT_COUNT);
+	assert_int_equal(xfrm_part_at(d.h, 20), EXT_COUNT);
+	assert_int_equal(xfrm_part_at(d.h, d.h->nlmsg_len), EXT_COUNT);
+	assert_int_equal(xfrm_part_at(d.h, UINT32_MAX), EXT_COUNT);
+}
+
+/* The kernel points to the window: so does the refusal, and it says the kernel's words. */
+static void blamed_refusal(void **state)
+{
+	struct keymsg m = sa_message(SATYPE_ESP, AF_INET);
+	struct xfrm x = { .blamed = EXT_REPLAY, .link.why = "ESN replay window is too small" };
+	struct xfrm_call c = { .x = &x, .req = &m, .note = { .ext = EXT_COUNT } };
+
+	(void)state;
+	assert_int_equal(xfrm_sa_explain(&c, -EINVAL), -EINVAL);
+	assert_int_equal(c.note.ext, EXT_REPLAY);
+	assert_string_equal(c.note.text, "the kernel refuses the SA: ESN replay window is too small");
+	x.blamed = EXT_COUNT;
+	assert_int_equal(xfrm_sa_explain(&c, -EINVAL), -EINVAL);
+	assert_int_equal(c.note.ext, EXT_SA);
+	x.blamed = EXT_KEY_AUTH;
+	assert_int_equal(xfrm_sa_explain(&c, -ENOSYS), -ENOSYS);
+	assert_int_equal(c.note.ext, EXT_KEY_AUTH);
 }
 
 static void rules_of_modprobe(void **state)
@@ -389,6 +474,9 @@ int main(void)
 		cmocka_unit_test(policy),
 		cmocka_unit_test(not_expressible),
 		cmocka_unit_test(queue),
+		cmocka_unit_test(growing_queue),
+		cmocka_unit_test(blame),
+		cmocka_unit_test(blamed_refusal),
 		cmocka_unit_test(rules_of_modprobe),
 	};
 
