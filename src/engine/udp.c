@@ -130,7 +130,7 @@ static void renew_checksum(struct pkt *p, const struct ip_view *v, size_t at)
 }
 
 /* RFC 1624: the sum of all that stays is not computed anew, so damage is not covered up. */
-void udp_repair_checksum(struct job *j, const struct sa_natt *natt)
+void udp_repair_checksum(struct job *j, const struct sa_natt *natt, bool anew)
 {
 	const struct ip_view *v = &j->view;
 	size_t at = checksum_at(v->proto);
@@ -139,7 +139,7 @@ void udp_repair_checksum(struct job *j, const struct sa_natt *natt)
 
 	if (!sum || (v->proto == IPPROTO_UDP && get_be16(sum) == 0))
 		return;
-	if (!natt->oa.family && !natt->oar.family) {
+	if (anew || (!natt->oa.family && !natt->oar.family)) {
 		renew_checksum(j->pkt, v, at);
 		return;
 	}
