@@ -93,6 +93,8 @@ void worker_begin(struct worker *w, enum pkt_dir dir, struct burst *in, struct s
 		j->signature = false;
 		j->grown = 0;
 		*j->outcome = (struct outcome){ .pkt = j->pkt };
+		/* for the counters of what cannot even be parsed */
+		j->view.family = j->pkt->len && *j->pkt->data >> 4 == 6 ? AF_INET6 : AF_INET;
 		if (ip_parse(j->pkt, &j->view, &reason))
 			w->active[w->n_active++] = j;
 		else
