@@ -152,24 +152,36 @@ static uint64_t value_of(const struct engine_stats *s, const struct counter *c)
 	return c->never ? 0 : *(const uint64_t *)((const char *)s + c->at);
 }
 
-void counters_tell(const struct engine_stats *s,
-		   void (*tell)(void *arg, const char *name, uint64_t value), void *arg)
+typedef void tell_counter(void *arg, const char *name, uint64_t value);
+
+/* The histogram of a group, if it has one. */
+static void tell_histogram(const struct engine_stats *s, const char *group, tell_counter *tell,
+			   void *arg)
 {
 	char name[COUNTER_NAME_MAX];
 
-	for (const struct counter *c = counter_next(NULL); c; c = counter_next(c))
-		tell(arg, join(name, c->group, c->name, NULL), value_of(s, c));
 	for (size_t i = 0; i < sizeof(histograms) / sizeof(*histograms); i++) {
 		const uint64_t *hist = s->proto[histograms[i].proto].hist;
 
-		for (unsigned id = 0; id < 256; id++) {
+		for (unsigned id = 0; strcmp(histograms[i].group, group) == 0 && id < 256; id++) {
 			const struct alg *a =
 				hist[id] ? alg_by_pfkey(histograms[i].class, (uint8_t)id, 0) : NULL;
 
 			if (a)
-				tell(arg, join(name, histograms[i].group, "hist", a->name),
-				     hist[id]);
+				tell(arg, join(name, group, "hist", a->name), hist[id]);
 		}
+	}
+}
+
+void counters_tell(const struct engine_stats *s, tell_counter *tell, void *arg)
+{
+	char name[COUNTER_NAME_MAX];
+
+	for (const struct counter *c = counter_next(NULL), *next; c; c = next) {
+		next = counter_next(c);
+		tell(arg, join(name, c->group, c->name, NULL), value_of(s, c));
+		if (!next || strcmp(next->group, c->group) != 0)
+			tell_histogram(s, c->group, tell, arg);
 	}
 	for (unsigned i = 0; i < DROP_REASON_COUNT; i++)
 		tell(arg, join(name, "drop", drop_name((enum drop_reason)i), NULL), s->drops[i]);
