@@ -264,6 +264,8 @@ static void tell_others(struct client *asking, enum handle_to to, const struct k
 /* What is no work of handle(): to the one who asked, and to those who see all. */
 static void answer(struct client *c, const struct keymsg *m)
 {
+	c->control->stats.in_msgtarget_one++;
+	c->control->stats.out_nomem += m->errnum == ENOBUFS;
 	queue_message(c, m);
 	tell_others(c, HANDLE_ONE, m);
 }

@@ -40,7 +40,8 @@ struct listener {
 
 static bool is_dump(const struct keymsg *m)
 {
-	return m->type == KEYMSG_DUMP || m->type == KEYMSG_SPDDUMP;
+	return m->type == KEYMSG_DUMP || m->type == KEYMSG_SPDDUMP || m->type == KEYMSG_STATS ||
+	       (m->type == KEYMSG_TUNABLE && !keymsg_has(m, EXT_TUNABLE));
 }
 
 /* A reply carries its request's marks, fits a message, and shows no keys to those who did not ask. */
