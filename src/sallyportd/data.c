@@ -121,10 +121,10 @@ static void log_drop(struct data *d, const struct outcome *o, enum pkt_dir dir, 
 }
 
 /* A packet that the engine let go and that does not get away all the same. */
-static void drop_late(struct data *d, struct pkt *p, enum drop_reason reason, enum pkt_dir dir,
-		      const char *detail)
+static void drop_late(struct data *d, const struct pkt *p, enum drop_reason reason,
+		      enum pkt_dir dir, const char *detail)
 {
-	const struct outcome o = { .pkt = p, .reason = reason };
+	const struct outcome o = { .reason = reason };
 
 	worker_count_drop(d->worker, p, dir, reason);
 	log_drop(d, &o, dir, detail);
@@ -284,8 +284,7 @@ static void on_refused(void *arg, const struct pkt *fragment, const char *why)
 {
 	const struct refusal *r = arg;
 
-	(void)fragment;
-	drop_late(r->data, NULL, DROP_REASSEMBLY, r->dir, why);
+	drop_late(r->data, fragment, DROP_REASSEMBLY, r->dir, why);
 }
 
 /* Fragments wait for their whole; the engine sees them behind what came with them. */

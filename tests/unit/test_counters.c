@@ -320,6 +320,29 @@ static void no_route(void **state)
 	}
 }
 
+/* What the caller could not send, or put together. */
+static void dropped_by_the_caller(void **state)
+{
+	(void)state;
+	for EACH_FAMILY(f) {
+		struct lab_packet *l = packet(f);
+		struct host h;
+
+		host_init(&h);
+		worker_count_drop(h.worker, &l->pkt, PKT_OUT, DROP_NO_ROUTE);
+		assert_policy(&h, f, "out_noroute", "");
+		host_fini(&h);
+		host_init(&h);
+		worker_count_drop(h.worker, &l->pkt, PKT_IN, DROP_REASSEMBLY);
+		assert_policy(&h, f, "in_inval", "");
+		worker_count_drop(h.worker, NULL, PKT_IN, DROP_REASSEMBLY); /* of nobody knows what */
+		assert_policy(&h, f, "in_inval", "");
+		assert_int_equal(worker_stats(h.worker)->drops[DROP_REASSEMBLY], 2);
+		free(l);
+		host_fini(&h);
+	}
+}
+
 static void bundles(void **state)
 {
 	static const uint8_t both[] = { IPPROTO_ESP, LEVEL_REQUIRE, IPPROTO_AH, LEVEL_REQUIRE, 0 };
@@ -501,9 +524,9 @@ static void unprovided(struct host *a)
 	only_sa(a)->unprovided = true;
 }
 
-static void nothing(struct host *a)
+static void uncut(struct host *a)
 {
-	(void)a;
+	a->db.carrier.fragments = false;
 }
 
 static void protocols_out(void **state)
@@ -516,8 +539,8 @@ static void protocols_out(void **state)
 	} rows[] = {
 		{ AH, used_up, 0, "wrap" },	    { ESP, used_up, 0, "wrap" },
 		{ AH, off, 0, "pdrops" },	    { ESP, off, 0, "pdrops" },
-		{ COMP, off, 0, "pdrops" },	    { AH, nothing, 230, "toobig" },
-		{ ESP, nothing, 230, "toobig" },    { COMP, nothing, 210, "toobig" },
+		{ COMP, off, 0, "pdrops" },	    { AH, uncut, 230, "toobig" },
+		{ ESP, uncut, 230, "toobig" },    { COMP, uncut, 210, "toobig" },
 		{ AH, unprovided, 0, "noxform" },   { ESP, unprovided, 0, "noxform" },
 		{ COMP, unprovided, 0, "noxform" },
 	};
@@ -673,6 +696,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(traffic),	 cmocka_unit_test(policies_in),
 		cmocka_unit_test(policies_out),	 cmocka_unit_test(no_route),
+		cmocka_unit_test(dropped_by_the_caller),
 		cmocka_unit_test(bundles),	 cmocka_unit_test(protocols_in),
 		cmocka_unit_test(protocols_out), cmocka_unit_test(tunnels),
 		cmocka_unit_test(not_worth_compressing), cmocka_unit_test(signatures),
