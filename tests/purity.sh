@@ -15,6 +15,7 @@ trap 'rm -rf "$tmp"' EXIT
 # What compilers call on their own is among these.
 memory="memcpy memmove memset memcmp memchr explicit_bzero
 	__memcpy_chk __memmove_chk __memset_chk __explicit_bzero_chk
+	strlen strcmp strncmp strstr
 	__stack_chk_fail __assert_fail _GLOBAL_OFFSET_TABLE_"
 allocation="malloc calloc free aligned_alloc"
 

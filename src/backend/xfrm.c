@@ -384,10 +384,12 @@ static bool has_lost(struct xfrm *x)
 /* It says who is missing; what it could be made of is added here. */
 static void complete_acquire(struct xfrm *x, struct keymsg *m)
 {
+	static const struct propose_limits limits = { .esp_auth = true };
+
 	if (m->type != KEYMSG_ACQUIRE)
 		return;
 	m->present |= 1u << EXT_PROPOSAL;
-	propose_algs(&m->proposal, m->satype, xfrm_provides, x);
+	propose_algs(&m->proposal, m->satype, &limits, xfrm_provides, x);
 }
 
 /* Waits for one datagram of notifications. -ENOBUFS: some are lost. */

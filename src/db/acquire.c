@@ -9,9 +9,9 @@ static bool same_key(const struct acquire_key *a, const struct acquire_key *b)
 	       addr_equal(&a->src, &b->src) && addr_equal(&a->dst, &b->dst);
 }
 
-static bool is_live(const struct acquire_record *r, uint64_t now_s)
+static bool is_live(const struct acquire_record *r, const struct tunables *tun, uint64_t now_s)
 {
-	return r->last_s && now_s - r->last_s < ACQUIRE_LIFETIME_S;
+	return r->last_s && now_s - r->last_s < tun->acquire_lifetime_s;
 }
 
 /* The record of the key, or the one whose place it takes. */
@@ -30,12 +30,14 @@ static struct acquire_record *record_of(struct acquires *a, const struct acquire
 	return oldest;
 }
 
-bool acquire_miss(struct acquires *a, const struct acquire_key *key, uint64_t now_s, uint32_t *seq)
+/* As KAME: one more than blockacq_count go by in silence behind one that was told. */
+bool acquire_miss(struct acquires *a, const struct tunables *tun, const struct acquire_key *key,
+		  uint64_t now_s, uint32_t *seq)
 {
 	struct acquire_record *r = record_of(a, key);
-	bool known = is_live(r, now_s) && same_key(&r->key, key);
+	bool known = is_live(r, tun, now_s) && same_key(&r->key, key);
 
-	if (known && r->silent < ACQUIRE_SILENT_MISSES) {
+	if (known && r->silent <= tun->acquire_count) {
 		r->silent++;
 		r->last_s = now_s;
 		return false;

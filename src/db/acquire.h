@@ -10,13 +10,10 @@
 #include <stdint.h>
 
 #include "base/policy.h"
+#include "db/db.h"
 
-/* So many misses go by in silence behind one that was told. */
-#define ACQUIRE_SILENT_MISSES 11
-/* After so long a silence the next miss is a first one. */
-#define ACQUIRE_LIFETIME_S    20
 /* Different SAs that are missed at a time; beyond that the one missed longest ago is forgotten. */
-#define ACQUIRE_MAX	      256
+#define ACQUIRE_MAX 256
 
 /* What SA is missed: of a request, between two addresses. */
 struct acquire_key {
@@ -37,6 +34,7 @@ struct acquires {
 };
 
 /* A miss. True where it is to be told, under the number *seq. */
-bool acquire_miss(struct acquires *a, const struct acquire_key *key, uint64_t now_s, uint32_t *seq);
+bool acquire_miss(struct acquires *a, const struct tunables *tun, const struct acquire_key *key,
+		  uint64_t now_s, uint32_t *seq);
 
 #endif

@@ -9,13 +9,13 @@ static bool past(const struct sa *sa, const struct sa_limits *l, uint64_t now_s)
 }
 
 /* Without anything to send or to check it with, nobody misses it: it goes without notice. */
-static bool forgotten(const struct sa *sa, uint64_t now_s)
+static bool forgotten(const struct sa *sa, uint32_t larval_s, uint64_t now_s)
 {
 	return sa->state == SA_LARVAL && now_s > sa->created_s &&
-	       now_s - sa->created_s >= LARVAL_LIFETIME_S;
+	       now_s - sa->created_s >= larval_s;
 }
 
-size_t sad_age(struct sad *sad, uint64_t now_s, age_expired *expired, void *arg)
+size_t sad_age(struct sad *sad, uint32_t larval_s, uint64_t now_s, age_expired *expired, void *arg)
 {
 	struct sa *sa, *next;
 	size_t removed = 0;
@@ -24,7 +24,7 @@ size_t sad_age(struct sad *sad, uint64_t now_s, age_expired *expired, void *arg)
 		next = sad_next(sad, sa);
 		bool hard = past(sa, &sa->hard, now_s);
 
-		if (forgotten(sa, now_s) || hard) {
+		if (forgotten(sa, larval_s, now_s) || hard) {
 			if (hard && expired)
 				expired(arg, sa, true);
 			sad_remove(sad, sa);

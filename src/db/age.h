@@ -11,17 +11,14 @@
 
 #include "db/sad.h"
 
-/* How long an SPI waits for its keys. */
-#define LARVAL_LIFETIME_S 30
-
 /* An SA that is past a limit; past the hard one it is removed next. */
 typedef void age_expired(void *arg, const struct sa *sa, bool hard);
 
 /*
  * Mature SAs past a soft limit become dying; those past a hard one are removed, and so
- * are larval ones that were not updated in time, without a word. Answers how many were.
+ * are larval ones that were not updated within larval_s seconds, without a word. Answers how many were.
  * `expired` may be NULL.
  */
-size_t sad_age(struct sad *sad, uint64_t now_s, age_expired *expired, void *arg);
+size_t sad_age(struct sad *sad, uint32_t larval_s, uint64_t now_s, age_expired *expired, void *arg);
 
 #endif

@@ -34,7 +34,7 @@ void call_reply(struct call *c, enum handle_to to, struct keymsg *m);
 /* Security labels and offload, which there are none of here: warned of, and refused. */
 int call_check_extras(struct call *c);
 /* All that a dump shows of an SA, into a message without extensions. Keys are lent by the SA. */
-void call_show_sa(struct keymsg *m, const struct sa *sa);
+void call_show_sa(struct keymsg *m, const struct sa *sa, const struct tunables *tun);
 /* The reply that is nothing but the request's header. */
 int call_done(struct call *c);
 
@@ -54,5 +54,10 @@ int handle_sp_delete_id(struct call *c);
 int handle_sp_get(struct call *c);
 int handle_sp_flush(struct call *c);
 int handle_sp_dump(struct call *c);
+/* An entry as a message: policy, source, destination. */
+struct keymsg call_show_sp(const struct spd_entry *e, uint32_t seq);
+
+int handle_tunable(struct call *c);
+int handle_stats(struct call *c);
 
 #endif

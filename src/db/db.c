@@ -4,29 +4,15 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include "db/tunable.h"
+
 bool db_init(struct db *db)
 {
 	*db = (struct db){
 		.sad = sad_new(),
 		.spd = spd_new(),
-		.tun = {
-			.deflev = {
-				{ LEVEL_USE, LEVEL_USE, LEVEL_USE, LEVEL_USE },
-				{ LEVEL_USE, LEVEL_USE, LEVEL_USE, LEVEL_USE },
-			},
-			.def_policy = { POLICY_NONE, POLICY_NONE, POLICY_NONE, POLICY_NONE },
-			.preferred_oldsa = 1,
-			.ah_cleartos = 1,
-			.ipcomp_threshold = 90,
-			.tcp_md5_ports = { 179 },
-			.n_tcp_md5_ports = 1,
-			.tcp_md5_strip = 1,
-			.tunnel_ecn = TUNNEL_ECN_NORMAL,
-			.tunnel_df = TUNNEL_DF_CLEAR,
-			.tunnel_ttl = 64,
-			.check_history = HISTORY_EXACT,
-		},
 	};
+	tunables_reset(&db->tun);
 	if (db->sad && db->spd)
 		return true;
 	db_fini(db);

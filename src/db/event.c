@@ -6,11 +6,11 @@
 #include "db/call.h"
 #include "keymsg/propose.h"
 
-struct keymsg event_expire(const struct sa *sa, bool hard)
+struct keymsg event_expire(const struct sa *sa, const struct tunables *tun, bool hard)
 {
 	struct keymsg m = { .type = KEYMSG_EXPIRE };
 
-	call_show_sa(&m, sa);
+	call_show_sa(&m, sa, tun);
 	m.present &= ~(1u << EXT_KEY_AUTH | 1u << EXT_KEY_ENCRYPT |
 		       1u << (hard ? EXT_LIFETIME_SOFT : EXT_LIFETIME_HARD));
 	m.key_auth = m.key_encrypt = (struct keymsg_key){ 0 };
@@ -41,9 +41,12 @@ static struct keymsg_addr end_of(const struct addr *a)
 				     .proto = PROTO_ANY };
 }
 
-struct keymsg event_acquire(const struct acquire_key *key, uint32_t policy_id, uint32_t seq,
-			    bool (*provides)(enum prim prim))
+struct keymsg event_acquire(const struct acquire_key *key, const struct tunables *tun,
+			    uint32_t policy_id, uint32_t seq, bool (*provides)(enum prim prim))
 {
+	const struct propose_limits limits = { .ah_keymin = tun->ah_keymin,
+					       .esp_keymin = tun->esp_keymin,
+					       .esp_auth = tun->esp_auth };
 	struct provider provider = { provides };
 	struct keymsg m = {
 		.type = KEYMSG_ACQUIRE,
@@ -60,6 +63,6 @@ struct keymsg event_acquire(const struct acquire_key *key, uint32_t policy_id, u
 		m.present |= 1u << EXT_SA2;
 		m.sa2 = (struct keymsg_sa2){ .mode = key->mode, .reqid = key->reqid };
 	}
-	propose_algs(&m.proposal, m.satype, is_provided, &provider);
+	propose_algs(&m.proposal, m.satype, &limits, is_provided, &provider);
 	return m;
 }

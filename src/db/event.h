@@ -11,9 +11,9 @@
 #include "db/sad.h"
 
 /* The message of an SA that is past its hard or soft limit. */
-struct keymsg event_expire(const struct sa *sa, bool hard);
+struct keymsg event_expire(const struct sa *sa, const struct tunables *tun, bool hard);
 /* The message of a missing SA: `provides` says which algorithms can be proposed. */
-struct keymsg event_acquire(const struct acquire_key *key, uint32_t policy_id, uint32_t seq,
-			    bool (*provides)(enum prim prim));
+struct keymsg event_acquire(const struct acquire_key *key, const struct tunables *tun,
+			    uint32_t policy_id, uint32_t seq, bool (*provides)(enum prim prim));
 
 #endif

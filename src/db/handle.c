@@ -51,6 +51,8 @@ static const struct command commands[] = {
 	{ KEYMSG_SPDGET, SPD, BIT(POLICY), 0, handle_sp_get },
 	{ KEYMSG_SPDFLUSH, SPD, 0, 0, handle_sp_flush },
 	{ KEYMSG_SPDDUMP, SPD, 0, 0, handle_sp_dump },
+	{ KEYMSG_TUNABLE, SPD, 0, BIT(TUNABLE), handle_tunable },
+	{ KEYMSG_STATS, SPD, BIT(STATS), 0, handle_stats },
 };
 
 static const char *const ext_words[EXT_COUNT] = {
@@ -79,6 +81,8 @@ static const char *const ext_words[EXT_COUNT] = {
 	[EXT_REPLAY] = "replay window",
 	[EXT_REASON] = "reason",
 	[EXT_HELLO] = "greeting",
+	[EXT_TUNABLE] = "tunable",
+	[EXT_STATS] = "scope of counters",
 };
 
 int call_refuse(struct call *c, int err, enum keymsg_ext ext, const char *fmt, ...)

@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "db/age.h"
 #include "db/call.h"
 #include "db/undo.h"
 #include "keymsg/propose.h"
@@ -588,7 +587,7 @@ static void show_natt(struct keymsg *m, const struct sa_natt *n)
 		      (n->oar.family ? 1u << EXT_NAT_T_OAR : 0);
 }
 
-void call_show_sa(struct keymsg *m, const struct sa *sa)
+void call_show_sa(struct keymsg *m, const struct sa *sa, const struct tunables *tun)
 {
 	uint32_t window = sa->replay.window;
 
@@ -606,8 +605,8 @@ void call_show_sa(struct keymsg *m, const struct sa *sa)
 	m->hard = lifetime_of(&sa->hard);
 	m->soft = lifetime_of(&sa->soft);
 	if (sa->state == SA_LARVAL)
-		m->hard.add_s = LARVAL_LIFETIME_S;
-	m->current = (struct keymsg_lifetime){ .allocations = sa->packets,
+		m->hard.add_s = tun->larval_s;
+	m->current = (struct keymsg_lifetime){ .allocations = (uint32_t)(sa->packets < UINT32_MAX ? sa->packets : UINT32_MAX),
 					       .bytes = sa->bytes,
 					       .add_s = sa->created_s,
 					       .use_s = sa->used_s };
@@ -623,7 +622,7 @@ static void show(struct call *c, const struct sa *sa, uint32_t seq)
 {
 	struct keymsg m = { .seq = seq };
 
-	call_show_sa(&m, sa);
+	call_show_sa(&m, sa, &c->db->tun);
 	call_reply(c, HANDLE_ONE, &m);
 }
 
@@ -637,20 +636,29 @@ int handle_sa_get(struct call *c)
 	return err;
 }
 
-/* What is chosen from where the request names no range: Linux's and racoon's. */
-#define SPI_CHOICE_MIN 0x100
-#define SPI_CHOICE_MAX 0x0fffffff
 /* RFC 3173 section 3.3: CPIs from 256 are to be agreed on, those from 61440 on are private. */
+#define CPI_CHOICE_MIN 256
 #define CPI_CHOICE_MAX 61439
-#define SPI_TRIES      1000 /* as KAME's net.key.spi_trycnt */
+
+/* What is chosen from where the request names no range. */
+static struct keymsg_spirange choice_of(const struct tunables *tun, enum sa_proto proto)
+{
+	struct keymsg_spirange range = { tun->spi_min, tun->spi_max };
+
+	if (proto != SA_IPCOMP)
+		return range;
+	if (range.min > CPI_CHOICE_MAX)
+		range.min = CPI_CHOICE_MIN;
+	if (range.max > CPI_CHOICE_MAX)
+		range.max = CPI_CHOICE_MAX;
+	return range;
+}
 
 static int take_spi_range(struct call *c, const struct sa *sa, struct keymsg_spirange *range)
 {
 	uint32_t max = sa->proto == SA_IPCOMP ? CPI_MAX : UINT32_MAX;
 
-	*range = (struct keymsg_spirange){
-		SPI_CHOICE_MIN, sa->proto == SA_IPCOMP ? CPI_CHOICE_MAX : SPI_CHOICE_MAX
-	};
+	*range = choice_of(&c->db->tun, sa->proto);
 	if (!keymsg_has(c->req, EXT_SPIRANGE))
 		return 0;
 	*range = c->req->spi_range;
@@ -676,7 +684,7 @@ static int choose_spi(struct call *c, struct sa *sa)
 	uint64_t n = (uint64_t)range.max - range.min + 1;
 	char dst[ADDR_TEXT_MAX];
 
-	for (uint64_t i = 0; !err && i < n && i < SPI_TRIES; i++) {
+	for (uint64_t i = 0; !err && i < n && i < c->db->tun.spi_tries; i++) {
 		sa->spi = range.min + (uint32_t)((c->env->random % n + i) % n);
 		if (!sad_find(c->db->sad, sa->proto, sa->spi, &sa->src, &sa->dst))
 			return 0;

@@ -156,8 +156,7 @@ static struct policy policy_of(const struct policy *asked)
 	return pol;
 }
 
-/* The entry as a message: policy, source, destination. */
-static struct keymsg message_of(const struct spd_entry *e, uint32_t seq)
+struct keymsg call_show_sp(const struct spd_entry *e, uint32_t seq)
 {
 	return (struct keymsg){
 		.seq = seq,
@@ -170,7 +169,7 @@ static struct keymsg message_of(const struct spd_entry *e, uint32_t seq)
 
 static int reply_changed(struct call *c, const struct spd_entry *e)
 {
-	struct keymsg m = message_of(e, c->req->seq);
+	struct keymsg m = call_show_sp(e, c->req->seq);
 
 	call_reply(c, HANDLE_ALL, &m);
 	return 0;
@@ -225,7 +224,7 @@ int handle_sp_add(struct call *c)
 
 static int delete_entry(struct call *c, struct spd_entry *e)
 {
-	struct keymsg m = message_of(e, c->req->seq);
+	struct keymsg m = call_show_sp(e, c->req->seq);
 
 	if (undo_remove_sp(c->db, e))
 		return no_memory(c);
@@ -269,7 +268,7 @@ int handle_sp_delete_id(struct call *c)
 
 static void show(struct call *c, const struct spd_entry *e, uint32_t seq)
 {
-	struct keymsg m = message_of(e, seq);
+	struct keymsg m = call_show_sp(e, seq);
 
 	m.present |= 1u << EXT_LIFETIME_CURRENT | 1u << EXT_LIFETIME_HARD;
 	m.current.allocations = (uint32_t)(e->packets < UINT32_MAX ? e->packets : UINT32_MAX);

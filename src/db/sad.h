@@ -22,6 +22,24 @@
 
 enum sa_proto { SA_AH, SA_ESP, SA_IPCOMP, SA_TCP, SA_PROTO_COUNT };
 
+/* Why packets of an SA are dropped, as it is told of each SA. */
+#define SA_DROPS(_)                     \
+	_(REPLAY, "replay")             \
+	_(ICV, "icv")                   \
+	_(LENGTH, "length")             \
+	_(PADDING, "padding")           \
+	_(EXHAUSTED, "seq-exhausted")   \
+	_(SPENT, "spent")               \
+	_(TOO_BIG, "too-big")           \
+	_(OTHER, "other")
+
+enum sa_drop {
+#define _(drop, name) SA_DROP_##drop,
+	SA_DROPS(_)
+#undef _
+	SA_DROP_COUNT
+};
+
 struct sa_limits {
 	uint64_t bytes, add_s, use_s; /* 0 = none */
 	uint32_t packets;
@@ -69,15 +87,12 @@ struct sa {
 	uint64_t iv;     /* next counter IV of an AEAD or CTR cipher */
 	struct replay replay;
 	uint64_t created_s, used_s; /* unix seconds; used_s = first use, 0 = not yet */
-	uint64_t bytes;
-	uint32_t packets;
+	uint64_t bytes, packets;
 	struct sa_limits hard, soft;
 	/* What a router said of the path to dst, in bytes of IP datagram (RFC 4301 section 8.2), and until when it counts. */
 	uint32_t pmtu; /* 0 = nothing */
 	uint64_t pmtu_until_s; /* unix seconds */
-
-	/* drops on account of this SA, for setkey's and sallyport's reports */
-	uint64_t bad_icv, replayed;
+	uint32_t drops[SA_DROP_COUNT]; /* packets that it was the reason to drop */
 
 	/* the engine's, of IPComp: the SPD's generation + 1 when it was last asked, and its answer */
 	uint64_t spd_seen;

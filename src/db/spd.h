@@ -27,7 +27,8 @@ struct spd_entry {
 	struct selector sel;
 	struct policy pol;
 	uint64_t created_s, used_s; /* unix seconds, 0 = not yet used */
-	uint64_t packets;           /* that it decided on */
+	uint64_t packets, bytes;    /* that it decided on */
+	uint64_t drops;             /* of these, for whatever reason */
 	/* the table's own: by order of evaluation, and by age */
 	struct spd_entry *next, *prev, *older, *newer;
 };

@@ -24,6 +24,7 @@ struct step {
 struct undo {
 	struct step *steps;
 	size_t n, cap;
+	struct tunables tun; /* as they were */
 };
 
 int undo_begin(struct db *db)
@@ -31,7 +32,10 @@ int undo_begin(struct db *db)
 	if (db->undo)
 		return -EBUSY;
 	db->undo = calloc(1, sizeof(*db->undo));
-	return db->undo ? 0 : -ENOMEM;
+	if (!db->undo)
+		return -ENOMEM;
+	db->undo->tun = db->tun;
+	return 0;
 }
 
 /* Room for `more` notes, so that none fails once something has been changed. */
@@ -134,6 +138,7 @@ void undo_rollback(struct db *db)
 {
 	for (size_t i = db->undo->n; i-- > 0;)
 		take_back(db, &db->undo->steps[i]);
+	db->tun = db->undo->tun;
 	end(db);
 }
 

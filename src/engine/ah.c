@@ -36,17 +36,26 @@ static size_t ah_size(const struct sa *sa, int family)
 	return (icv_at(sa) + sa_auth_icv(sa) + unit - 1) / unit * unit;
 }
 
-static size_t ah_length(const struct sa *sa, int family, size_t headers, size_t payload)
+static size_t ah_length(const struct sa *sa, const struct tunables *tun, int family, size_t headers,
+			size_t payload)
 {
+	(void)tun;
 	return headers + ah_size(sa, family) + payload;
 }
+
+/* Flags and fragment offset. */
+#define IPV4_OFFSET 6
 
 /* Saves the first `headers` bytes and zeroes what AH does not count among them. */
 static bool hide_mutable(struct job *j, const struct step *s, size_t headers, enum pkt_dir dir)
 {
 	memcpy(j->headers, j->pkt->data, headers);
-	if (ip_zero_mutable(j->pkt->data, &j->view, headers, s->tun->ah_cleartos, dir))
+	if (ip_zero_mutable(j->pkt->data, &j->view, headers, s->tun->ah_cleartos, dir)) {
+		if (j->view.family == AF_INET)
+			put_be16(j->pkt->data + IPV4_OFFSET,
+				 get_be16(j->headers + IPV4_OFFSET) & s->tun->ah_offsetmask);
 		return true;
+	}
 	memcpy(j->pkt->data, j->headers, headers);
 	return false;
 }
@@ -123,6 +132,7 @@ static bool ah_in(struct job *j, struct step *s, enum drop_reason *reason)
 	*reason = DROP_AH_LENGTH;
 	if (((size_t)ah[1] + 2) * 4 != size || !pkt_at(p, j->view.upper, size))
 		return false;
+	j->inner = p->len - j->view.upper - size;
 	j->seq = fixed > 8 ? sa_whole_seq(j->sa, get_be32(ah + 8)) : 0;
 	*reason = DROP_REPLAY;
 	if (!replay_check(&j->sa->replay, j->seq))

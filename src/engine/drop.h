@@ -47,6 +47,7 @@
 	_(INNER_ECN, "inner-ecn", "congestion was marked on a packet that knows no ECN")              \
 	_(TUNNEL_POLICY, "tunnel-policy", "the policy for the packet names no such tunnel")           \
 	_(NESTED, "nested", "too many nested IPsec headers")                                           \
+	_(DISABLED, "disabled", "a tunable says that this protocol is not to be used")                \
 	_(POLICY_CLEAR, "policy-clear", "policy requires protection that the packet did not have")
 
 enum drop_reason {

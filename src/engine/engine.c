@@ -58,11 +58,6 @@ const struct engine_stats *worker_stats(const struct worker *w)
 	return &w->stats;
 }
 
-void worker_count_drop(struct worker *w, enum drop_reason reason)
-{
-	w->stats.drops[reason]++;
-}
-
 void worker_prune(struct worker *w)
 {
 	keys_prune(&w->keys, w->db->sad);
@@ -75,6 +70,7 @@ void worker_drop(struct worker *w, struct job *j, enum drop_reason reason)
 	j->outcome->verdict = VERDICT_DROP;
 	j->outcome->reason = reason;
 	w->stats.drops[reason]++;
+	worker_note_drop(w, j, reason);
 }
 
 /* A fragment that was held is where it was when it came out of its tunnel; false where that is gone. */
@@ -96,8 +92,9 @@ static bool resume(struct worker *w, struct job *j)
 	return true;
 }
 
-void worker_begin(struct worker *w, struct burst *in, struct sink *out)
+void worker_begin(struct worker *w, enum pkt_dir dir, struct burst *in, struct sink *out)
 {
+	w->dir = dir;
 	w->n_active = 0;
 	out->n_out = in->n;
 	out->n_acquires = 0;
@@ -109,9 +106,14 @@ void worker_begin(struct worker *w, struct burst *in, struct sink *out)
 		j->pkt = in->pkts[i];
 		j->outcome = &out->out[i];
 		j->n_bundle = 0;
+		j->entry = NULL;
+		j->sa = NULL;
+		j->proto = SA_PROTO_COUNT;
 		j->signature = false;
 		j->grown = 0;
 		*j->outcome = (struct outcome){ .pkt = j->pkt };
+		/* for the counters of what cannot even be parsed */
+		j->view.family = j->pkt->len && *j->pkt->data >> 4 == 6 ? AF_INET6 : AF_INET;
 		if (!ip_parse(j->pkt, &j->view, &reason))
 			worker_drop(w, j, reason);
 		else if (!resume(w, j))
@@ -123,7 +125,10 @@ void worker_begin(struct worker *w, struct burst *in, struct sink *out)
 
 struct step worker_step(struct worker *w)
 {
-	return (struct step){ .tun = &w->db->tun, .compress = w->compress, .scratch = w->scratch };
+	return (struct step){ .tun = &w->db->tun,
+			      .compress = w->compress,
+			      .ipcomp = &w->stats.proto[SA_IPCOMP],
+			      .scratch = w->scratch };
 }
 
 size_t worker_crypt(struct worker *w, enum crypto_dir dir, struct job **jobs, size_t n)
@@ -144,8 +149,6 @@ size_t worker_crypt(struct worker *w, enum crypto_dir dir, struct job **jobs, si
 			jobs[kept++] = j;
 			continue;
 		}
-		if (status == CRYPTO_BAD_ICV)
-			j->sa->bad_icv++;
 		worker_drop(w, j, status == CRYPTO_BAD_ICV ? DROP_ICV : DROP_CRYPTO);
 	}
 	return kept;
@@ -185,9 +188,16 @@ static bool take_segment(struct worker *w, struct job *j, enum crypto_dir dir, e
 	enum drop_reason reason = DROP_NOT_PROVIDED;
 	struct sa *sa;
 
-	if (!tcpmd5_concerns(j, &w->db->tun) || !(sa = worker_tcp_sa(w, j)))
+	if (!tcpmd5_concerns(j, &w->db->tun))
 		return false;
+	sa = worker_tcp_sa(w, j);
+	if (!sa) {
+		w->stats.sig.err_sigopt += dir == CRYPTO_OPEN && tcpmd5_is_signed(j);
+		return false;
+	}
 	*what = TCPMD5_DROP;
+	j->proto = SA_TCP;
+	j->sa = sa;
 	if (!sa->unprovided)
 		reason = DROP_CRYPTO;
 	if (!sa->unprovided && take_key(w, j, sa))
@@ -206,6 +216,8 @@ static void finish_segments(struct job **jobs, size_t n, void (*finish)(struct j
 			finish(jobs[i]);
 		worker_account(jobs[i], now);
 		jobs[i]->signature = true;
+		jobs[i]->proto = SA_PROTO_COUNT;
+		jobs[i]->sa = NULL;
 	}
 }
 
@@ -238,6 +250,7 @@ void worker_tcpmd5(struct worker *w, enum crypto_dir dir, const struct now *now)
 	}
 	n_sign = worker_crypt(w, CRYPTO_PROTECT, sign, n_sign);
 	n_check = worker_crypt(w, CRYPTO_OPEN, check, n_check);
+	w->stats.sig.rcvgoodsig += dir == CRYPTO_OPEN ? n_check : 0;
 	finish_segments(sign, n_sign, tcpmd5_out_done, now);
 	finish_segments(check, n_check,
 			dir == CRYPTO_OPEN && w->db->tun.tcp_md5_strip ? tcpmd5_in_done : NULL,
@@ -310,7 +323,9 @@ bool worker_decide(struct worker *w, struct job *j, uint8_t dir, const struct no
 		return false;
 	}
 	*action = (*entry)->pol.action;
+	j->entry = *entry;
 	(*entry)->packets++;
+	(*entry)->bytes += j->pkt->len;
 	(*entry)->used_s = now->wall_s;
 	return true;
 }

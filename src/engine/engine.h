@@ -22,8 +22,8 @@
 #include "db/db.h"
 #include "engine/drop.h"
 
-/* Random bytes that one packet can need: an IV and random padding of 16 each for every request. */
-#define ENGINE_RANDOM_PER_PACKET (32 * POLICY_REQUESTS_MAX)
+/* Random bytes that one packet can need: an IV, the length of padding, and padding for every request. */
+#define ENGINE_RANDOM_PER_PACKET ((16 + 1 + 255) * POLICY_REQUESTS_MAX)
 
 struct now {
 	uint64_t wall_s;       /* unix seconds: lifetimes and dumps show them */
@@ -72,6 +72,26 @@ struct sink {
 	size_t random_used; /* of now->random: these bytes must not be handed in again */
 };
 
+/* Counters of AH, ESP and IPComp, named as those of FreeBSD; engine/counters.c says what they mean. */
+struct proto_counters {
+	uint64_t uncounted; /* what the others have no name for */
+	uint64_t hdrops, notdb, noxform, badilen, wrap, badenc, badauth, badauthl, replay;
+	uint64_t input, output, invalid, ibytes, obytes, toobig, pdrops, tunnel;
+	uint64_t threshold, uncompr;
+	uint64_t hist[256]; /* packets by algorithm, by its PF_KEY number */
+};
+
+/* What policies did, to one family. */
+struct policy_counters {
+	uint64_t uncounted;
+	uint64_t in_polvio, in_inval, out_polvio, out_nosa, out_noroute, out_inval, out_bundlesa;
+};
+
+/* Signatures of TCP. */
+struct sig_counters {
+	uint64_t rcvgoodsig, rcvbadsig, err_buildsig, err_sigopt, err_nosigopt;
+};
+
 /* A worker's counters; whoever shows them adds up the workers'. */
 struct engine_stats {
 	uint64_t out_packets, out_bytes; /* seen leaving */
@@ -82,6 +102,9 @@ struct engine_stats {
 	/* transforms done, by enum sa_proto; a packet that was not worth compressing counts, too */
 	uint64_t transforms_in[SA_PROTO_COUNT], transforms_out[SA_PROTO_COUNT];
 	uint64_t drops[DROP_REASON_COUNT];
+	struct proto_counters proto[SA_IPCOMP + 1];
+	struct policy_counters policy[2]; /* [0] IPv4, [1] IPv6 */
+	struct sig_counters sig;
 };
 
 /*
@@ -92,8 +115,9 @@ struct worker;
 
 struct worker *worker_new(struct db *db);
 void worker_free(struct worker *w);
-/* Counts a packet that the caller drops. */
-void worker_count_drop(struct worker *w, enum drop_reason reason);
+/* Counts a packet that the caller drops; p may be NULL where it is no more. */
+void worker_count_drop(struct worker *w, const struct pkt *p, enum pkt_dir dir,
+		       enum drop_reason reason);
 /*
  * A protected packet did not go: its way carries no more than mtu bytes. Its SA will know.
  */

@@ -22,6 +22,8 @@
 #include "engine/udp.h"
 
 #define ESP_TRAILER 2 /* pad length and next header */
+#define PAD_MAX	    255
+#define CTR_BLOCK   16
 
 static const struct alg *cipher_or_null(const struct sa *sa)
 {
@@ -64,16 +66,45 @@ static size_t padded(const struct sa *sa, size_t payload)
 	return (payload + ESP_TRAILER + block - 1) / block * block;
 }
 
+/* The unit in which text is sent: what the cipher needs, or what a tunable wants. */
+static size_t unit_out(const struct sa *sa, const struct tunables *tun)
+{
+	enum prim prim = cipher_or_null(sa)->prim;
+
+	if (tun->ctr_blocks && (prim == PRIM_AES_CTR || prim == PRIM_CAMELLIA_CTR))
+		return CTR_BLOCK;
+	return padded(sa, 1);
+}
+
+static size_t padded_out(const struct sa *sa, const struct tunables *tun, size_t payload)
+{
+	size_t unit = unit_out(sa, tun);
+
+	return (payload + ESP_TRAILER + unit - 1) / unit * unit;
+}
+
+/* Padding beyond that which still fits a pad length of one byte, in whole units. */
+static size_t more_padding(const struct sa *sa, const struct tunables *tun, int family, size_t pad)
+{
+	int most = tun->esp_randpad[family == AF_INET6];
+	size_t room = PAD_MAX - pad, unit = unit_out(sa, tun);
+
+	return most <= 0 ? 0 : (room < (size_t)most ? room : (size_t)most) / unit * unit;
+}
+
 /* Of the header before it that gets it through NAT. */
 static size_t udp_len(const struct sa *sa)
 {
 	return sa->natt.type ? UDP_HEADER : 0;
 }
 
-static size_t esp_length(const struct sa *sa, int family, size_t headers, size_t payload)
+static size_t esp_length(const struct sa *sa, const struct tunables *tun, int family, size_t headers,
+			 size_t payload)
 {
-	(void)family;
-	return headers + udp_len(sa) + lead_len(sa) + padded(sa, payload) + icv_len(sa);
+	size_t text = padded_out(sa, tun, payload);
+
+	text += more_padding(sa, tun, family, text - payload - ESP_TRAILER);
+	return headers + udp_len(sa) + lead_len(sa) + text + icv_len(sa);
 }
 
 static bool take_random(struct step *s, uint8_t *to, size_t len)
@@ -164,15 +195,35 @@ static void describe(struct job *j, uint8_t *esp, size_t text_len)
 	}
 }
 
+/* How much padding a payload gets: what must be, and as net.inet.ipsec.esp_randpad says some more. */
+static bool choose_padding(const struct job *j, struct step *s, size_t payload, size_t *pad)
+{
+	size_t unit = unit_out(j->sa, s->tun), more;
+	uint8_t random;
+
+	*pad = padded_out(j->sa, s->tun, payload) - payload - ESP_TRAILER;
+	more = more_padding(j->sa, s->tun, j->view.family, *pad);
+	if (more == 0)
+		return true;
+	if (!take_random(s, &random, 1))
+		return false;
+	*pad += random % (more / unit + 1) * unit;
+	return true;
+}
+
 static bool esp_out(struct job *j, struct step *s, enum drop_reason *reason)
 {
 	struct pkt *p = j->pkt;
 	size_t payload = p->len - j->view.split, header = header_len(j->sa), udp = udp_len(j->sa);
-	size_t text = padded(j->sa, payload), pad = text - payload - ESP_TRAILER;
-	uint8_t next = p->data[j->view.split_next];
-	uint8_t *trailer = pkt_put(p, pad + ESP_TRAILER + icv_len(j->sa));
-	uint8_t *esp = insert_after_headers(p, j->view.split, udp + lead_len(j->sa));
+	uint8_t next = p->data[j->view.split_next], *trailer, *esp;
+	size_t pad, text;
 
+	*reason = DROP_NO_RANDOM;
+	if (!choose_padding(j, s, payload, &pad))
+		return false;
+	text = payload + pad + ESP_TRAILER;
+	trailer = pkt_put(p, pad + ESP_TRAILER + icv_len(j->sa));
+	esp = insert_after_headers(p, j->view.split, udp + lead_len(j->sa));
 	*reason = DROP_NO_ROOM;
 	if (!trailer || !esp)
 		return false;
@@ -217,6 +268,7 @@ static bool esp_in(struct job *j, struct step *s, enum drop_reason *reason)
 	*reason = DROP_ESP_LENGTH;
 	if (padded(j->sa, len - around - ESP_TRAILER) != len - around)
 		return false;
+	j->inner = len - header - icv_len(j->sa);
 	j->seq = header > 4 ? sa_whole_seq(j->sa, get_be32(esp + 4)) : 0;
 	*reason = DROP_REPLAY;
 	if (authenticated(j->sa) && !replay_check(&j->sa->replay, j->seq))

@@ -109,8 +109,10 @@ static struct sa *arriving_sa(struct worker *w, struct job *j, enum sa_proto pro
 		return NULL;
 	*reason = proto == SA_IPCOMP ? DROP_IPCOMP_CPI : DROP_NO_SA_IN;
 	sa = find_sa(w, j, proto, j->outcome->spi);
-	if (sa && sa_is_spent(sa))
+	if (sa && sa_is_spent(sa)) {
 		*reason = DROP_SA_SPENT;
+		j->sa = sa;
+	}
 	return sa && sa_is_usable(sa) ? sa : NULL;
 }
 
@@ -121,17 +123,24 @@ static bool prepare_in(struct worker *w, struct job *j, enum sa_proto proto, str
 	struct sa *sa = NULL;
 
 	ip_join_atomic(j->pkt, &j->view);
-	if (j->n_bundle == POLICY_REQUESTS_MAX)
+	j->sa = NULL;
+	j->proto = proto;
+	w->stats.proto[proto].input++;
+	if (!w->db->tun.enabled[proto])
+		reason = DROP_DISABLED;
+	else if (j->n_bundle == POLICY_REQUESTS_MAX)
 		reason = DROP_NESTED;
 	else
 		sa = arriving_sa(w, j, proto, &reason);
 	if (sa && proto == SA_ESP && j->in_udp != (sa->natt.type != 0))
 		reason = DROP_ENCAPSULATION;
 	else if (sa && worker_take_sa(w, j, sa, &reason) &&
-		 transform_of(proto)->in(j, step, &reason))
+		 transform_of(proto)->in(j, step, &reason)) {
+		w->stats.proto[proto].ibytes += j->inner;
 		return true;
-	if (sa && reason == DROP_REPLAY)
-		sa->replayed++;
+	}
+	if (sa)
+		j->sa = sa;
 	worker_drop(w, j, reason);
 	return false;
 }
@@ -165,8 +174,15 @@ static bool leave_tunnel(struct worker *w, struct job *j, struct applied *a,
 	if (a->sa->mode == MODE_TUNNEL || !ip_parse(j->pkt, &j->view, reason))
 		return false;
 	if ((natt = nat_passed(j)))
-		udp_repair_checksum(j, natt);
+		udp_repair_checksum(j, natt, w->db->tun.natt_cksum);
 	return true;
+}
+
+/* What happens to the packet from here on is not that protocol's, nor that SA's. */
+static void end_step(struct job *j)
+{
+	j->sa = NULL;
+	j->proto = SA_PROTO_COUNT;
 }
 
 /* After the cryptography: strips what was opened and looks at what is inside. */
@@ -177,16 +193,18 @@ static bool finish_in(struct worker *w, struct job *j, const struct now *now)
 
 	*a = (struct applied){ .sa = j->sa, .src = j->view.src, .dst = j->view.dst };
 	if (!transform_of(j->sa->proto)->in_done(j, &reason)) {
-		j->sa->replayed += reason == DROP_REPLAY;
 		worker_drop(w, j, reason);
 		return false;
 	}
 	worker_account(j, now);
 	w->stats.transforms_in[j->sa->proto]++;
-	if (leave_tunnel(w, j, a, &reason))
-		return true;
-	worker_drop(w, j, reason);
-	return false;
+	if (!leave_tunnel(w, j, a, &reason)) {
+		worker_drop(w, j, reason);
+		return false;
+	}
+	worker_note_done(w, j, a->tunnel);
+	end_step(j);
+	return true;
 }
 
 /* Whether the packet is for this host, and so what protects it for us to open. */
@@ -236,6 +254,7 @@ static bool leave_bare_tunnel(struct worker *w, struct job *j, const struct now 
 		return false;
 	if (j->n_bundle < POLICY_REQUESTS_MAX) {
 		j->sa = sa;
+		j->proto = SA_IPCOMP;
 		j->outcome->spi = sa->spi;
 		worker_account(j, now);
 		j->bundle[j->n_bundle++] = (struct applied){ .sa = sa,
@@ -243,8 +262,10 @@ static bool leave_bare_tunnel(struct worker *w, struct job *j, const struct now 
 							     .bare = true,
 							     .src = j->view.src,
 							     .dst = j->view.dst };
-		if (tunnel_unwrap(j, next, &w->db->tun, &reason))
+		if (tunnel_unwrap(j, next, &w->db->tun, &reason)) {
+			end_step(j);
 			return true;
+		}
 	}
 	worker_drop(w, j, reason);
 	return true;
@@ -261,6 +282,7 @@ static bool look_into_udp(struct worker *w, struct job *j)
 		worker_drop(w, j, DROP_KEEPALIVE);
 		return false;
 	case UDP_MISMATCH:
+		j->proto = SA_ESP;
 		worker_drop(w, j, DROP_ENCAPSULATION);
 		return false;
 	case UDP_ESP:
@@ -343,7 +365,7 @@ static bool fits_request(const struct applied *a, const struct policy *pol, unsi
 	const struct request *req = &pol->requests[i];
 	const struct addr *src, *dst;
 
-	if (level == LEVEL_UNIQUE && a->sa->reqid != req->reqid)
+	if (level == LEVEL_UNIQUE && req->reqid && a->sa->reqid != req->reqid)
 		return false;
 	if (req->mode == MODE_TUNNEL)
 		return fits_tunnel(a, req);
@@ -521,7 +543,7 @@ void engine_in(struct worker *w, struct burst *in, uint32_t mtu, struct sink *ou
 {
 	struct step step = worker_step(w);
 
-	worker_begin(w, in, out);
+	worker_begin(w, PKT_IN, in, out);
 	for (size_t i = 0; i < w->n_active; i++) {
 		w->stats.in_packets++;
 		w->stats.in_bytes += w->active[i]->pkt->len;

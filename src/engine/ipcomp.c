@@ -16,9 +16,11 @@
 #define IPCOMP_HEADER 4
 
 /* At worst as long as it was. */
-static size_t ipcomp_length(const struct sa *sa, int family, size_t headers, size_t payload)
+static size_t ipcomp_length(const struct sa *sa, const struct tunables *tun, int family,
+			    size_t headers, size_t payload)
 {
 	(void)sa;
+	(void)tun;
 	(void)family;
 	return headers + payload;
 }
@@ -44,11 +46,14 @@ static bool ipcomp_out(struct job *j, struct step *s, enum drop_reason *reason)
 
 	(void)reason;
 	j->sa->seq++;
+	s->ipcomp->threshold += payload < s->tun->ipcomp_threshold;
 	if (!worth_trying(next, payload, s->tun))
 		return true;
 	len = compress_deflate(s->compress, to, payload, s->scratch, STEP_SCRATCH);
-	if (len == 0 || len + IPCOMP_HEADER >= payload)
+	if (len == 0 || len + IPCOMP_HEADER >= payload) {
+		s->ipcomp->uncompr++;
 		return true;
+	}
 	to[0] = next;
 	to[1] = 0;
 	put_be16(to + 2, cpi_of(j->sa));
@@ -76,6 +81,7 @@ static bool ipcomp_in(struct job *j, struct step *s, enum drop_reason *reason)
 	*reason = DROP_IPCOMP_NESTED;
 	if (comp[0] == IPPROTO_COMP)
 		return false;
+	j->inner = p->len - at - IPCOMP_HEADER;
 	if (room > p->len + pkt_tailroom(p) - at)
 		room = p->len + pkt_tailroom(p) - at;
 	*reason = DROP_IPCOMP_DATA;

@@ -114,17 +114,25 @@ static bool resolve_bundle(struct worker *w, struct job *j, const struct spd_ent
 
 	while ((found = resolve_next(&r, &req, &level)) != RESOLVED_END) {
 		*reason = DROP_NOT_PROVIDED;
-		if (!reaches_its_end(w->db, req, &j->view.hop) ||
-		    (found == RESOLVED_SA && !is_provided(r.bundle[r.n - 1].sa)))
+		if (!reaches_its_end(w->db, req, &j->view.hop)) {
+			worker_policy(w, j)->out_noroute++;
 			return false;
+		}
+		if (found == RESOLVED_SA && !is_provided(r.bundle[r.n - 1].sa)) {
+			j->sa = r.bundle[r.n - 1].sa;
+			j->proto = j->sa->proto;
+			return false;
+		}
 		if (found == RESOLVED_SA)
 			continue;
 		acquire(out, &r, req);
+		worker_policy(w, j)->out_nosa++;
 		*reason = DROP_NO_SA_OUT;
 		if (level != LEVEL_USE)
 			return false;
 	}
 	j->n_bundle = r.n;
+	worker_policy(w, j)->out_bundlesa += r.n > 1 ? r.n - 1 : 0;
 	return true;
 }
 
@@ -134,7 +142,8 @@ struct shape {
 	size_t headers, len; /* up to where the next transform goes; in all */
 };
 
-static size_t bundle_length(const struct applied *bundle, unsigned n, struct shape s)
+static size_t bundle_length(const struct tunables *tun, const struct applied *bundle, unsigned n,
+			    struct shape s)
 {
 	for (unsigned i = 0; i < n; i++) {
 		const struct sa *sa = bundle[i].sa;
@@ -145,17 +154,18 @@ static size_t bundle_length(const struct applied *bundle, unsigned n, struct sha
 			s.len += s.headers;
 		}
 		if (transform_of(sa->proto))
-			s.len = transform_of(sa->proto)->length(sa, s.family, s.headers,
+			s.len = transform_of(sa->proto)->length(sa, tun, s.family, s.headers,
 								s.len - s.headers);
 	}
 	return s.len;
 }
 
 /* The longest clear datagram of that shape that comes out no longer than mtu. */
-static size_t bundle_inner(const struct applied *bundle, unsigned n, struct shape s, size_t mtu)
+static size_t bundle_inner(const struct tunables *tun, const struct applied *bundle, unsigned n,
+			   struct shape s, size_t mtu)
 {
 	s.len = mtu;
-	while (s.len > s.headers && bundle_length(bundle, n, s) > mtu)
+	while (s.len > s.headers && bundle_length(tun, bundle, n, s) > mtu)
 		s.len--;
 	return s.len;
 }
@@ -163,8 +173,12 @@ static size_t bundle_inner(const struct applied *bundle, unsigned n, struct shap
 /* Too big once protected: its source is told, if it may be. */
 static void answer_too_big(struct worker *w, struct job *j, struct shape s, size_t mtu)
 {
-	size_t inner = bundle_inner(j->bundle, j->n_bundle, s, mtu) - j->grown;
+	size_t inner = bundle_inner(&w->db->tun, j->bundle, j->n_bundle, s, mtu) - j->grown;
 
+	if (j->n_bundle) {
+		j->sa = j->bundle[j->n_bundle - 1].sa;
+		j->proto = j->sa->proto;
+	}
 	worker_drop(w, j, DROP_TOO_BIG);
 	if (ip_make_too_big(j->pkt, &j->view, (uint32_t)inner))
 		j->outcome->verdict = VERDICT_ANSWER;
@@ -224,10 +238,10 @@ static bool check_length(struct worker *w, struct job *j, uint32_t mtu, const st
 {
 	struct shape s = { j->view.family, j->view.split, j->pkt->len };
 	size_t limit = length_limit(j, mtu, now);
-	size_t len = bundle_length(j->bundle, j->n_bundle, s);
+	size_t len = bundle_length(&w->db->tun, j->bundle, j->n_bundle, s);
 
 	if (tcp_is_syn(j))
-		tcp_clamp_mss(j, bundle_inner(j->bundle, j->n_bundle, s, limit));
+		tcp_clamp_mss(j, bundle_inner(&w->db->tun, j->bundle, j->n_bundle, s, limit));
 	if (len <= limit || (len <= UINT16_MAX && may_fragment_outside(w, j)))
 		return true;
 	answer_too_big(w, j, s, limit);
@@ -303,11 +317,22 @@ static bool classify_out(struct worker *w, struct job *j, uint32_t mtu, struct s
 static bool protect(struct worker *w, struct job *j, const struct applied *a, struct step *step,
 		    enum drop_reason *reason)
 {
+	struct proto_counters *n;
+
+	j->sa = a->sa;
+	j->proto = a->sa->proto;
+	*reason = DROP_DISABLED;
+	if (!step->tun->enabled[j->proto])
+		return false;
 	if (!a->tunnel)
 		ip_join_atomic(j->pkt, &j->view);
-	return worker_take_sa(w, j, a->sa, reason) &&
-	       (!a->tunnel || tunnel_wrap(j, step->tun, reason)) &&
-	       transform_of(a->sa->proto)->out(j, step, reason);
+	if (!worker_take_sa(w, j, a->sa, reason) ||
+	    (a->tunnel && !tunnel_wrap(j, step->tun, reason)))
+		return false;
+	n = worker_proto(w, j);
+	n->output++;
+	n->obytes += j->pkt->len - j->view.split;
+	return transform_of(a->sa->proto)->out(j, step, reason);
 }
 
 /* Applies the SA at this depth to every job that has one. */
@@ -336,6 +361,7 @@ static void protect_depth(struct worker *w, unsigned depth, struct step *step,
 		worker_account(j, now);
 		j->outcome->verdict = VERDICT_WIRE;
 		w->stats.transforms_out[j->sa->proto]++;
+		worker_note_done(w, j, j->bundle[depth].tunnel);
 	}
 }
 
@@ -348,7 +374,7 @@ void engine_out(struct worker *w, struct burst *in, uint32_t mtu, struct sink *o
 
 	step.random = now->random;
 	step.random_len = now->random_len;
-	worker_begin(w, in, out);
+	worker_begin(w, PKT_OUT, in, out);
 	for (size_t i = 0; i < w->n_active; i++) {
 		w->stats.out_packets++;
 		w->stats.out_bytes += w->active[i]->pkt->len;
@@ -389,7 +415,7 @@ uint32_t engine_inner_mtu(const struct db *db, const struct spd_entry *entry,
 		return mtu;
 	while (resolve_next(&r, &req, &level) != RESOLVED_END)
 		;
-	return (uint32_t)bundle_inner(bundle, r.n, s, mtu);
+	return (uint32_t)bundle_inner(&db->tun, bundle, r.n, s, mtu);
 }
 
 /* Transport mode protects whole datagrams (RFC 4301 section 7), and RFC 2385 signs whole segments. */

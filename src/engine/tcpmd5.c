@@ -40,6 +40,14 @@ bool tcpmd5_concerns(const struct job *j, const struct tunables *tun)
 	return !tcp || is_port(tun, get_be16(tcp)) || is_port(tun, get_be16(tcp + 2));
 }
 
+bool tcpmd5_is_signed(const struct job *j)
+{
+	enum drop_reason reason;
+	struct tcp_segment s;
+
+	return tcp_parse(j, &s, &reason) && s.md5;
+}
+
 /* The pseudo-header of `len` bytes of TCP, at `to`. Answers its length. */
 static size_t pseudo_header(uint8_t *to, const struct ip_view *v, size_t len)
 {

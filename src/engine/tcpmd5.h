@@ -10,6 +10,9 @@
 /* Whether the packet is a segment, or a part of one, of a port whose segments are signed. */
 bool tcpmd5_concerns(const struct job *j, const struct tunables *tun);
 
+/* Whether it is a whole segment with a signature, right or wrong. */
+bool tcpmd5_is_signed(const struct job *j);
+
 enum tcpmd5 {
 	TCPMD5_SIGN,  /* it has none: room was made, the operation computes it */
 	TCPMD5_CHECK, /* it has one, which the operation compares */

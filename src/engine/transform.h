@@ -42,8 +42,12 @@ struct job {
 	struct applied bundle[POLICY_REQUESTS_MAX];
 	unsigned n_bundle;
 
+	struct spd_entry *entry; /* the policy that decided, NULL = none */
+
 	/* the step under way */
-	struct sa *sa;
+	struct sa *sa;	     /* NULL = none yet */
+	enum sa_proto proto; /* of its header; SA_PROTO_COUNT = none */
+	size_t inner;	     /* in: bytes between its header and its ICV */
 	struct crypto_op op;
 	bool in_udp;	/* in: ESP that came in UDP */
 	bool signature; /* of TCP: made, or found to be right */
@@ -63,6 +67,7 @@ struct step {
 	const uint8_t *random; /* what is left of the caller's */
 	size_t random_len;
 	struct compress *compress;
+	struct proto_counters *ipcomp; /* counts what was not worth it */
 	uint8_t *scratch; /* STEP_SCRATCH bytes, anybody's until the next packet */
 };
 
@@ -71,8 +76,9 @@ struct step {
 
 struct transform {
 	bool keyless; /* needs no cryptography */
-	/* Length of a datagram of `headers` + payload bytes once this SA has protected it. */
-	size_t (*length)(const struct sa *sa, int family, size_t headers, size_t payload);
+	/* At most; length of a datagram of `headers` + payload bytes once this SA has protected it. */
+	size_t (*length)(const struct sa *sa, const struct tunables *tun, int family, size_t headers,
+			 size_t payload);
 	/* False with *reason: the packet is dropped. */
 	bool (*out)(struct job *j, struct step *s, enum drop_reason *reason);
 	void (*out_done)(struct job *j);

@@ -32,6 +32,11 @@ static uint8_t ecn_into(enum tunnel_ecn mode, uint8_t inner)
 	}
 }
 
+static enum tunnel_ecn ecn_mode(const struct tunables *tun, int family)
+{
+	return tun->tunnel_ecn[family == AF_INET6];
+}
+
 #define ECN_DROP 0xff
 
 /* RFC 6040 section 4.2, figure 4: [inner][outer]. */
@@ -82,7 +87,7 @@ bool tunnel_wrap(struct job *j, const struct tunables *tun, enum drop_reason *re
 	struct ip_fields f = {
 		.src = sa->src,
 		.dst = sa->dst,
-		.tos = (uint8_t)((tos & ~ECN_MASK) | ecn_into(tun->tunnel_ecn, tos & ECN_MASK)),
+		.tos = (uint8_t)((tos & ~ECN_MASK) | ecn_into(ecn_mode(tun, sa->dst.family), tos & ECN_MASK)),
 		.ttl = tun->tunnel_ttl,
 		.proto = j->view.family == AF_INET ? IPPROTO_IPIP : IPPROTO_IPV6,
 		.id = packet_id(sa),
@@ -113,6 +118,7 @@ bool tunnel_unwrap(struct job *j, uint8_t next, const struct tunables *tun,
 {
 	struct pkt *p = j->pkt;
 	int family = next == IPPROTO_IPIP ? AF_INET : AF_INET6;
+	enum tunnel_ecn mode = ecn_mode(tun, j->view.family);
 	uint8_t outer = ip_tos(p), tos, ecn;
 
 	pkt_pull(p, j->view.upper);
@@ -125,7 +131,7 @@ bool tunnel_unwrap(struct job *j, uint8_t next, const struct tunables *tun,
 	if (never_a_source(&j->view.src))
 		return false;
 	tos = ip_tos(p);
-	ecn = ecn_out_of(tun->tunnel_ecn, tos & ECN_MASK, outer & ECN_MASK);
+	ecn = ecn_out_of(mode, tos & ECN_MASK, outer & ECN_MASK);
 	*reason = DROP_INNER_ECN;
 	if (ecn == ECN_DROP)
 		return false;

@@ -145,24 +145,29 @@ static void renew_checksum(struct pkt *p, const struct ip_view *v, size_t at)
 }
 
 /* RFC 1624: the sum of all that stays is not computed anew, so damage is not covered up. */
-void udp_repair_checksum(struct job *j, const struct sa_natt *natt)
+static void carry_checksum(const struct ip_view *v, const struct sa_natt *natt, uint8_t *sum)
 {
-	const struct ip_view *v = &j->view;
-	size_t at = checksum_at(v->proto);
-	uint8_t *sum = at && !v->fragment ? pkt_at(j->pkt, v->upper + at, 2) : NULL;
 	uint32_t s;
 
-	if (!sum || (v->proto == IPPROTO_UDP && get_be16(sum) == 0))
-		return;
-	if (!natt->oa.family && !natt->oar.family) {
-		if (covers_all(v->proto))
-			renew_checksum(j->pkt, v, at);
-		return;
-	}
 	s = change_of(&natt->oa, &v->src, (uint16_t)~get_be16(sum));
 	s = change_of(&natt->oar, &v->dst, s);
 	s = ip_sum(NULL, 0, s);
 	put_be16(sum, (uint16_t)~s);
 	if ((v->proto == IPPROTO_UDP || v->proto == IPPROTO_UDPLITE) && get_be16(sum) == 0)
 		put_be16(sum, 0xffff);
+}
+
+void udp_repair_checksum(struct job *j, const struct sa_natt *natt, bool anew)
+{
+	const struct ip_view *v = &j->view;
+	size_t at = checksum_at(v->proto);
+	uint8_t *sum = at && !v->fragment ? pkt_at(j->pkt, v->upper + at, 2) : NULL;
+	bool known = natt->oa.family || natt->oar.family;
+
+	if (!sum || (v->proto == IPPROTO_UDP && get_be16(sum) == 0))
+		return;
+	if ((anew || !known) && covers_all(v->proto))
+		renew_checksum(j->pkt, v, at);
+	else if (known)
+		carry_checksum(v, natt, sum);
 }

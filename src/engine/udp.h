@@ -33,6 +33,6 @@ struct sa *udp_quoted_sa(const struct pkt *p, const struct ip_view *v, const str
  * A transport mode packet has come through NAT, by which its addresses became others
  * than its checksum was made over: RFC 3948 section 3.1.2.
  */
-void udp_repair_checksum(struct job *j, const struct sa_natt *natt);
+void udp_repair_checksum(struct job *j, const struct sa_natt *natt, bool anew);
 
 #endif

@@ -16,6 +16,7 @@ struct worker {
 	struct compress *compress;
 	struct keys keys;
 	struct engine_stats stats;
+	enum pkt_dir dir; /* of the burst */
 	struct job jobs[BURST_MAX];
 	struct job *active[BURST_MAX]; /* jobs still under way */
 	size_t n_active;
@@ -30,7 +31,7 @@ struct worker {
 const struct transform *transform_of(enum sa_proto proto);
 
 /* Begins a job for each packet; those whose headers are no good are dropped at once. */
-void worker_begin(struct worker *w, struct burst *in, struct sink *out);
+void worker_begin(struct worker *w, enum pkt_dir dir, struct burst *in, struct sink *out);
 /* Drops a job's packet: its outcome and the counter say why. */
 void worker_drop(struct worker *w, struct job *j, enum drop_reason reason);
 /*
@@ -61,6 +62,13 @@ void worker_tcpmd5(struct worker *w, enum crypto_dir dir, const struct now *now)
 size_t worker_crypt(struct worker *w, enum crypto_dir dir, struct job **jobs, size_t n);
 /* The part of engine_wants_whole() for what arrives. */
 bool in_wants_whole(struct worker *w, struct job *j);
+/* The counters of the protocol of a job's step, which has one; those of policies about the job. */
+struct proto_counters *worker_proto(struct worker *w, const struct job *j);
+struct policy_counters *worker_policy(struct worker *w, const struct job *j);
+/* engine/count.c: what the counters with historical names make of a drop. */
+void worker_note_drop(struct worker *w, struct job *j, enum drop_reason reason);
+/* A step that was done: its algorithms, and whether it was a tunnel's. */
+void worker_note_done(struct worker *w, const struct job *j, bool tunnel);
 /* What steps need of the worker; random bytes are the caller's to add. */
 struct step worker_step(struct worker *w);
 /* Counts a packet for the SA of its step. */

@@ -51,7 +51,7 @@ static bool decode_header(struct keymsg *m, struct rd *r, uint8_t *version, uint
 }
 
 /* The body's cursor ends with the extension, so that no row can read beyond it. */
-static bool decode_ext(struct keymsg *m, struct rd *r)
+static enum keymsg_fault decode_ext(struct keymsg *m, struct rd *r)
 {
 	const struct ext_row *row;
 	const uint8_t *bytes;
@@ -60,37 +60,56 @@ static bool decode_ext(struct keymsg *m, struct rd *r)
 	size_t size;
 
 	if (!rd_u16(r, &units) || !rd_u16(r, &wire) || units == 0)
-		return false;
+		return KEYMSG_FAULT_LENGTH;
 	size = (size_t)units * UNIT;
 	bytes = rd_bytes(r, size - EXT_HEADER);
 	row = ext_by_wire(wire);
-	if (!bytes || !row || keymsg_has(m, row->ext) || size < row->min || size > row->max)
-		return false;
+	if (!bytes)
+		return KEYMSG_FAULT_LENGTH;
+	if (!row)
+		return KEYMSG_FAULT_UNKNOWN;
+	if (keymsg_has(m, row->ext))
+		return KEYMSG_FAULT_TWICE;
+	if (size < row->min || size > row->max)
+		return KEYMSG_FAULT_LENGTH;
 	body = rd_of(bytes, size - EXT_HEADER);
 	if (!row->decode((char *)m + row->field, &body) || rd_left(&body) >= UNIT)
-		return false;
+		return KEYMSG_FAULT_CONTENTS;
 	m->present |= 1u << row->ext;
-	return true;
+	return KEYMSG_FAULT_NONE;
 }
 
-int keymsg_decode(struct keymsg *m, const uint8_t *buf, size_t len)
+static enum keymsg_fault decode(struct keymsg *m, const uint8_t *buf, size_t len)
 {
+	enum keymsg_fault fault = KEYMSG_FAULT_NONE;
 	struct rd r = rd_of(buf, len);
 	uint8_t version;
 	uint16_t units;
 
 	*m = (struct keymsg){ 0 };
 	if (!decode_header(m, &r, &version, &units))
-		return -EINVAL;
-	if (version != KEYMSG_VERSION || (size_t)units * UNIT != len || len > KEYMSG_MAX)
-		return -EINVAL;
-	while (rd_left(&r) > 0) {
-		if (!decode_ext(m, &r)) {
-			m->present = 0;
-			return -EINVAL;
-		}
-	}
-	return 0;
+		return KEYMSG_FAULT_SHORT;
+	if (version != KEYMSG_VERSION)
+		return KEYMSG_FAULT_VERSION;
+	if ((size_t)units * UNIT != len || len > KEYMSG_MAX)
+		return KEYMSG_FAULT_LENGTH;
+	while (!fault && rd_left(&r) > 0)
+		fault = decode_ext(m, &r);
+	if (fault)
+		m->present = 0;
+	return fault;
+}
+
+int keymsg_decode(struct keymsg *m, const uint8_t *buf, size_t len)
+{
+	return decode(m, buf, len) == KEYMSG_FAULT_NONE ? 0 : -EINVAL;
+}
+
+enum keymsg_fault keymsg_fault(const uint8_t *buf, size_t len)
+{
+	struct keymsg m;
+
+	return decode(&m, buf, len);
 }
 
 static bool encode_header(const struct keymsg *m, struct wr *w)

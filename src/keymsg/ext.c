@@ -494,10 +494,97 @@ static bool encode_hello(const void *field, struct wr *w)
 	return wr_u32(w, h->version) && wr_u64(w, h->netns);
 }
 
+/* A text that ends with NUL, of up to max bytes; NULL where there is none. */
+static const char *read_text(struct rd *r, size_t max)
+{
+	size_t left = rd_left(r) < max ? rd_left(r) : max;
+	const uint8_t *nul = memchr(r->p, 0, left);
+
+	return nul ? (const char *)rd_bytes(r, (size_t)(nul + 1 - r->p)) : NULL;
+}
+
+static bool write_text(struct wr *w, const char *text, size_t max)
+{
+	return strlen(text) < max && wr_bytes(w, text, strlen(text) + 1);
+}
+
+/* 4:1 set | 5:3 reserved | 8 name, value, old value, each with its NUL */
+static bool decode_tunable(void *field, struct rd *r)
+{
+	struct keymsg_tunable *t = field;
+	uint8_t set;
+
+	if (!rd_u8(r, &set) || set > 1 || !rd_skip(r, 3))
+		return false;
+	t->set = set;
+	t->name = read_text(r, KEYMSG_TUNABLE_NAME_MAX);
+	t->value = t->name ? read_text(r, KEYMSG_TUNABLE_VALUE_MAX) : NULL;
+	t->old = t->value ? read_text(r, KEYMSG_TUNABLE_VALUE_MAX) : NULL;
+	return t->old;
+}
+
+static bool encode_tunable(const void *field, struct wr *w)
+{
+	const struct keymsg_tunable *t = field;
+
+	return wr_u8(w, t->set) && wr_zero(w, 3) &&
+	       write_text(w, t->name, KEYMSG_TUNABLE_NAME_MAX) &&
+	       write_text(w, t->value, KEYMSG_TUNABLE_VALUE_MAX) &&
+	       write_text(w, t->old, KEYMSG_TUNABLE_VALUE_MAX);
+}
+
+/* A counter: 0:8 value | 8 name and its NUL */
+bool keymsg_counter_put(uint8_t *buf, size_t cap, size_t *len, const char *name, uint64_t value)
+{
+	struct wr w = wr_of(buf + *len, cap - *len);
+
+	if (!wr_u64(&w, value) || !write_text(&w, name, KEYMSG_COUNTER_NAME_MAX))
+		return false;
+	*len = (size_t)(w.p - buf);
+	return true;
+}
+
+bool keymsg_counter_next(const struct keymsg_stats *s, size_t *at, const char **name,
+			 uint64_t *value)
+{
+	struct rd r = rd_of(s->counters + *at, s->len - *at);
+
+	if (rd_left(&r) == 0 || !rd_u64(&r, value) ||
+	    !(*name = read_text(&r, KEYMSG_COUNTER_NAME_MAX)))
+		return false;
+	*at = (size_t)(r.p - s->counters);
+	return true;
+}
+
+/* 4:1 scope | 5:1 reserved | 6:2 bytes of counters | 8 counters */
+static bool decode_stats(void *field, struct rd *r)
+{
+	struct keymsg_stats *s = field;
+	const char *name;
+	uint64_t value;
+	size_t at = 0;
+
+	if (!rd_u8(r, &s->scope) || !rd_skip(r, 1) || !rd_u16(r, &s->len))
+		return false;
+	s->counters = rd_bytes(r, s->len);
+	while (s->counters && keymsg_counter_next(s, &at, &name, &value))
+		;
+	return s->counters && at == s->len;
+}
+
+static bool encode_stats(const void *field, struct wr *w)
+{
+	const struct keymsg_stats *s = field;
+
+	return wr_u8(w, s->scope) && wr_zero(w, 1) && wr_u16(w, s->len) &&
+	       wr_bytes(w, s->counters, s->len);
+}
+
 #define FIELD(name)	offsetof(struct keymsg, name)
 #define KEY_MAX_SIZE	(8 + KEYMSG_KEY_MAX)
 #define ALGS_MAX_SIZE	(8 + 8 * KEYMSG_ALGS_MAX)
 #define LABEL_MAX_SIZE	(8 + KEYMSG_LABEL_MAX)
+#define TUNABLE_MAX_SIZE (8 + KEYMSG_TUNABLE_NAME_MAX + 2 * KEYMSG_TUNABLE_VALUE_MAX)
 #define POLICY_MAX_SIZE (16 + POLICY_REQUESTS_MAX * (REQUEST_HEADER + 2 * 28))
 
 /* In the order of a dump (RFC 2367 section 3.1.10 leaves it free). */
@@ -530,6 +617,8 @@ const struct ext_row ext_rows[EXT_COUNT] = {
 	{ EXT_REPLAY, 0x5301, 8, 8, FIELD(replay_window), decode_replay, encode_replay },
 	{ EXT_REASON, 0x5302, 16, REASON_MAX, FIELD(reason), decode_reason, encode_reason },
 	{ EXT_HELLO, 0x5303, 16, 16, FIELD(hello), decode_hello, encode_hello },
+	{ EXT_TUNABLE, 0x5305, 16, TUNABLE_MAX_SIZE, FIELD(tunable), decode_tunable, encode_tunable },
+	{ EXT_STATS, 0x5306, 8, 8 + KEYMSG_COUNTERS_MAX, FIELD(stats), decode_stats, encode_stats },
 };
 
 const struct ext_row *ext_by_wire(uint16_t wire)

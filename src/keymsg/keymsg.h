@@ -48,7 +48,9 @@
 	_(HELLO, 128, "HELLO")          \
 	_(BEGIN, 129, "BEGIN")          \
 	_(COMMIT, 130, "COMMIT")        \
-	_(ROLLBACK, 131, "ROLLBACK")
+	_(ROLLBACK, 131, "ROLLBACK")    \
+	_(TUNABLE, 132, "TUNABLE")      \
+	_(STATS, 133, "STATS")
 
 enum keymsg_type {
 #define _(name, number, text) KEYMSG_##name = number,
@@ -98,6 +100,8 @@ enum keymsg_ext {
 	EXT_REPLAY, /* 0x5301: the exact replay window in packets, 32 bit */
 	EXT_REASON, /* 0x5302: what was wrong with the request, and in words: only in error replies */
 	EXT_HELLO,  /* 0x5303: who speaks: protocol version and network namespace */
+	EXT_TUNABLE, /* 0x5305: a tunable's name and value; the request's says what is wanted */
+	EXT_STATS,   /* 0x5306: counters by name; the request's says whose */
 	EXT_COUNT
 };
 
@@ -190,6 +194,32 @@ struct keymsg_hello {
 };
 #define KEYMSG_HELLO_VERSION 1
 
+/* A request without it asks for all tunables; texts are NUL-terminated, borrowed, never NULL. */
+struct keymsg_tunable {
+	bool set;	   /* in a request and its answer: the value is new */
+	const char *name;
+	const char *value; /* "" where it is only asked for */
+	const char *old;   /* in the answer to one that set: what it was, else "" */
+};
+
+#define KEYMSG_TUNABLE_NAME_MAX	 64 /* bytes, NUL included */
+#define KEYMSG_TUNABLE_VALUE_MAX 128
+
+enum keymsg_scope { SCOPE_TOTAL, SCOPE_SA, SCOPE_POLICY };
+
+/*
+ * Counters, as they are on the wire: keymsg_counter_put() writes them and keymsg_counter_next()
+ * reads them. A request has none.
+ */
+struct keymsg_stats {
+	uint8_t scope; /* enum keymsg_scope */
+	uint16_t len;  /* bytes */
+	const uint8_t *counters; /* borrowed */
+};
+
+#define KEYMSG_COUNTER_NAME_MAX 64 /* bytes, NUL included */
+#define KEYMSG_COUNTERS_MAX	6000 /* bytes */
+
 struct keymsg {
 	uint8_t type;     /* enum keymsg_type */
 	uint8_t errnum;   /* positive errno in a reply */
@@ -217,6 +247,8 @@ struct keymsg {
 	uint32_t replay_window; /* packets */
 	struct keymsg_reason reason;
 	struct keymsg_hello hello;
+	struct keymsg_tunable tunable;
+	struct keymsg_stats stats;
 };
 
 static inline bool keymsg_has(const struct keymsg *m, enum keymsg_ext ext)
@@ -241,6 +273,24 @@ size_t keymsg_first_len(const uint8_t *buf, size_t len);
  * fields valid as far as 16 bytes were there, so that the error can be answered.
  */
 int keymsg_decode(struct keymsg *m, const uint8_t *buf, size_t len);
+
+/* What keymsg_decode() refuses a message for. */
+enum keymsg_fault {
+	KEYMSG_FAULT_NONE,
+	KEYMSG_FAULT_SHORT,    /* no whole header */
+	KEYMSG_FAULT_VERSION,
+	KEYMSG_FAULT_LENGTH,   /* of the message or of an extension */
+	KEYMSG_FAULT_TWICE,    /* an extension that was there already */
+	KEYMSG_FAULT_UNKNOWN,  /* an extension of no known type */
+	KEYMSG_FAULT_CONTENTS, /* what an extension holds: addresses, above all */
+};
+enum keymsg_fault keymsg_fault(const uint8_t *buf, size_t len);
+
+/* Appends a counter to those in a buffer, at which *len bytes are in use; false without room. */
+bool keymsg_counter_put(uint8_t *buf, size_t cap, size_t *len, const char *name, uint64_t value);
+/* The counter at *at, which moves on; false at the end. The name is borrowed. */
+bool keymsg_counter_next(const struct keymsg_stats *s, size_t *at, const char **name,
+			 uint64_t *value);
 
 /*
  * Encodes into buf and returns the length (a multiple of 8), or -ENOBUFS. With

@@ -6,7 +6,31 @@
 /* Packets of the window that it proposes. */
 #define WINDOW	   32
 
-static void propose(struct keymsg_proposal *p, const struct alg *auth, const struct alg *enc)
+struct choice {
+	uint8_t alg_for;
+	const struct propose_limits *limits;
+	provides_fn provides;
+	void *arg;
+};
+
+/* The shortest key of an algorithm that is long enough; 0 = none is. */
+static uint16_t shortest_key(const struct alg *a, const struct propose_limits *limits)
+{
+	unsigned least = a->class == ALG_AUTH ? limits->ah_keymin : limits->esp_keymin;
+
+	if (least)
+		least += a->salt * 8u;
+	for (unsigned bits = a->key.min_bits; bits <= a->key.max_bits; bits += a->key.step_bits) {
+		if (bits >= least)
+			return (uint16_t)bits;
+		if (a->key.step_bits == 0)
+			break;
+	}
+	return 0;
+}
+
+static void propose(struct keymsg_proposal *p, const struct alg *auth, const struct alg *enc,
+		    const struct choice *choice)
 {
 	struct keymsg_comb *c = &p->combs[p->n];
 
@@ -16,26 +40,20 @@ static void propose(struct keymsg_proposal *p, const struct alg *auth, const str
 	*c = (struct keymsg_comb){ .hard.add_s = LIFETIME_S, .soft.add_s = LIFETIME_S / 10 * 8 };
 	if (auth) {
 		c->auth = auth->pfkey;
-		c->auth_min_bits = auth->key.min_bits;
+		c->auth_min_bits = shortest_key(auth, choice->limits);
 		c->auth_max_bits = auth->key.max_bits;
 	}
 	if (enc) {
 		c->encrypt = enc->pfkey;
-		c->enc_min_bits = enc->key.min_bits;
+		c->enc_min_bits = shortest_key(enc, choice->limits);
 		c->enc_max_bits = enc->key.max_bits;
 	}
 }
 
-struct choice {
-	uint8_t alg_for;
-	provides_fn provides;
-	void *arg;
-};
-
 static bool is_proposed(const struct alg *a, const struct choice *c)
 {
 	return (a->protocols & c->alg_for) && !a->weak && !a->sa_flags && a->key.min_bits > 0 &&
-	       c->provides(a, c->arg);
+	       shortest_key(a, c->limits) && c->provides(a, c->arg);
 }
 
 /* Every authenticator that will do, alone or beside a cipher. */
@@ -45,7 +63,7 @@ static void propose_auths(struct keymsg_proposal *p, const struct alg *enc, cons
 
 	while ((auth = alg_next(ALG_AUTH, auth))) {
 		if (is_proposed(auth, c))
-			propose(p, auth, enc);
+			propose(p, auth, enc, c);
 	}
 }
 
@@ -56,16 +74,18 @@ static void propose_ciphers(struct keymsg_proposal *p, const struct choice *c)
 	while ((enc = alg_next(ALG_ENC, enc))) {
 		if (!is_proposed(enc, c))
 			continue;
-		if (enc->aead)
-			propose(p, NULL, enc);
-		else
+		if (!enc->aead)
 			propose_auths(p, enc, c);
+		if (enc->aead || !c->limits->esp_auth)
+			propose(p, NULL, enc, c);
 	}
 }
 
-void propose_algs(struct keymsg_proposal *p, uint8_t satype, provides_fn provides, void *arg)
+void propose_algs(struct keymsg_proposal *p, uint8_t satype, const struct propose_limits *limits,
+		  provides_fn provides, void *arg)
 {
-	const struct choice c = { satype == SATYPE_AH ? ALG_FOR_AH : ALG_FOR_ESP, provides, arg };
+	const struct choice c = { satype == SATYPE_AH ? ALG_FOR_AH : ALG_FOR_ESP, limits, provides,
+				  arg };
 
 	p->n = 0;
 	p->replay = WINDOW;

@@ -26,6 +26,8 @@ static int verb_version(int argc, char **argv)
 static const struct verb verbs[] = {
 	{ "protect", "protect the packets of a capture", verb_protect },
 	{ "decrypt", "open the protected packets of a capture", verb_decrypt },
+	{ "sysctl", "show and set the daemon's tunables", verb_sysctl },
+	{ "stats", "show the daemon's counters", verb_stats },
 	{ "version", "print the version", verb_version },
 };
 

@@ -191,7 +191,7 @@ static bool refill_random(struct offline *f)
 
 static void age(struct offline *f, uint64_t before_s)
 {
-	if (f->now_s != before_s && sad_age(f->db.sad, f->now_s, NULL, NULL) > 0)
+	if (f->now_s != before_s && sad_age(f->db.sad, f->db.tun.larval_s, f->now_s, NULL, NULL) > 0)
 		worker_prune(f->worker);
 }
 

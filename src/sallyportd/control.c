@@ -26,6 +26,7 @@
 #include "db/handle.h"
 #include "db/undo.h"
 #include "keymsg/keymsg.h"
+#include "keymsg/stats.h"
 #include "sallyportd/log.h"
 
 #define CLIENTS_MAX 64
@@ -86,6 +87,7 @@ struct control {
 	struct event *accept;
 	LIST_HEAD(, client) clients;
 	unsigned n_clients;
+	struct pfkey_stats stats;
 };
 
 /* ---- answers ---- */
@@ -107,9 +109,11 @@ static struct datagram *datagram_with_room(struct client *c)
 static void queue_message(struct client *c, const struct keymsg *m)
 {
 	struct datagram *d = datagram_with_room(c);
+	struct pfkey_stats *stats = &c->control->stats;
 	int len;
 
 	if (!d) {
+		stats->in_nomem++;
 		c->broken = true;
 		return;
 	}
@@ -121,6 +125,9 @@ static void queue_message(struct client *c, const struct keymsg *m)
 	}
 	d->len += (size_t)len;
 	c->backlog += (size_t)len;
+	stats->in_total++;
+	stats->in_bytes += (uint64_t)len;
+	stats->in_msgtype[m->type]++;
 }
 
 static void free_datagram(struct client *c, struct datagram *d)
@@ -195,9 +202,10 @@ static void flush_client(struct client *c)
 		if (d->len && send(c->fd, d->bytes, d->len, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
 			if (errno == EINTR)
 				continue;
-			if (errno != EAGAIN && errno != EWOULDBLOCK)
+			if (errno != EAGAIN && errno != EWOULDBLOCK) {
 				c->broken = true;
-			else
+				c->control->stats.sockerr++;
+			} else
 				event_add(c->writable, NULL);
 			break;
 		}
@@ -243,21 +251,83 @@ static void tell_others(struct client *asking, enum handle_to to, const struct k
 
 	LIST_FOREACH(c, &asking->control->clients, next)
 	{
-		if (c != asking && (to == HANDLE_ALL || c->promisc) && c->backlog < NEWS_MAX &&
-		    (c->private_ok || m->type < PRIVATE_TYPE_MIN))
+		if (c == asking || !(to == HANDLE_ALL || c->promisc) ||
+		    !(c->private_ok || m->type < PRIVATE_TYPE_MIN))
+			continue;
+		if (c->backlog < NEWS_MAX)
 			queue_message(c, m);
+		else
+			c->control->stats.in_nomem++;
 	}
 }
 
 /* What is no work of handle(): to the one who asked, and to those who see all. */
 static void answer(struct client *c, const struct keymsg *m)
 {
+	c->control->stats.in_msgtarget_one++;
+	c->control->stats.out_nomem += m->errnum == ENOBUFS;
 	queue_message(c, m);
 	tell_others(c, HANDLE_ONE, m);
 }
 
+static bool is_known_satype(uint8_t satype)
+{
+	return satype == SATYPE_UNSPEC || satype == SATYPE_AH || satype == SATYPE_ESP ||
+	       satype == SATYPE_IPCOMP || satype == SATYPE_TCP;
+}
+
+/* A refusal by what was wrong; those that the databases alone can tell are not errors of a request. */
+static void count_refusal(struct pfkey_stats *s, const struct keymsg *m)
+{
+	bool at_address = keymsg_has(m, EXT_REASON) && (m->reason.ext == EXT_ADDRESS_SRC ||
+							m->reason.ext == EXT_ADDRESS_DST);
+
+	if (!keymsg_type_name(m->type))
+		s->out_invmsgtype++;
+	else if (m->errnum == EINVAL && at_address)
+		s->out_invaddr++;
+	else if (!is_known_satype(m->satype) && m->type != KEYMSG_SPDDUMP)
+		s->out_invsatype++;
+	else if (m->errnum == ENOBUFS)
+		s->out_nomem++;
+}
+
+static void count_reply(struct control *ctl, enum handle_to to, const struct keymsg *m)
+{
+	++*(to == HANDLE_ALL ? &ctl->stats.in_msgtarget_all : &ctl->stats.in_msgtarget_one);
+	if (m->errnum)
+		count_refusal(&ctl->stats, m);
+}
+
+static void count_fault(struct pfkey_stats *s, enum keymsg_fault fault)
+{
+	switch (fault) {
+	case KEYMSG_FAULT_SHORT:
+		s->out_tooshort++;
+		break;
+	case KEYMSG_FAULT_VERSION:
+		s->out_invver++;
+		break;
+	case KEYMSG_FAULT_LENGTH:
+		s->out_invlen++;
+		break;
+	case KEYMSG_FAULT_TWICE:
+		s->out_dupext++;
+		break;
+	case KEYMSG_FAULT_UNKNOWN:
+		s->out_invexttype++;
+		break;
+	case KEYMSG_FAULT_CONTENTS:
+		s->out_invaddr++;
+		break;
+	case KEYMSG_FAULT_NONE:
+		break;
+	}
+}
+
 static void on_reply(void *arg, enum handle_to to, const struct keymsg *m)
 {
+	count_reply(((struct client *)arg)->control, to, m);
 	queue_message(arg, m);
 	tell_others(arg, to, m);
 }
@@ -346,6 +416,76 @@ static void answer_promisc(struct client *c, const struct keymsg *req)
 	queue_message(c, &m);
 }
 
+/* ---- counters of everything ---- */
+
+/* Messages of counters while they are made. */
+struct totals {
+	struct client *client;
+	const struct keymsg *req;
+	uint32_t seq;
+	size_t len;
+	uint8_t buf[KEYMSG_COUNTERS_MAX];
+};
+
+static void send_totals(struct totals *t, bool last)
+{
+	struct keymsg m = { .type = KEYMSG_STATS,
+			    .seq = last ? 0 : ++t->seq,
+			    .pid = t->req->pid,
+			    .present = 1u << EXT_STATS,
+			    .stats = { .scope = SCOPE_TOTAL,
+				       .len = (uint16_t)t->len,
+				       .counters = t->buf } };
+
+	queue_message(t->client, &m);
+	t->len = 0;
+}
+
+static void tell_total(void *arg, const char *name, uint64_t value)
+{
+	struct totals *t = arg;
+
+	if (keymsg_counter_put(t->buf, sizeof(t->buf), &t->len, name, value))
+		return;
+	send_totals(t, false);
+	keymsg_counter_put(t->buf, sizeof(t->buf), &t->len, name, value);
+}
+
+static void tell_types(struct totals *t, const char *group, const uint64_t counts[static 256])
+{
+	for (unsigned type = 0; type < 256; type++) {
+		const char *known = keymsg_type_name((uint8_t)type);
+		char name[KEYMSG_COUNTER_NAME_MAX];
+
+		if (!counts[type] || !known)
+			continue;
+		snprintf(name, sizeof(name), "pfkey.%s.%s", group, known);
+		tell_total(t, name, counts[type]);
+	}
+}
+
+/* Numbered as a dump. */
+static void answer_totals(struct client *c, const struct keymsg *req)
+{
+	const struct control *ctl = c->control;
+	struct totals *t = calloc(1, sizeof(*t));
+
+	if (!t) {
+		answer_error(c, req, ENOBUFS);
+		return;
+	}
+	t->client = c;
+	t->req = req;
+	ctl->calls.totals(ctl->calls.arg, tell_total, t);
+#define _(name, words) tell_total(t, "pfkey." #name, ctl->stats.name);
+	PFKEY_COUNTERS(_)
+#undef _
+	tell_types(t, "out_msgtype", ctl->stats.out_msgtype);
+	tell_types(t, "in_msgtype", ctl->stats.in_msgtype);
+	send_totals(t, true);
+	free(t);
+}
+
 /* ---- transactions: collected, then done at once, between two packets ---- */
 
 static void done(struct client *c, const struct keymsg *req)
@@ -378,7 +518,7 @@ struct commit {
 	struct batch news;
 	size_t dumped; /* bytes */
 	unsigned refused;
-	bool policies, lost;
+	bool policies, tunables, lost;
 };
 
 static void on_commit_reply(void *arg, enum handle_to to, const struct keymsg *m)
@@ -387,6 +527,7 @@ static void on_commit_reply(void *arg, enum handle_to to, const struct keymsg *m
 	uint8_t buf[KEYMSG_MAX];
 	int len;
 
+	count_reply(t->client->control, to, m);
 	queue_message(t->client, m);
 	if (to != HANDLE_ALL)
 		tell_others(t->client, to, m);
@@ -413,7 +554,7 @@ static void tell_news(struct commit *t, enum handle_to to)
 
 static bool is_dump(uint8_t type)
 {
-	return type == KEYMSG_DUMP || type == KEYMSG_SPDDUMP;
+	return type == KEYMSG_DUMP || type == KEYMSG_SPDDUMP || type == KEYMSG_STATS;
 }
 
 /* An empty database that was to be shown is no reason to do nothing. */
@@ -459,6 +600,7 @@ static void run_batch(struct commit *t)
 		    !run_one(t, &m, &env))
 			t->refused++;
 		t->policies |= about_policies(m.type);
+		t->tunables |= m.type == KEYMSG_TUNABLE;
 	}
 }
 
@@ -481,7 +623,7 @@ static bool commit_batch(struct client *c, const struct keymsg *req)
 	}
 	t.refused = c->batch->refused;
 	run_batch(&t);
-	if (t.refused == 0 && t.policies)
+	if (t.refused == 0 && (t.policies || t.tunables))
 		enforced = ctl->calls.enforce(ctl->calls.arg) == 0;
 	if (t.refused == 0 && enforced) {
 		undo_commit(ctl->db);
@@ -529,6 +671,17 @@ static bool take_in_batch(struct client *c, const struct keymsg *m, const uint8_
 	return true;
 }
 
+/* net.key.debug */
+static void debug_request(const struct control *ctl, const struct keymsg *m, int err)
+{
+	const char *name = keymsg_type_name(m->type);
+
+	if (!ctl->db->tun.key_debug)
+		return;
+	log_line("%s (%u) of SA type %u from process %u: %s", name ? name : "message", m->type,
+		 m->satype, m->pid, err ? strerror(-err) : "done");
+}
+
 /* Answers true where the message changed the policies. */
 static bool take_message(struct client *c, const uint8_t *buf, size_t len)
 {
@@ -539,11 +692,16 @@ static bool take_message(struct client *c, const uint8_t *buf, size_t len)
 		.reply = on_reply,
 		.arg = c,
 	};
+	struct pfkey_stats *stats = &c->control->stats;
 	struct keymsg m;
 	int err = keymsg_decode(&m, buf, len);
 	bool policies = false;
 
+	stats->out_total++;
+	stats->out_bytes += len;
+	stats->out_msgtype[m.type]++;
 	if (err < 0) {
+		count_fault(stats, keymsg_fault(buf, len));
 		answer_error(c, &m, -err);
 		if (c->batch)
 			c->batch->refused = true;
@@ -558,6 +716,15 @@ static bool take_message(struct client *c, const uint8_t *buf, size_t len)
 		return false;
 	}
 	tell_others(c, HANDLE_ONE, &m);
+	if (!c->private_ok && (m.type == KEYMSG_STATS || m.type == KEYMSG_TUNABLE)) {
+		answer_error(c, &m, EOPNOTSUPP); /* the answers would be private ones */
+		return false;
+	}
+	if (m.type == KEYMSG_STATS && !c->batch && m.stats.scope == SCOPE_TOTAL &&
+	    keymsg_has(&m, EXT_STATS)) {
+		answer_totals(c, &m);
+		return false;
+	}
 	if (take_in_batch(c, &m, buf, len, &policies))
 		return policies;
 	/* A datagram has room for five hundred dumps; whoever wants more than one reads in between.
@@ -570,9 +737,10 @@ static bool take_message(struct client *c, const uint8_t *buf, size_t len)
 		answer_error(c, &m, ENOBUFS);
 		return false;
 	}
-	if (m.type == KEYMSG_DUMP || m.type == KEYMSG_GET)
+	if (m.type == KEYMSG_DUMP || m.type == KEYMSG_GET || m.type == KEYMSG_STATS)
 		c->control->calls.age(c->control->calls.arg);
 	err = handle(c->control->db, &m, &env);
+	debug_request(c->control, &m, err);
 	if (err == 0 && m.type == KEYMSG_REGISTER)
 		c->registered = true;
 	return err == 0 && about_policies(m.type);
@@ -780,8 +948,13 @@ void control_announce(struct control *ctl, const struct keymsg *m)
 
 	LIST_FOREACH(c, &ctl->clients, next)
 	{
-		if ((c->registered || c->promisc) && c->backlog < NEWS_MAX)
+		if (!c->registered && !c->promisc)
+			continue;
+		ctl->stats.in_msgtarget_registered++;
+		if (c->backlog < NEWS_MAX)
 			queue_message(c, m);
+		else
+			ctl->stats.in_nomem++;
 	}
 }
 

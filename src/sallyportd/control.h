@@ -9,12 +9,15 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "db/db.h"
 #include "keymsg/keymsg.h"
 
 struct event_base;
 struct control;
+
+typedef void control_tell(void *arg, const char *name, uint64_t value);
 
 /* What the rest of the daemon is told. */
 struct control_calls {
@@ -27,6 +30,8 @@ struct control_calls {
 	void (*age)(void *arg);
 	/* A client that had changed policies is gone: it will change no more. */
 	void (*settled)(void *arg);
+	/* Tells the counters of everything but this socket, by `group.name`. */
+	void (*totals)(void *arg, control_tell *tell, void *tell_arg);
 	void *arg;
 };
 

@@ -20,6 +20,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "engine/counters.h"
 #include "engine/engine.h"
 #include "io/io.h"
 #include "io/routed.h"
@@ -98,13 +99,19 @@ static void refill_random(struct data *d, size_t used)
 
 /* ---- packets ---- */
 
+/* net.inet.ipsec.debug, net.inet6.ipsec6.debug; of a packet that is not at hand, either. */
+static bool is_debugged(const struct tunables *tun, const struct pkt *p)
+{
+	return p ? tun->debug[*p->data >> 4 == 6] : tun->debug[0] || tun->debug[1];
+}
+
 static void log_drop(struct data *d, const struct outcome *o, enum pkt_dir dir, const char *detail)
 {
 	struct drop_log *l = &d->drops[o->reason];
 	time_t now = time(NULL);
 
 	l->unsaid++;
-	if (now - l->last < DROP_LOG_S)
+	if (now - l->last < DROP_LOG_S && !is_debugged(&d->db->tun, o->pkt))
 		return;
 	if (o->spi)
 		log_line("dropped %s: %s%s%s (SPI %u, 0x%08x; %" PRIu64
@@ -121,11 +128,12 @@ static void log_drop(struct data *d, const struct outcome *o, enum pkt_dir dir, 
 }
 
 /* A packet that the engine let go and that does not get away all the same. */
-static void drop_late(struct data *d, enum drop_reason reason, enum pkt_dir dir, const char *detail)
+static void drop_late(struct data *d, const struct pkt *p, enum drop_reason reason,
+		      enum pkt_dir dir, const char *detail)
 {
 	const struct outcome o = { .reason = reason };
 
-	worker_count_drop(d->worker, reason);
+	worker_count_drop(d->worker, p, dir, reason);
 	log_drop(d, &o, dir, detail);
 }
 
@@ -147,11 +155,12 @@ static void send_shorter(struct exits *x, struct pkt *p, int err)
 	uint32_t mtu = routed_mtu(d->routed, p);
 
 	if (!mtu || mtu >= p->len) {
-		drop_late(d, DROP_NO_ROUTE, PKT_OUT, strerror(-err));
+		drop_late(d, p, DROP_NO_ROUTE, PKT_OUT, strerror(-err));
 		return;
 	}
 	worker_learn_mtu(d->worker, p, mtu, &now);
-	drop_late(d, DROP_TOO_BIG, PKT_OUT, "the way to the tunnel's end carries less; later ones will fit");
+	drop_late(d, p, DROP_TOO_BIG, PKT_OUT,
+		  "the way to the tunnel's end carries less; later ones will fit");
 }
 
 static void send_routed(struct exits *x)
@@ -164,7 +173,7 @@ static void send_routed(struct exits *x)
 		if (err[i] == -EMSGSIZE)
 			send_shorter(x, b->pkts[i], err[i]);
 		else if (err[i])
-			drop_late(x->data, DROP_NO_ROUTE, PKT_OUT, strerror(-err[i]));
+			drop_late(x->data, b->pkts[i], DROP_NO_ROUTE, PKT_OUT, strerror(-err[i]));
 	}
 }
 
@@ -202,7 +211,7 @@ static void put_out(struct exits *x, enum exit to, const struct outcome *o)
 	send_all(x);
 	x->cut_to = to;
 	if (!fragments_cut(x->data->fragments, o->pkt, o->mtu, send_cut, x))
-		drop_late(x->data, DROP_TOO_BIG, PKT_OUT, "it cannot be cut");
+		drop_late(x->data, o->pkt, DROP_TOO_BIG, PKT_OUT, "it cannot be cut");
 }
 
 /* Whether only a tunnel could take on what bears this link header. */
@@ -282,8 +291,7 @@ static void on_refused(void *arg, const struct pkt *fragment, const char *why)
 {
 	const struct refusal *r = arg;
 
-	(void)fragment;
-	drop_late(r->data, DROP_REASSEMBLY, r->dir, why);
+	drop_late(r->data, fragment, DROP_REASSEMBLY, r->dir, why);
 }
 
 /* What the engine could not judge because it came out of a tunnel in fragments. */
@@ -662,7 +670,7 @@ void data_tick(struct data *d)
 		      fragments_expire(d->inside, clock_ms());
 
 	while (late-- > 0)
-		drop_late(d, DROP_REASSEMBLY, PKT_IN, "some of them did not come in time");
+		drop_late(d, NULL, DROP_REASSEMBLY, PKT_IN, "some of them did not come in time");
 	if (d->repair_due && may_repair(d))
 		put_back(d);
 }
@@ -750,45 +758,50 @@ int data_add_interface(struct data *d, const char *driver, const char *interface
 	return 0;
 }
 
-void data_log_counters(const struct data *d)
+static void tell_port(const char *port, const struct io_stats *io,
+		      void (*tell)(void *arg, const char *name, uint64_t value), void *arg)
 {
-	const struct engine_stats *s = worker_stats(d->worker);
 	const struct {
 		const char *name;
 		uint64_t value;
-	} counters[] = {
-		{ "out.packets", s->out_packets },
-		{ "out.bytes", s->out_bytes },
-		{ "out.protected", s->out_protected },
-		{ "out.passed", s->out_passed },
-		{ "in.packets", s->in_packets },
-		{ "in.bytes", s->in_bytes },
-		{ "in.opened", s->in_opened },
-		{ "in.passed", s->in_passed },
-		{ "ah.out", s->transforms_out[SA_AH] },
-		{ "ah.in", s->transforms_in[SA_AH] },
-		{ "esp.out", s->transforms_out[SA_ESP] },
-		{ "esp.in", s->transforms_in[SA_ESP] },
-		{ "ipcomp.out", s->transforms_out[SA_IPCOMP] },
-		{ "ipcomp.in", s->transforms_in[SA_IPCOMP] },
-	};
+	} counters[] = { { "rx", io->rx_packets },
+			 { "tx", io->tx_packets },
+			 { "rx-dropped", io->rx_dropped },
+			 { "tx-dropped", io->tx_dropped } };
 
-	for (size_t i = 0; i < sizeof(counters) / sizeof(counters[0]); i++)
-		log_line("%s %" PRIu64, counters[i].name, counters[i].value);
-	for (size_t i = 0; i < DROP_REASON_COUNT; i++) {
-		if (s->drops[i])
-			log_line("drop.%s %" PRIu64, drop_name((enum drop_reason)i), s->drops[i]);
+	for (size_t i = 0; i < sizeof(counters) / sizeof(*counters); i++) {
+		char name[COUNTER_NAME_MAX];
+
+		snprintf(name, sizeof(name), "interface.%s.%s", port, counters[i].name);
+		tell(arg, name, counters[i].value);
 	}
+}
+
+void data_tell_counters(const struct data *d,
+			void (*tell)(void *arg, const char *name, uint64_t value), void *arg)
+{
+	counters_tell(worker_stats(d->worker), tell, arg);
 	for (size_t i = 0; i < d->n_ports; i++) {
 		const struct io_stats *io = d->ports[i].io ? &d->ports[i].io->stats : NULL;
 
-		if (!io)
-			continue;
-		log_line("%s.rx %" PRIu64, d->ports[i].name, io->rx_packets);
-		log_line("%s.tx %" PRIu64, d->ports[i].name, io->tx_packets);
-		log_line("%s.rx-dropped %" PRIu64, d->ports[i].name, io->rx_dropped);
-		log_line("%s.tx-dropped %" PRIu64, d->ports[i].name, io->tx_dropped);
+		if (io)
+			tell_port(d->ports[i].name, io, tell, arg);
 	}
+}
+
+/* Those of packets always, the others where there is something to tell. */
+static void log_counter(void *arg, const char *name, uint64_t value)
+{
+	(void)arg;
+	if (strncmp(name, "interface.", 10) == 0)
+		log_line("%s %" PRIu64, name + 10, value);
+	else if (value || strncmp(name, "out.", 4) == 0 || strncmp(name, "in.", 3) == 0)
+		log_line("%s %" PRIu64, name, value);
+}
+
+void data_log_counters(const struct data *d)
+{
+	data_tell_counters(d, log_counter, NULL);
 }
 
 void data_free(struct data *d, bool clean)

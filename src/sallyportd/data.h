@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "db/acquire.h"
 #include "db/db.h"
@@ -43,6 +44,9 @@ void data_refresh(struct data *d, bool policies);
 void data_release(struct data *d);
 /* To be called about once a second. */
 void data_tick(struct data *d);
+/* The counters of the engine, and of the interfaces as `interface.NAME.rx`. */
+void data_tell_counters(const struct data *d,
+			void (*tell)(void *arg, const char *name, uint64_t value), void *arg);
 /* One line each of counters, `name value`, to the log. */
 void data_log_counters(const struct data *d);
 /* Undoes what was done to the host, and frees. Where the end is not a clean one, what is shut or

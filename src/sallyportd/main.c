@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <fcntl.h>
+#include <getopt.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -25,6 +26,7 @@
 #include "db/acquire.h"
 #include "db/db.h"
 #include "db/event.h"
+#include "db/tunable_file.h"
 #include "sallyportd/control.h"
 #include "sallyportd/data.h"
 #include "sallyportd/log.h"
@@ -35,6 +37,7 @@ struct options {
 	const char *driver;
 	const char *interfaces[DATA_INTERFACES_MAX];
 	unsigned n_interfaces;
+	const char *sysctl; /* a file of tunables, or NULL */
 };
 
 struct daemon {
@@ -49,7 +52,7 @@ struct daemon {
 
 static void usage(FILE *out)
 {
-	fputs("usage: sallyportd [-f] [-s SOCKET] [-i INTERFACE]... [-d DRIVER]\n"
+	fputs("usage: sallyportd [-f] [-s SOCKET] [-i INTERFACE]... [-d DRIVER] [--sysctl FILE]\n"
 	      "       sallyportd -V\n",
 	      out);
 }
@@ -78,11 +81,12 @@ static bool default_socket(char *path, size_t cap)
 /* Answers -1 to go on, else the exit status. */
 static int parse_options(struct options *o, int argc, char **argv)
 {
+	static const struct option longs[] = { { "sysctl", required_argument, NULL, 'S' }, { 0 } };
 	const char *path = NULL;
 	int c;
 
 	*o = (struct options){ .driver = "auto" };
-	while ((c = getopt(argc, argv, "fs:i:d:Vh")) != -1) {
+	while ((c = getopt_long(argc, argv, "fs:i:d:Vh", longs, NULL)) != -1) {
 		switch (c) {
 		case 'f':
 			o->foreground = true;
@@ -92,6 +96,9 @@ static int parse_options(struct options *o, int argc, char **argv)
 			break;
 		case 'd':
 			o->driver = optarg;
+			break;
+		case 'S':
+			o->sysctl = optarg;
 			break;
 		case 'i':
 			if (o->n_interfaces == DATA_INTERFACES_MAX) {
@@ -139,6 +146,11 @@ static void on_settled(void *arg)
 	data_release(((struct daemon *)arg)->data);
 }
 
+static void on_totals(void *arg, control_tell *tell, void *tell_arg)
+{
+	data_tell_counters(((struct daemon *)arg)->data, tell, tell_arg);
+}
+
 static void on_stop(evutil_socket_t sig, short what, void *arg)
 {
 	(void)sig;
@@ -155,9 +167,10 @@ static void on_counters(evutil_socket_t sig, short what, void *arg)
 
 static void on_expired(void *arg, const struct sa *sa, bool hard)
 {
-	const struct keymsg m = event_expire(sa, hard);
+	struct daemon *d = arg;
+	const struct keymsg m = event_expire(sa, &d->db.tun, hard);
 
-	control_announce(((struct daemon *)arg)->control, &m);
+	control_announce(d->control, &m);
 }
 
 /* Limits are whole seconds, so once in one is often enough. */
@@ -168,7 +181,7 @@ static void age(struct daemon *d)
 	if (now == d->aged_s)
 		return;
 	d->aged_s = now;
-	if (sad_age(d->db.sad, (uint64_t)now, on_expired, d) > 0)
+	if (sad_age(d->db.sad, d->db.tun.larval_s, (uint64_t)now, on_expired, d) > 0)
 		data_refresh(d->data, false);
 }
 
@@ -183,9 +196,10 @@ static void on_miss(void *arg, const struct acquire_key *key, uint32_t policy_id
 	struct keymsg m;
 	uint32_t seq;
 
-	if (!d->control || !acquire_miss(&d->acquires, key, (uint64_t)time(NULL), &seq))
+	if (!d->control ||
+	    !acquire_miss(&d->acquires, &d->db.tun, key, (uint64_t)time(NULL), &seq))
 		return;
-	m = event_acquire(key, policy_id, seq, crypto_provides);
+	m = event_acquire(key, &d->db.tun, policy_id, seq, crypto_provides);
 	control_announce(d->control, &m);
 	control_flush(d->control);
 }
@@ -230,16 +244,36 @@ static bool open_interfaces(struct daemon *d, const struct options *o)
 	return true;
 }
 
+static bool take_tunable(void *arg, const struct tunable *t, const char *value,
+			 char why[static TUNABLE_WHY_MAX])
+{
+	return tunable_set(t, arg, value, why);
+}
+
+/* Before anything is served or steered; a file that is wrong anywhere ends the start. */
+static bool load_tunables(struct daemon *d, const struct options *o)
+{
+	int err = o->sysctl ? tunable_file(o->sysctl, take_tunable, &d->db.tun, stderr) : 0;
+
+	if (err < 0)
+		log_line("cannot read %s: %s", o->sysctl, strerror(-err));
+	else if (err)
+		log_line("%s is wrong; nothing was started", o->sysctl);
+	return err == 0;
+}
+
 /* The socket first: it is what keeps a second daemon away from the journals. */
 static bool start(struct daemon *d, const struct options *o)
 {
-	const struct control_calls calls = { on_enforce, on_change, on_look, on_settled, d };
+	const struct control_calls calls = { on_enforce, on_change, on_look, on_settled, on_totals, d };
 
 	d->base = event_base_new();
 	if (!d->base || !db_init(&d->db)) {
 		log_line("out of memory");
 		return false;
 	}
+	if (!load_tunables(d, o))
+		return false;
 	d->data = data_new(d->base, &d->db, on_miss, d);
 	if (!d->data)
 		return false;
@@ -250,7 +284,8 @@ static bool start(struct daemon *d, const struct options *o)
 		log_line("cannot watch signals and time");
 		return false;
 	}
-	return open_interfaces(d, o);
+	/* what the tunables want steered, before there are policies */
+	return open_interfaces(d, o) && (!o->sysctl || data_enforce(d->data) == 0);
 }
 
 static void free_event(struct event *e)

@@ -38,9 +38,11 @@ struct listener {
 	uint32_t last_seq;
 };
 
+/* Whether a request is answered with numbered entries. */
 static bool is_dump(const struct keymsg *m)
 {
-	return m->type == KEYMSG_DUMP || m->type == KEYMSG_SPDDUMP;
+	return m->type == KEYMSG_DUMP || m->type == KEYMSG_SPDDUMP || m->type == KEYMSG_STATS ||
+	       (m->type == KEYMSG_TUNABLE && !keymsg_has(m, EXT_TUNABLE));
 }
 
 /* A reply carries its request's marks, fits a message, and shows no keys to those who did not ask. */
@@ -55,9 +57,9 @@ static void take_reply(void *arg, enum handle_to to, const struct keymsg *m)
 	REQUIRE(keymsg_decode(&back, buf, (size_t)len) == 0);
 	REQUIRE(back.present == m->present);
 	REQUIRE(m->type == l->req->type && m->pid == l->req->pid);
-	REQUIRE(is_dump(m) || m->seq == l->req->seq);
-	REQUIRE(!is_dump(m) || m->errnum || m->seq == l->replies + 1 || m->seq == 0);
-	REQUIRE(!is_dump(m) || l->replies == 0 || l->last_seq != 0); /* 0 is the last one */
+	REQUIRE(is_dump(l->req) || m->seq == l->req->seq);
+	REQUIRE(!is_dump(l->req) || m->errnum || m->seq == l->replies + 1 || m->seq == 0);
+	REQUIRE(!is_dump(l->req) || l->replies == 0 || l->last_seq != 0); /* 0 is the last one */
 	REQUIRE(to == HANDLE_ONE || !(keymsg_has(m, EXT_KEY_AUTH) || keymsg_has(m, EXT_KEY_ENCRYPT)));
 	REQUIRE(!m->errnum || keymsg_has(m, EXT_REASON)); /* without an error it is a warning */
 	REQUIRE(!m->errnum || to == HANDLE_ONE);
@@ -190,6 +192,7 @@ static void dump(struct db *db, struct dump *d)
 	d->len = 0;
 	handle(db, &(struct keymsg){ .type = KEYMSG_DUMP }, &env);
 	handle(db, &(struct keymsg){ .type = KEYMSG_SPDDUMP }, &env);
+	handle(db, &(struct keymsg){ .type = KEYMSG_TUNABLE }, &env);
 	for (struct spd_entry *e = spd_next(db->spd, NULL); e; e = spd_next(db->spd, e)) {
 		REQUIRE(sizeof(d->bytes) - d->len >= sizeof(e->pol.id));
 		memcpy(d->bytes + d->len, &e->pol.id, sizeof(e->pol.id));

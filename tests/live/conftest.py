@@ -23,7 +23,7 @@ def pytest_sessionstart(session):
             ["ip", "netns", "add", "trial"], check=False).returncode != 0:
         pytest.exit("no `ip netns` here: run this inside contrib/in-namespaces", returncode=3)
     subprocess.run(["ip", "netns", "del", "trial"], check=False)
-    for program in ("setkey", "sallyportd"):
+    for program in ("setkey", "sallyportd", "sallyport"):
         if not (lab_module.BUILD / program).exists():
             pytest.exit(f"{lab_module.BUILD / program} is not there: build it first", returncode=3)
 

@@ -9,6 +9,7 @@ kernel answers in the test's place.
 
 import contextlib
 import ctypes
+import json
 import os
 import pathlib
 import re
@@ -187,6 +188,19 @@ class Hosts:
         result = self.run(host, build / "setkey", *arguments, check=check, **kwargs)
         assert not SANITIZER.search(result.stderr), result.stderr
         return result
+
+    def sallyport(self, host, *arguments, check=True, build=BUILD, **kwargs):
+        result = self.run(host, build / "sallyport", *arguments, check=check, **kwargs)
+        assert not SANITIZER.search(result.stderr), result.stderr
+        return result
+
+    def sysctl(self, host, *arguments):
+        """Sets tunables, or answers what they are."""
+        return self.sallyport(host, "sysctl", *arguments).stdout
+
+    def stats(self, host, *groups):
+        """The daemon's counters as `sallyport stats -j` has them."""
+        return json.loads(self.sallyport(host, "stats", "-j", *groups).stdout)
 
     def load(self, host, text):
         """Commands of the setkey language."""

@@ -226,3 +226,83 @@ def test_all_or_nothing(lab):
     assert [p.protected for p in capture.packets()][-6:] == [False] * 6
     for daemon in daemons.values():
         daemon.stop()
+
+
+DEFLEV = {4: "net.inet.ipsec", 6: "net.inet6.ipsec6"}
+
+
+def in_clear(lab, version, asking):
+    """Who spoke in clear, as tcpdump saw it between the hosts, while one of them asked the other twice."""
+    ends = {"phoenix": PHOENIX[version], "cardinal": CARDINAL[version]}
+    capture = lab.router_capture()
+    other = "cardinal" if asking == "phoenix" else "phoenix"
+    lab.ping(asking, ends[other], "-c", "2", "-i", "0.2", "-W", "1")
+    text = capture.text("(icmp or icmp6) and host " + ends["phoenix"] + " and not (icmp6 and ip6[40] >= 133)")
+    return {host for host, address in ends.items() if re.search(rf" {re.escape(address)} > ", text)}
+
+
+def set_level(lab, host, version, value, kinds=("esp", "ah")):
+    lab.sysctl(host, *(f"{DEFLEV[version]}.{kind}_trans_deflev={value}" for kind in kinds))
+
+
+@pytest.mark.steering
+@pytest.mark.parametrize("version", [4, 6])
+def test_deflev_of_the_article(lab, version):
+    """The article's own files, whose policies are for `out` and say `default`."""
+    start(lab, version=version)
+    other = 10 - version
+    for level in (1, 2):
+        for host in ("phoenix", "cardinal"):
+            set_level(lab, host, version, level)
+            set_level(lab, host, other, 3 - level)  # the other family's is another
+        # with SAs the level does not matter: both ways, protected
+        assert lab.pings("phoenix", CARDINAL[version])
+        assert in_clear(lab, version, "phoenix") == in_clear(lab, version, "cardinal") == set()
+    # 2, without SAs: whoever would speak in clear is silent
+    for host in ("phoenix", "cardinal"):
+        lab.load(host, "flush;")
+    for asking in ("phoenix", "cardinal"):
+        assert in_clear(lab, version, asking) == set()
+    # 1 on cardinal alone: it speaks in clear, and phoenix, which has no policy for `in`, hears it but does not answer
+    set_level(lab, "cardinal", version, 1)
+    group = ("Icmp", "InEchos") if version == 4 else None
+    before = snmp(lab, "phoenix", *group) if group else None
+    assert in_clear(lab, version, "cardinal") == {"cardinal"}
+    assert in_clear(lab, version, "phoenix") == set()
+    if group:
+        assert snmp(lab, "phoenix", *group) == before + 2
+    # a policy for `in` of the same words: now phoenix does not even hear it
+    lab.load("phoenix", f"spdadd {CARDINAL[version]} {PHOENIX[version]} any -P in ipsec "
+                        "esp/transport//default ah/transport//default;")
+    before = snmp(lab, "phoenix", *group) if group else None
+    family = "ipsec" if version == 4 else "ipsec6"
+    refused = lab.stats("phoenix", family)[family]["in_polvio"]
+    assert in_clear(lab, version, "cardinal") == {"cardinal"}
+    assert lab.stats("phoenix", family)[family]["in_polvio"] == refused + 2
+    if group:
+        assert snmp(lab, "phoenix", *group) == before
+    # 1 on both: clear, both ways, whoever asks
+    set_level(lab, "phoenix", version, 1)
+    for asking in ("phoenix", "cardinal"):
+        assert in_clear(lab, version, asking) == {"phoenix", "cardinal"}
+
+
+@pytest.mark.steering
+@pytest.mark.parametrize("level", [1, 2])
+def test_deflev_with_one_of_two_sas(lab, level):
+    """ESP's level decides what goes when ESP has no SA; AH's is 1, and AH alone may be missing."""
+    start(lab)
+    for host in ("phoenix", "cardinal"):
+        set_level(lab, host, 4, level, ("esp",))
+        set_level(lab, host, 4, 1, ("ah",))
+
+    def layers(gone):
+        for host in ("phoenix", "cardinal"):
+            lab.load(host, conf(host) + f"deleteall {PHOENIX[4]} {CARDINAL[4]} {gone};"
+                                        f"deleteall {CARDINAL[4]} {PHOENIX[4]} {gone};")
+        capture = lab.router_capture()
+        lab.ping("phoenix", CARDINAL[4], "-c", "2", "-i", "0.2", "-W", "1")
+        return [p.layers() for p in capture.packets() if p.between(PHOENIX[4], CARDINAL[4])]
+
+    assert layers("ah") == [THERE[1:], BACK[1:]] * 2
+    assert layers("esp") == ([THERE[:1], BACK[:1]] * 2 if level == 1 else [])

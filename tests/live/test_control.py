@@ -2,6 +2,7 @@
 """The control socket under clients that do not behave."""
 
 import errno
+import json
 import os
 import random
 import re
@@ -17,6 +18,7 @@ from lab import BUILD, SANITIZER, wait_until
 
 HEADER = struct.Struct("=BBBBHHII")
 ADD, REGISTER, FLUSH, DUMP, PROMISC, SPDFLUSH, BEGIN, COMMIT, ROLLBACK = 3, 7, 9, 10, 11, 19, 129, 130, 131
+HELLO, TUNABLE, STATS = 128, 132, 133
 
 
 def message(kind, seq=1, body=b"", satype=0):
@@ -386,3 +388,121 @@ def test_a_transaction_that_is_too_big(keys):
         s.send(message(BEGIN, 4) + add(300, 5) + message(COMMIT, 6))
         assert answers(s, COMMIT) == [(BEGIN, 0, 4), (ADD, 0, 5), (COMMIT, 0, 6)]
     assert len(spis(lab, path)) == 4
+
+
+# Tunables and counters ---------------------------------------------------------------
+
+def hello(s):
+    s.send(message(HELLO, 1, struct.pack("=HHIQ", 2, 0x5303, 1, 0)))
+    assert answers(s, HELLO) == [(HELLO, 0, 1)]
+
+
+def extension(kind, body):
+    body += bytes(-(4 + len(body)) % 8)
+    return struct.pack("=HH", (4 + len(body)) // 8, kind) + body
+
+
+def tunable(seq, name, value=None):
+    text = b"".join(part.encode() + b"\0" for part in (name, value or "", ""))
+    return message(TUNABLE, seq, extension(0x5305, struct.pack("=B3x", value is not None) + text))
+
+
+def counters(lab, path, group="pfkey"):
+    result = lab.sallyport("phoenix", "stats", "-j", group, env=dict(os.environ, SALLYPORT_SOCKET=str(path)))
+    return json.loads(result.stdout)[group]
+
+
+def test_private_messages_are_for_those_who_said_hello(keys):
+    _, path, _ = keys
+    with client(path) as s:
+        s.send(message(TUNABLE, 1) + message(STATS, 2, extension(0x5306, bytes(4))))
+        assert answers(s, STATS) == [(TUNABLE, errno.EOPNOTSUPP, 1), (STATS, errno.EOPNOTSUPP, 2)]
+        hello(s)
+        s.send(tunable(3, "net.key.larval_lifetime"))
+        assert answers(s, TUNABLE) == [(TUNABLE, 0, 3)]
+        s.send(message(STATS, 4, extension(0x5306, bytes(4))))
+        assert answers(s, STATS)[-1][1] == 0
+        s.send(message(STATS, 5))
+        assert answers(s, STATS) == [(STATS, errno.EINVAL, 5)]
+
+
+def test_a_transaction_of_tunables(keys):
+    lab, path, _ = keys
+
+    def value(name):
+        return lab.sallyport("phoenix", "sysctl", "-n", name,
+                             env=dict(os.environ, SALLYPORT_SOCKET=str(path))).stdout.strip()
+
+    with client(path) as s:
+        hello(s)
+        s.send(message(BEGIN, 1) + tunable(2, "net.key.blockacq_count", "3") + message(COMMIT, 3))
+        assert answers(s, COMMIT) == [(BEGIN, 0, 1), (TUNABLE, 0, 2), (COMMIT, 0, 3)]
+        assert value("net.key.blockacq_count") == "3"
+        s.send(message(BEGIN, 1) + tunable(2, "net.key.blockacq_count", "4")
+               + tunable(3, "net.key.spi_trycnt", "0") + message(COMMIT, 4))
+        assert answers(s, COMMIT) == [(BEGIN, 0, 1), (TUNABLE, 0, 2), (TUNABLE, errno.EINVAL, 3),
+                                      (COMMIT, errno.ECANCELED, 4)]
+        assert value("net.key.blockacq_count") == "3"
+
+
+def test_each_counter_of_pfkey(keys):
+    """A request that is wrong in one way moves that way's counter, and no other of those."""
+    lab, path, _ = keys
+    wrong = {
+        "out_tooshort": b"\2" + bytes(14),
+        "out_invver": HEADER.pack(3, DUMP, 0, 0, 2, 0, 1, os.getpid()),
+        "out_invlen": HEADER.pack(2, DUMP, 0, 0, 5, 0, 1, os.getpid()),
+        "out_dupext": message(ADD, body=2 * struct.pack("=HHIBBBBI", 2, 1, 0, 0, 1, 2, 0, 0), satype=2),
+        "out_invexttype": message(ADD, body=struct.pack("=HHI", 1, 99, 0), satype=2),
+        "out_invaddr": message(ADD, body=struct.pack("=HHBBHHH", 3, 5, 255, 32, 0, 77, 0) + bytes(12), satype=2),
+        "out_invmsgtype": message(77),
+        "out_invsatype": message(FLUSH, satype=77),
+    }
+    quiet = set(wrong) | {"out_nomem", "in_nomem", "sockerr"}
+    with client(path) as s:
+        for name, request in wrong.items():
+            before = counters(lab, path)
+            s.send(request)
+            s.recv(65536)
+            after = counters(lab, path)
+            assert {key for key in quiet if after[key] != before[key]} == {name}
+            assert after[name] == before[name] + 1
+        before = counters(lab, path)
+        s.send(add(300))
+        answers(s, ADD)
+        between = counters(lab, path)
+        assert between["in_msgtarget_all"] == before["in_msgtarget_all"] + 1
+        assert between["out_msgtype"]["ADD"] == before["out_msgtype"].get("ADD", 0) + 1
+        s.send(message(DUMP))
+        answers(s, DUMP)
+        after = counters(lab, path)
+        assert after["in_msgtarget_one"] == between["in_msgtarget_one"] + 1
+        # HELLO and STATS of the look before, and DUMP
+        assert after["out_total"] == between["out_total"] + 3
+        assert after["out_bytes"] == between["out_bytes"] + 16 + 32 + 24
+        assert after["in_total"] > between["in_total"] and after["in_bytes"] > between["in_bytes"]
+        assert after["in_msgtype"]["DUMP"] == between["in_msgtype"]["DUMP"] + 1
+
+        # a lifetime of 1 s: whoever registered is told
+        with client(path) as key_manager:
+            key_manager.send(message(REGISTER))
+            key_manager.recv(65536)
+            setkey(lab, path, "-c", input='add 10.0.0.1 10.0.0.2 ah 999 -lh 1 -ls 1 -A hmac-md5 "1234567890123456";')
+            wait_until(lambda: counters(lab, path)["in_msgtarget_registered"] > after["in_msgtarget_registered"], 10)
+
+        # it listens and never reads: what it loses is counted
+        with client(path) as lazy:
+            lazy.send(message(PROMISC, satype=1))
+            lazy.recv(65536)
+            wait_until(lambda: load(lab, path, 600) or counters(lab, path)["in_nomem"] > 0, 60, "lost messages")
+
+
+def test_counters_of_a_client_that_does_not_read(keys):
+    lab, path, _ = keys
+    s = client(path)
+    load(lab, path, 3000)
+    before = counters(lab, path)
+    s.send(message(DUMP, 1) + message(DUMP, 2))  # the first is more than may wait: none for the second
+    wait_until(lambda: counters(lab, path)["out_nomem"] == before["out_nomem"] + 1, 10, "no memory")
+    s.close()  # and then there is nobody
+    wait_until(lambda: counters(lab, path)["sockerr"] > before["sockerr"], 10, "a failed socket")

@@ -56,7 +56,7 @@ static void limits(void **state)
 			sa->bytes = m->bytes;
 			sa->used_s = m->used_s;
 			sa->packets = m->packets;
-			assert_int_equal(sad_age(sad, m->now_s, NULL, NULL), m->state < 0);
+			assert_int_equal(sad_age(sad, 30, m->now_s, NULL, NULL), m->state < 0);
 			assert_int_equal(sad_count(sad), m->state >= 0);
 			if (m->state >= 0)
 				assert_int_equal(sa->state, m->state);
@@ -85,7 +85,7 @@ static void larval(void **state)
 	assert_int_equal(sad_insert(sad, grown), 0);
 	sad_mature(sad, grown);
 	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
-		assert_int_equal(sad_age(sad, steps[i].now_s, NULL, NULL), steps[i].gone);
+		assert_int_equal(sad_age(sad, 30, steps[i].now_s, NULL, NULL), steps[i].gone);
 		assert_int_equal(sad_count(sad), steps[i].gone ? 1 : 2);
 	}
 	assert_ptr_equal(sad_next(sad, NULL), grown);

@@ -227,7 +227,7 @@ static void forgery_does_not_move_the_window(void **state)
 	assert_int_equal(host_run(&p.b, PKT_IN, &forged->pkt, 0)->reason, DROP_ICV);
 	sa = sad_next(p.b.db.sad, NULL);
 	assert_int_equal(sa->replay.last, 0);
-	assert_int_equal(sa->bad_icv, 1);
+	assert_int_equal(sa->drops[SA_DROP_ICV], 1);
 	good = lab_packet(A4, B4, 17, 8);
 	host_run(&p.a, PKT_OUT, &good->pkt, 0);
 	assert_int_equal(host_run(&p.b, PKT_IN, &good->pkt, 0)->verdict, VERDICT_DELIVER);

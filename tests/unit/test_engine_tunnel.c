@@ -152,25 +152,26 @@ static void ecn_into_the_tunnel(void **state)
 {
 	static const uint8_t want[][4] = {
 		/* of inner   N  T1  T0  CE */
-		[TUNNEL_ECN_NORMAL] = { N, T1, T0, CE },
-		[TUNNEL_ECN_COMPATIBLE] = { N, N, N, N },
-		[TUNNEL_ECN_IGNORED] = { N, T1, T0, CE },
-		[TUNNEL_ECN_FORBIDDEN] = { N, N, N, N },
-		[TUNNEL_ECN_ALLOWED] = { N, T1, T0, T0 },
+		[TUNNEL_ECN_NORMAL + 1] = { N, T1, T0, CE },
+		[TUNNEL_ECN_COMPATIBLE + 1] = { N, N, N, N },
+		[TUNNEL_ECN_IGNORED + 1] = { N, T1, T0, CE },
+		[TUNNEL_ECN_FORBIDDEN + 1] = { N, N, N, N },
+		[TUNNEL_ECN_ALLOWED + 1] = { N, T1, T0, T0 },
 	};
 
 	(void)state;
 	for (unsigned n = 0; n < 5 * 4 * 4; n++) {
 		const struct family *in = &families[n & 1], *out = &families[n >> 1 & 1];
-		unsigned inner = n >> 2 & 3, mode = n >> 4;
+		unsigned inner = n >> 2 & 3;
+		int mode = (int)(n >> 4) - 1;
 		struct lab_packet *l = lab_packet(in->a, in->b, 17, 30);
 		struct pair p;
 
 		pair_tunnel(&p, in, out, MODE_TUNNEL);
-		p.a.db.tun.tunnel_ecn = (uint8_t)mode;
+		p.a.db.tun.tunnel_ecn[n >> 1 & 1] = (int8_t)mode;
 		ip_set_tos(&l->pkt, (uint8_t)(0x40 | inner));
 		host_run(&p.a, PKT_OUT, &l->pkt, 0);
-		assert_int_equal(ip_tos(&l->pkt), 0x40 | want[mode][inner]);
+		assert_int_equal(ip_tos(&l->pkt), 0x40 | want[mode + 1][inner]);
 		free(l);
 		pair_fini(&p);
 	}
@@ -187,7 +188,8 @@ static void ecn_out_of_the_tunnel(void **state)
 	(void)state;
 	for (unsigned n = 0; n < 5 * 16 * 4; n++) {
 		const struct family *in = &families[n & 1], *out = &families[n >> 1 & 1];
-		unsigned inner = n >> 2 & 3, outer = n >> 4 & 3, mode = n >> 6;
+		unsigned inner = n >> 2 & 3, outer = n >> 4 & 3;
+		int mode = (int)(n >> 6) - 1;
 		struct lab_packet *l = lab_packet(in->a, in->b, 17, 30);
 		unsigned want = rfc6040[inner][outer];
 		struct outcome *o;
@@ -200,7 +202,7 @@ static void ecn_out_of_the_tunnel(void **state)
 		if (mode == TUNNEL_ECN_ALLOWED)
 			want = outer != CE ? inner : inner == N ? X : CE;
 		pair_tunnel(&p, in, out, MODE_TUNNEL);
-		p.b.db.tun.tunnel_ecn = (uint8_t)mode;
+		p.b.db.tun.tunnel_ecn[n >> 1 & 1] = (int8_t)mode;
 		ip_set_tos(&l->pkt, (uint8_t)(0x40 | inner));
 		host_run(&p.a, PKT_OUT, &l->pkt, 0);
 		ip_set_tos(&l->pkt, (uint8_t)(0x80 | outer));

@@ -12,6 +12,16 @@
 
 #include "db/age.h"
 #include "db/event.h"
+#include "db/tunable.h"
+
+static struct tunables tun;
+
+static int defaults(void **state)
+{
+	(void)state;
+	tunables_reset(&tun);
+	return 0;
+}
 
 static struct addr v4(uint8_t last)
 {
@@ -45,11 +55,34 @@ static void misses(void **state)
 	for (size_t i = 0; i < sizeof(steps) / sizeof(*steps); i++) {
 		uint32_t seq = 0;
 
-		assert_int_equal(acquire_miss(a, &k, steps[i].now_s, &seq), steps[i].told);
+		assert_int_equal(acquire_miss(a, &tun, &k, steps[i].now_s, &seq), steps[i].told);
 		assert_int_equal(seq, steps[i].seq);
 		for (unsigned n = 1; n < steps[i].misses; n++)
-			assert_false(acquire_miss(a, &k, steps[i].now_s, &seq));
+			assert_false(acquire_miss(a, &tun, &k, steps[i].now_s, &seq));
 	}
+	free(a);
+}
+
+/* net.key.blockacq_count and net.key.blockacq_lifetime: how many, and how long. */
+static void misses_as_tuned(void **state)
+{
+	struct acquires *a = calloc(1, sizeof(*a));
+	const struct acquire_key k = key(2);
+	uint32_t seq = 0;
+
+	(void)state;
+	tun.acquire_count = 2;
+	tun.acquire_lifetime_s = 5;
+	for (unsigned n = 0; n < 13; n++)
+		assert_int_equal(acquire_miss(a, &tun, &k, 1000, &seq), n % 4 == 0);
+	assert_int_equal(seq, 1);
+	assert_false(acquire_miss(a, &tun, &k, 1004, &seq));
+	assert_true(acquire_miss(a, &tun, &k, 1009, &seq));
+	assert_int_equal(seq, 2);
+	tun.acquire_lifetime_s = 0; /* every miss is a first one */
+	assert_true(acquire_miss(a, &tun, &k, 1009, &seq));
+	assert_true(acquire_miss(a, &tun, &k, 1009, &seq));
+	assert_int_equal(seq, 4);
 	free(a);
 }
 
@@ -65,9 +98,9 @@ static void many_misses(void **state)
 		struct acquire_key k = key(2);
 
 		k.reqid = i;
-		told += acquire_miss(a, &k, 1000 + i, &seq);
+		told += acquire_miss(a, &tun, &k, 1000 + i, &seq);
 		assert_int_equal(seq, i + 1);
-		assert_false(acquire_miss(a, &k, 1000 + i, &seq));
+		assert_false(acquire_miss(a, &tun, &k, 1000 + i, &seq));
 	}
 	assert_int_equal(told, 3 * ACQUIRE_MAX);
 	free(a);
@@ -88,7 +121,7 @@ static bool none(enum prim prim)
 static void acquire_message(void **state)
 {
 	struct acquire_key k = key(2);
-	struct keymsg m = event_acquire(&k, 7, 9, all), back;
+	struct keymsg m = event_acquire(&k, &tun, 7, 9, all), back;
 	uint8_t buf[KEYMSG_MAX];
 	int len;
 
@@ -117,11 +150,63 @@ static void acquire_message(void **state)
 
 	k.proto = IPPROTO_AH;
 	k.reqid = 5;
-	m = event_acquire(&k, 7, 9, all);
+	m = event_acquire(&k, &tun, 7, 9, all);
 	assert_int_equal(m.satype, SATYPE_AH);
 	assert_int_equal(m.sa2.reqid, 5);
 	assert_true(m.proposal.n > 0 && m.proposal.combs[0].auth && !m.proposal.combs[0].encrypt);
-	assert_int_equal(event_acquire(&k, 7, 9, none).proposal.n, 0);
+	assert_int_equal(event_acquire(&k, &tun, 7, 9, none).proposal.n, 0);
+}
+
+static unsigned shortest(const struct keymsg *m, bool enc)
+{
+	unsigned least = UINT16_MAX;
+
+	for (unsigned i = 0; i < m->proposal.n; i++) {
+		const struct keymsg_comb *c = &m->proposal.combs[i];
+		/* a GCM key ends with a salt of 32 bits: RFC 4106 section 8.1 */
+		const struct alg *a = alg_by_pfkey(ALG_ENC, c->encrypt, 0);
+		unsigned bits = enc ? c->enc_min_bits - (a ? a->salt * 8u : 0) : c->auth_min_bits;
+
+		if ((enc ? c->encrypt : c->auth) && bits < least)
+			least = bits;
+	}
+	return least;
+}
+
+static bool proposes_bare(const struct keymsg *m)
+{
+	for (unsigned i = 0; i < m->proposal.n; i++) {
+		const struct alg *enc = alg_by_pfkey(ALG_ENC, m->proposal.combs[i].encrypt, 0);
+
+		if (enc && !enc->aead && !m->proposal.combs[i].auth)
+			return true;
+	}
+	return false;
+}
+
+/* net.key.esp_keymin, net.key.ah_keymin, net.key.esp_auth */
+static void proposals_as_tuned(void **state)
+{
+	struct acquire_key esp = key(2), ah = key(2);
+	struct keymsg m;
+
+	(void)state;
+	ah.proto = IPPROTO_AH;
+	m = event_acquire(&esp, &tun, 7, 9, all);
+	assert_int_equal(shortest(&m, true), 256);
+	assert_false(proposes_bare(&m));
+	tun.esp_keymin = 128;
+	m = event_acquire(&esp, &tun, 7, 9, all);
+	assert_int_equal(shortest(&m, true), 128);
+	tun.esp_auth = 0;
+	tun.ah_keymin = 512; /* few are left, so that all fit one message */
+	m = event_acquire(&esp, &tun, 7, 9, all);
+	assert_true(proposes_bare(&m));
+	m = event_acquire(&ah, &tun, 7, 9, all);
+	assert_int_equal(shortest(&m, false), 512);
+	tun.ah_keymin = 128;
+	m = event_acquire(&ah, &tun, 7, 9, all);
+	assert_int_equal(shortest(&m, false), 128);
 }
 
 struct heard {
@@ -130,7 +215,7 @@ struct heard {
 
 static void on_expired(void *arg, const struct sa *sa, bool hard)
 {
-	const struct keymsg m = event_expire(sa, hard);
+	const struct keymsg m = event_expire(sa, &tun, hard);
 	struct heard *h = arg;
 
 	*(hard ? &h->hard : &h->soft) += 1;
@@ -168,7 +253,7 @@ static void expire(void **state)
 	sa->hard.add_s = 4;
 	assert_int_equal(sad_insert(sad, sa), 0);
 	for (size_t i = 0; i < sizeof(steps) / sizeof(*steps); i++) {
-		sad_age(sad, steps[i].now_s, on_expired, &h);
+		sad_age(sad, 30, steps[i].now_s, on_expired, &h);
 		assert_int_equal(h.soft, steps[i].soft);
 		assert_int_equal(h.hard, steps[i].hard);
 	}
@@ -179,10 +264,12 @@ static void expire(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(misses),
-		cmocka_unit_test(many_misses),
-		cmocka_unit_test(acquire_message),
-		cmocka_unit_test(expire),
+		cmocka_unit_test_setup(misses, defaults),
+		cmocka_unit_test_setup(misses_as_tuned, defaults),
+		cmocka_unit_test_setup(many_misses, defaults),
+		cmocka_unit_test_setup(acquire_message, defaults),
+		cmocka_unit_test_setup(proposals_as_tuned, defaults),
+		cmocka_unit_test_setup(expire, defaults),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -314,6 +314,84 @@ static void error_replies(void **state)
 	assert_int_equal(decoded(&b).reason.ext, EXT_COUNT);
 }
 
+#define TUNABLE "02840000 04000000 00000000 05000000 02000553 01000000 61620035 00000000"
+#define STATS                                                                   \
+	"02850000 05000000 00000000 05000000 03000653 01000c00 02010000 00000000 61626300 00000000"
+
+/* A name and a value; what is longer than its room is not sent. */
+static void tunable(void **state)
+{
+	struct bytes b = hex(TUNABLE);
+	struct keymsg m = decoded(&b);
+	char text[KEYMSG_TUNABLE_VALUE_MAX + 1];
+	uint8_t buf[KEYMSG_MAX];
+
+	(void)state;
+	assert_int_equal(m.type, KEYMSG_TUNABLE);
+	assert_true(m.tunable.set);
+	assert_string_equal(m.tunable.name, "ab");
+	assert_string_equal(m.tunable.value, "5");
+	assert_string_equal(m.tunable.old, "");
+	assert_encodes(&m, true, TUNABLE);
+	assert_encodes(&m, false, "02840000 02000000 00000000 05000000");
+	memset(text, 'x', sizeof(text) - 1);
+	text[sizeof(text) - 1] = '\0';
+	m.tunable.value = text;
+	assert_int_equal(keymsg_encode(&m, buf, sizeof(buf), true), -ENOBUFS);
+	m.tunable.value = text + 1;
+	assert_int_equal(keymsg_encode(&m, buf, sizeof(buf), true), 16 + 8 + 3 + 128 + 1 + 4);
+	m.tunable.name = text;
+	assert_int_equal(keymsg_encode(&m, buf, sizeof(buf), true), -ENOBUFS);
+}
+
+static void stats(void **state)
+{
+	struct bytes b = hex(STATS);
+	struct keymsg m = decoded(&b);
+	uint8_t counters[100];
+	const char *name;
+	uint64_t value;
+	size_t at = 0, len = 0;
+
+	(void)state;
+	assert_int_equal(m.stats.scope, SCOPE_SA);
+	assert_true(keymsg_counter_next(&m.stats, &at, &name, &value));
+	assert_string_equal(name, "abc");
+	assert_true(value == 0x102);
+	assert_false(keymsg_counter_next(&m.stats, &at, &name, &value));
+	assert_encodes(&m, true, STATS);
+	assert_true(keymsg_counter_put(counters, sizeof(counters), &len, "abc", 0x102));
+	assert_int_equal(len, 12);
+	assert_memory_equal(counters, b.at + 24, 12);
+	for (unsigned n = 1; n < 8; n++) /* as many as there is room for */
+		assert_true(keymsg_counter_put(counters, sizeof(counters), &len, "abc", n));
+	assert_false(keymsg_counter_put(counters, sizeof(counters), &len, "abc", 9));
+	assert_int_equal(len, 96);
+}
+
+/* What a message is refused for. */
+static void faults(void **state)
+{
+	static const struct {
+		unsigned at;
+		uint8_t value;
+		enum keymsg_fault want;
+	} rows[] = {
+		{ 0, 2, KEYMSG_FAULT_NONE },   { 0, 3, KEYMSG_FAULT_VERSION },   { 4, 14, KEYMSG_FAULT_LENGTH },
+		{ 40, 3, KEYMSG_FAULT_LENGTH }, { 40 + 16 + 2, 1, KEYMSG_FAULT_TWICE }, { 18, 99, KEYMSG_FAULT_UNKNOWN },
+		{ 72 + 8, 1, KEYMSG_FAULT_CONTENTS },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		struct bytes b = hex(ADD);
+
+		b.at[rows[i].at] = rows[i].value;
+		assert_int_equal(keymsg_fault(b.at, b.len), rows[i].want);
+		assert_int_equal(keymsg_fault(b.at, 15), KEYMSG_FAULT_SHORT);
+	}
+}
+
 /* However long a reason, it is cut to what its row lets be read. */
 static void long_reason(void **state)
 {
@@ -392,7 +470,7 @@ static void most_requests(void **state)
 #define LONG_REASON                                                             \
 	"02031102 05000000 00000000 34120000 03000253 08000000 62616420 6b657962 61640000 00000000"
 
-static const char *const whole[] = { ADD, SPDADD, V6, FLUSH, HELLO, REASON };
+static const char *const whole[] = { ADD, SPDADD, V6, FLUSH, HELLO, REASON, TUNABLE, STATS };
 
 #define N_WHOLE (sizeof(whole) / sizeof(*whole))
 
@@ -465,6 +543,12 @@ static const struct {
 	{ "a greeting of three units", HELLO, 16, 3 },
 	{ "a reason without an end", REASON, 31, 'x' },
 	{ "a reason that ends a unit early", LONG_REASON, 31, 0 },
+	{ "a tunable that is neither asked for nor set", TUNABLE, 20, 2 },
+	{ "a tunable of fewer texts", TUNABLE, 16, 1 },
+	{ "a counter without an end", STATS, 22, 11 },
+	{ "half a counter behind one", STATS, 22, 13 },
+	{ "more counters than there are bytes", STATS, 22, 20 },
+	{ "very many counters", STATS, 23, 0xff },
 };
 
 static void malformed(void **state)
@@ -657,6 +741,9 @@ int main(void)
 		LE(dump),
 		LE(hello),
 		LE(spi_range),
+		LE(tunable),
+		LE(stats),
+		LE(faults),
 		LE(error_replies),
 		LE(long_reason),
 		cmocka_unit_test(key_lengths),
