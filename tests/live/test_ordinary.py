@@ -91,6 +91,16 @@ def test_strict_reverse_path(lab, driver):
         daemon.stop()
 
 
+def test_strict_reverse_path_set_later(lab, driver):
+    """The same, set while the daemon runs."""
+    daemons = start(lab, driver, versions=(4,))
+    for interface in ("all", "eth0"):
+        set_sysctl(lab, "phoenix", f"ipv4/conf/{interface}/rp_filter", 1)
+    assert lab.pings("phoenix", CARDINAL[4]) and lab.pings("cardinal", PHOENIX[4])
+    for daemon in daemons.values():
+        daemon.stop()
+
+
 # Firewalls -------------------------------------------------------------------------------
 
 FIREWALL = """
