@@ -3,12 +3,11 @@
 
 import contextlib
 import re
-import shutil
 import time
 
 import pytest
 
-from lab import ROOT, wait_until
+from lab import ROOT, needs, wait_until
 
 BGP = ROOT / "examples/bgp"
 PEERS = {"phoenix": ("cardinal4", "cardinal6"), "cardinal": ("phoenix4", "phoenix6")}
@@ -18,8 +17,7 @@ UP_S = 20  # bird waits before it connects, and again after a failure
 
 @pytest.fixture
 def bird():
-    if not shutil.which("bird", path="/usr/sbin:/usr/bin"):
-        pytest.skip("no bird: the package bird2, which contrib/prepare-host check installs")
+    needs("bird", "bird2")
 
 
 class Bird:

@@ -5,10 +5,8 @@ Each under a policy that covers the host's traffic, and with both ways of steeri
 """
 
 import contextlib
-import os
 import pathlib
 import re
-import shutil
 import socket
 import struct
 import subprocess
@@ -18,13 +16,12 @@ import pytest
 from scapy.layers.inet6 import ICMPv6MLQuery2, IPv6, IPv6ExtHdrHopByHop, RouterAlert
 from scapy.layers.l2 import Ether
 
-from lab import (ADDRESS, BUILD, ROOT, PROTO_ESP, Hosts, clear_between, inside, is_ip, read_pcap, snmp, wait_until)
+from lab import ADDRESS, PROTO_ESP, clear_between, inside, needs, read_pcap, wait_until
 from test_tcpmd5 import MEGABYTE, SSH, check_bulk, netstat, session
 
 PHOENIX, CARDINAL, ROUTER = ADDRESS["phoenix"], ADDRESS["cardinal"], ADDRESS["router"]
 EVERYTHING = {4: "0.0.0.0/0 0.0.0.0/0", 6: "::/0 ::/0"}
 REQUIRE = "ipsec esp/transport//require"
-UNIT = ROOT / "contrib/systemd/sallyportd.service"
 ICMP6, UDP, HOP_BY_HOP = 58, 17, 0
 
 
@@ -139,6 +136,7 @@ def test_stateful_firewall(lab, driver, version):
     conntrack and nftables see the traffic itself and nothing of its protection, on the
     protected interface (or, by classic BPF, on spi): out works, in is refused.
     """
+    needs("nft", "nftables")
     daemons = start(lab, driver, versions=(version,))
     interface = "eth0" if driver[1] == "tc-ebpf" else "spi*"
     lab.run("phoenix", "nft", "-f", "-", input=FIREWALL.replace("IIF", interface))
@@ -253,10 +251,7 @@ option lease 3600
 
 @pytest.fixture
 def busybox():
-    program = shutil.which("busybox")
-    if not program:
-        pytest.skip("no busybox: the package busybox-static, which contrib/prepare-host kernel installs")
-    return program
+    return needs("busybox", "busybox-static", "kernel")
 
 
 @contextlib.contextmanager

@@ -20,7 +20,7 @@ import pytest
 from scapy.layers.inet import IP, TCP
 from scapy.layers.inet6 import IPv6
 
-from lab import ADDRESS, ETHERTYPE, inside, wait_until
+from lab import ADDRESS, ETHERTYPE, inside, needs, wait_until
 
 PHOENIX, CARDINAL = ADDRESS["phoenix"], ADDRESS["cardinal"]
 PEER = pathlib.Path(__file__).with_name("tcp_peer.py")
@@ -101,6 +101,7 @@ def verdicts(capture, key=KEY):
 @contextlib.contextmanager
 def lossy(lab, percent):
     """The router loses so many of a hundred packets, at random."""
+    needs("nft", "nftables")
     lab.run("router", "nft", "-f", "-", input="table inet loss { chain forward { type filter hook forward "
             f"priority 0; numgen random mod 100 < {percent} counter drop; }}; }};")
     yield
@@ -195,6 +196,7 @@ def test_both_sides_ours(lab, version):
 @ways
 def test_netcat(lab, server, client, version):
     """The most ordinary program that there is, on our side: what it sends comes back to it."""
+    needs("nc", "netcat-openbsd")
     lab.daemon("phoenix")
     lab.load("phoenix", sas(version))
     text = "".join(f"{i} lines that nobody signed\n" for i in range(5000))
