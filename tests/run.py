@@ -359,6 +359,7 @@ def suite_kernel(_):
     yield from run_tap("guest", [PYTHON, ROOT / "tests/kernel/test_guest.py", ASAN])
     yield from run_tap("backends", [PYTHON, ROOT / "tests/kernel/test_backends.py", ASAN, PLAIN], 600)
     yield from run_tap("interop", [PYTHON, ROOT / "tests/kernel/test_interop.py", ASAN, PLAIN], 600)
+    yield from run_tap("vlan", [PYTHON, ROOT / "tests/kernel/test_vlan.py", ASAN, PLAIN], 600)
     status, output = run([PYTHON, ROOT / "tests/kernel/test_peer.py", ASAN, PLAIN], 600)
     show_figures("kernel", output)
     yield from parse_tap("kernel", status, output)

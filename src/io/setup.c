@@ -74,24 +74,21 @@ static void sysctl_set(struct setup *s, const char *family, const char *name, co
 /*
  * Strict reverse-path filtering cannot hold on spi, since the route back is another
  * interface; "all" and the device count by the larger number, so loose mode (2) is
- * the only way to be less than strict while all = 1. And an interface without any
- * address passes no such test: RFC 7600's dummy address, of host scope so that it is
- * never chosen as a source, makes it one with an address.
+ * the only way to be less than strict when all = 1, now or later. And an interface
+ * without any address passes no such test: RFC 7600's dummy address, of host scope so
+ * that it is never chosen as a source, makes it one with an address.
  */
 static void loosen_reverse_path(struct setup *s)
 {
 	static const uint8_t dummy[] = { 192, 0, 0, 8 };
 	int err;
 
-	if (sysctl_get("ipv4", "all", "rp_filter") <= 0) {
-		sysctl_set(s, "ipv4", s->in.name, "rp_filter", 0);
-		return;
-	}
 	sysctl_set(s, "ipv4", s->in.name, "rp_filter", 2);
 	err = nl_address_add(&s->nl, s->in.ifindex, dummy);
 	if (err && err != -EEXIST)
 		say(&s->say,
-		    "net.ipv4.conf.all.rp_filter will drop what we deliver on %s: set it to 0 (%s)",
+		    "net.ipv4.conf.all.rp_filter, if set, drops what we deliver on %s: leave it at "
+		    "0 (%s)",
 		    s->in.name, strerror(-err));
 }
 

@@ -9,6 +9,8 @@
  *     too short to look at, a third tag     -> take (and nobody will pass it on)
  *     not IP                                -> pass
  *     IPv6 neighbour discovery, RFC 4861    -> pass
+ *     IPv6 listener discovery, RFC 3810     -> pass
+ *     DHCP on the link, RFC 2131            -> pass
  *     leaving: of a protocol that protects,
  *               with our mark               -> pass: it has been here
  *     arriving: ESP, AH, IPComp, or an IPv6 extension header that has one of
@@ -40,12 +42,19 @@
 
 #include "base/wire.h"
 
-#define IP4_LEN	  20
-#define IP4_PROTO 9
-#define IP4_SRC	  12
-#define IP6_LEN	  40
-#define IP6_NEXT  6
-#define IP6_SRC	  8
+#define IP4_LEN	    20
+#define IP4_OFFSET  6
+#define IP4_PROTO   9
+#define IP4_SRC	    12
+#define IP4_DST	    16
+#define IP6_LEN	    40
+#define IP6_NEXT    6
+#define IP6_HOPS    7
+#define IP6_SRC	    8
+#define IP6_DST	    24
+#define UDP_LEN	    8
+#define DHCP_SERVER 67u
+#define DHCP_CLIENT 68u
 
 /* Header numbers that an inbound packet is taken for. */
 static const uint8_t protected[] = { IPPROTO_ESP, IPPROTO_AH, IPPROTO_COMP };
@@ -74,6 +83,7 @@ static const uint8_t marked6[] = { IPPROTO_ESP,	 IPPROTO_AH,  IPPROTO_COMP,    I
 #define MARK()		 BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)(SKF_AD_OFF + SKF_AD_MARK))
 #define HALF(k)		 BPF_STMT(BPF_LD | BPF_H | BPF_ABS, k)
 #define BYTE_X(k)	 BPF_STMT(BPF_LD | BPF_B | BPF_IND, k)
+#define HALF_X(k)	 BPF_STMT(BPF_LD | BPF_H | BPF_IND, k)
 #define WORD_X(k)	 BPF_STMT(BPF_LD | BPF_W | BPF_IND, k)
 #define AND(k)		 BPF_STMT(BPF_ALU | BPF_AND | BPF_K, k)
 #define GOTO(k)		 BPF_STMT(BPF_JMP | BPF_JA, k)
@@ -132,9 +142,44 @@ static void emit_need(struct steer_filter *f, uint32_t len)
 static void emit_discovery(struct steer_filter *f)
 {
 	EMIT(f, BYTE_X(IP6_NEXT), IF_EQ(IPPROTO_ICMPV6, 0, 9));
-	EMIT(f, BYTE_X(IP6_NEXT + 1), IF_EQ(255, 0, 7));
+	EMIT(f, BYTE_X(IP6_HOPS), IF_EQ(255, 0, 7));
 	EMIT(f, LEN(), MINUS_X(), IF_GE(IP6_LEN + 1, 0, 4));
 	EMIT(f, BYTE_X(IP6_LEN), IF_GE(133, 0, 2), IF_GT(137, 1, 0), PASS());
+}
+
+/*
+ * RFC 3810 section 5: ICMPv6 130 to 132 and 143 to a group, with hop limit 1 and behind
+ * one header of hop-by-hop options, 8 bytes long. Without them, switches that listen
+ * would keep even neighbour solicitations from us.
+ */
+static void emit_listeners(struct steer_filter *f)
+{
+	EMIT(f, BYTE_X(IP6_NEXT), IF_EQ(0, 0, 15));
+	EMIT(f, BYTE_X(IP6_HOPS), IF_EQ(1, 0, 13));
+	EMIT(f, BYTE_X(IP6_DST), IF_EQ(0xff, 0, 11));
+	EMIT(f, LEN(), MINUS_X(), IF_GE(IP6_LEN + 8 + 1, 0, 8));
+	EMIT(f, HALF_X(IP6_LEN), IF_EQ(IPPROTO_ICMPV6 << 8, 0, 6));
+	EMIT(f, BYTE_X(IP6_LEN + 8), IF_EQ(143, 3, 0), IF_EQ(130, 2, 0), IF_EQ(131, 1, 0),
+	     IF_EQ(132, 0, 1), PASS());
+}
+
+/*
+ * A host without an address broadcasts from 0.0.0.0, and whoever renews at the last
+ * moment broadcasts too; neither is ever forwarded. An answer may arrive at the address
+ * that it offers, which nobody has yet. Packets with IP options and fragments are not DHCP.
+ */
+static void emit_dhcp(struct steer_filter *f, enum pkt_dir dir)
+{
+	const uint8_t answer = dir == PKT_IN ? 5 : 1; /* PASS, or where addresses are looked at */
+
+	EMIT(f, BYTE_X(0), IF_EQ(0x45, 0, 16));
+	EMIT(f, BYTE_X(IP4_PROTO), IF_EQ(IPPROTO_UDP, 0, 14));
+	EMIT(f, HALF_X(IP4_OFFSET), AND(0x3fff), IF_EQ(0, 0, 11));
+	EMIT(f, LEN(), MINUS_X(), IF_GE(IP4_LEN + UDP_LEN, 0, 8));
+	EMIT(f, WORD_X(IP4_LEN), IF_EQ(DHCP_SERVER << 16 | DHCP_CLIENT, answer, 0));
+	EMIT(f, IF_EQ(DHCP_CLIENT << 16 | DHCP_SERVER, 0, 5));
+	EMIT(f, WORD_X(IP4_SRC), IF_EQ(0, 2, 0));
+	EMIT(f, WORD_X(IP4_DST), IF_EQ(UINT32_MAX, 0, 1), PASS());
 }
 
 /*
@@ -250,6 +295,7 @@ static void emit_ip4(struct steer_filter *f, enum pkt_dir dir, uint32_t mark,
 		     const struct io_select *sel, size_t n)
 {
 	emit_need(f, IP4_LEN);
+	emit_dhcp(f, dir);
 	if (dir == PKT_IN) {
 		EMIT(f, BYTE_X(IP4_PROTO));
 		emit_take_if(f, protected, COUNT(protected));
@@ -264,6 +310,7 @@ static void emit_ip6(struct steer_filter *f, enum pkt_dir dir, uint32_t mark,
 {
 	emit_need(f, IP6_LEN);
 	emit_discovery(f);
+	emit_listeners(f);
 	if (dir == PKT_IN)
 		emit_hidden(f);
 	else

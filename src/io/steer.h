@@ -21,7 +21,7 @@
 #define STEER_TAKE UINT32_MAX
 
 /* IO_SELECT_MAX pairs of IPv6 addresses are 33 instructions each; the rest is fixed. */
-#define STEER_FILTER_MAX (200 + 33 * IO_SELECT_MAX)
+#define STEER_FILTER_MAX (240 + 33 * IO_SELECT_MAX)
 /* No classic instruction becomes more than four. */
 #define STEER_CODE_MAX	 (16 + 4 * STEER_FILTER_MAX)
 
@@ -40,9 +40,10 @@ struct steer_code {
  * The filter of a direction: takes what one of the n selectors of that direction
  * fits; arriving, also the protocols 50, 51 and 108 and IPv6 packets that may
  * hide them; and whatever is too short or too deeply tagged to be looked at.
- * Neighbour discovery and what is not IP always pass, and so does, leaving, what has
- * the mark (0 = none has) and is of a protocol that protects. n > IO_SELECT_MAX: takes
- * every other IP packet of both directions.
+ * What keeps the link alive always passes: what is not IP, IPv6 neighbour and
+ * listener discovery, DHCP on the link; and so does, leaving, what has the mark (0 =
+ * none has) and is of a protocol that protects. n > IO_SELECT_MAX: takes every other
+ * IP packet of both directions.
  */
 void steer_filter(struct steer_filter *f, enum pkt_dir dir, uint32_t mark,
 		  const struct io_select *sel, size_t n);

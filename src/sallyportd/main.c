@@ -30,6 +30,7 @@
 #include "sallyportd/control.h"
 #include "sallyportd/data.h"
 #include "sallyportd/log.h"
+#include "sallyportd/notify.h"
 
 struct options {
 	bool foreground;
@@ -46,8 +47,9 @@ struct daemon {
 	struct acquires acquires;
 	struct data *data;
 	struct control *control;
-	struct event *stop_int, *stop_term, *counters, *age;
-	time_t aged_s; /* when lifetimes were looked at last */
+	struct event *stop_int, *stop_term, *stop_shut, *counters, *age;
+	time_t aged_s;	/* when lifetimes were looked at last */
+	bool stay_shut; /* told to end for another daemon that follows */
 };
 
 static void usage(FILE *out)
@@ -158,6 +160,12 @@ static void on_stop(evutil_socket_t sig, short what, void *arg)
 	event_base_loopbreak(((struct daemon *)arg)->base);
 }
 
+static void on_stop_shut(evutil_socket_t sig, short what, void *arg)
+{
+	((struct daemon *)arg)->stay_shut = true;
+	on_stop(sig, what, arg);
+}
+
 static void on_counters(evutil_socket_t sig, short what, void *arg)
 {
 	(void)sig;
@@ -223,13 +231,30 @@ static bool watch_lifetimes(struct daemon *d)
 	return d->age && event_add(d->age, &second) == 0;
 }
 
+static bool ignored(int sig)
+{
+	struct sigaction now;
+
+	return sigaction(sig, NULL, &now) == 0 && now.sa_handler == SIG_IGN;
+}
+
+/* Under nohup(1), SIGHUP is ignored as it is meant to be. */
+static bool watch_hangup(struct daemon *d)
+{
+	if (ignored(SIGHUP))
+		return true;
+	d->stop_shut = evsignal_new(d->base, SIGHUP, on_stop_shut, d);
+	return d->stop_shut && evsignal_add(d->stop_shut, NULL) == 0;
+}
+
 static bool watch_signals(struct daemon *d)
 {
 	d->stop_int = evsignal_new(d->base, SIGINT, on_stop, d);
 	d->stop_term = evsignal_new(d->base, SIGTERM, on_stop, d);
 	d->counters = evsignal_new(d->base, SIGUSR1, on_counters, d);
 	return d->stop_int && d->stop_term && d->counters && evsignal_add(d->stop_int, NULL) == 0 &&
-	       evsignal_add(d->stop_term, NULL) == 0 && evsignal_add(d->counters, NULL) == 0;
+	       evsignal_add(d->stop_term, NULL) == 0 && evsignal_add(d->counters, NULL) == 0 &&
+	       watch_hangup(d);
 }
 
 static bool open_interfaces(struct daemon *d, const struct options *o)
@@ -302,6 +327,7 @@ static void stop(struct daemon *d, bool clean)
 		control_free(d->control);
 	free_event(d->stop_int);
 	free_event(d->stop_term);
+	free_event(d->stop_shut);
 	free_event(d->counters);
 	free_event(d->age);
 	db_fini(&d->db);
@@ -351,9 +377,11 @@ static int serve(const struct options *o, int ready)
 			ok = write(ready, "r", 1) == 1;
 			close(ready);
 		}
+		notify("READY=1");
 		ok = ok && event_base_dispatch(d.base) == 0;
+		notify("STOPPING=1");
 	}
-	stop(&d, ok);
+	stop(&d, ok && !d.stay_shut);
 	return ok ? 0 : 1;
 }
 

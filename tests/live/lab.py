@@ -22,6 +22,8 @@ import subprocess
 import tempfile
 import time
 
+import pytest
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("BUILD", ROOT / "build-asan"))
 BUILD_PLAIN = pathlib.Path(os.environ.get("BUILD_PLAIN", ROOT / "build"))
@@ -40,6 +42,14 @@ PROTO_ESP, PROTO_AH, PROTO_FRAGMENT = 50, 51, 44
 
 SANITIZER = re.compile(r"ERROR: \w+Sanitizer|runtime error:")
 COUNTER = re.compile(r"(?:^|\s)([a-z]+\.[a-z0-9-]+) (\d+)$", re.MULTILINE)
+
+
+def needs(program, package, prepared="check"):
+    """Where the program is. Without it the test is skipped, and says what would help."""
+    found = shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
+    if not found:
+        pytest.skip(f"no {program}: the package {package}, which contrib/prepare-host {prepared} installs")
+    return found
 
 
 def wait_until(true, seconds=5.0, what="it"):

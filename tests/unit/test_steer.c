@@ -294,6 +294,98 @@ static void test_discovery(void **state)
 	}
 }
 
+/* RFC 3810: only the listeners' own messages, and only where no router forwards them. */
+static void test_listeners(void **state)
+{
+	static const struct {
+		const char *dst;
+		uint8_t hops, next, len, type;
+		bool pass;
+	} mld[] = {
+		{ "ff02::1", 1, 58, 0, 130, true },   { "ff02::16", 1, 58, 0, 143, true },
+		{ "ff1e::1", 1, 58, 0, 131, true },   { "ff02::2", 1, 58, 0, 132, true },
+		{ "ff02::16", 2, 58, 0, 143, false }, { "fe80::2", 1, 58, 0, 143, false },
+		{ "ff02::16", 1, 17, 0, 143, false }, { "ff02::16", 1, 58, 1, 143, false },
+		{ "ff02::16", 1, 58, 0, 128, false }, { "ff02::16", 1, 58, 0, 129, false },
+		{ "ff02::16", 1, 58, 0, 133, false }, { "ff02::16", 1, 58, 0, 142, false },
+		{ "ff02::16", 1, 58, 0, 144, false },
+	};
+	const struct io_select all[] = { selector(PKT_OUT, "::", 0, "::", 0),
+					 selector(PKT_IN, "::", 0, "::", 0) };
+
+	(void)state;
+	for (size_t i = 0; i < 2 * sizeof(mld) / sizeof(mld[0]); i++) {
+		struct frame f = frame_text(i & 1, "fe80::1", mld[i / 2].dst, 0);
+		uint8_t *ip = f.bytes + f.len - 24 - 40;
+
+		ip[7] = mld[i / 2].hops;
+		ip[40] = mld[i / 2].next;
+		ip[41] = mld[i / 2].len;
+		ip[48] = mld[i / 2].type;
+		for (int dir = PKT_OUT; dir <= PKT_IN; dir++) {
+			struct steer_filter filter;
+			struct frame cut = f;
+
+			steer_filter(&filter, (enum pkt_dir)dir, 0, all, 2);
+			assert_int_equal(taken(&filter, &f), !mld[i / 2].pass);
+			cut.len -= 16;
+			assert_true(taken(&filter, &cut));
+		}
+	}
+}
+
+/* RFC 2131 section 4.1, as far as no router forwards it; and what is offered comes in. */
+static void test_dhcp(void **state)
+{
+	static const struct {
+		const char *src, *dst;
+		uint8_t first, proto;
+		uint16_t offset, sport, dport;
+		bool out, in; /* passed? */
+	} dhcp[] = {
+		{ "0.0.0.0", "255.255.255.255", 0x45, 17, 0, 68, 67, true, true },
+		{ "10.0.0.1", "255.255.255.255", 0x45, 17, 0, 68, 67, true, true },
+		{ "0.0.0.0", "10.0.0.1", 0x45, 17, 0x4000, 68, 67, true, true },
+		{ "10.0.0.1", "10.0.0.2", 0x45, 17, 0, 68, 67, false, false },
+		{ "10.0.0.2", "255.255.255.255", 0x45, 17, 0, 67, 68, true, true },
+		{ "10.0.0.2", "10.0.0.1", 0x45, 17, 0, 67, 68, false, true },
+		{ "0.0.0.0", "255.255.255.255", 0x46, 17, 0, 68, 67, false, false },
+		{ "0.0.0.0", "255.255.255.255", 0x45, 6, 0, 68, 67, false, false },
+		{ "0.0.0.0", "255.255.255.255", 0x45, 17, 0x2000, 68, 67, false, false },
+		{ "0.0.0.0", "255.255.255.255", 0x45, 17, 1, 68, 67, false, false },
+		{ "0.0.0.0", "255.255.255.255", 0x45, 17, 0, 68, 66, false, false },
+		{ "0.0.0.0", "255.255.255.255", 0x45, 17, 0, 69, 67, false, false },
+		{ "10.0.0.2", "255.255.255.255", 0x45, 17, 0, 67, 67, false, false },
+		{ "10.0.0.2", "10.0.0.1", 0x45, 17, 0x2000, 67, 68, false, false },
+		{ "10.0.0.2", "10.0.0.1", 0x46, 17, 0, 67, 68, false, false },
+	};
+	const struct io_select all[] = { selector(PKT_OUT, "0.0.0.0", 0, "0.0.0.0", 0),
+					 selector(PKT_IN, "0.0.0.0", 0, "0.0.0.0", 0) };
+
+	(void)state;
+	for (size_t i = 0; i < 2 * sizeof(dhcp) / sizeof(dhcp[0]); i++) {
+		struct frame f =
+			frame_text(i & 1, dhcp[i / 2].src, dhcp[i / 2].dst, dhcp[i / 2].proto);
+		uint8_t *ip = f.bytes + f.len - 24 - 20;
+
+		ip[0] = dhcp[i / 2].first;
+		put_be16(ip + 6, dhcp[i / 2].offset);
+		put_be16(ip + 20, dhcp[i / 2].sport);
+		put_be16(ip + 22, dhcp[i / 2].dport);
+		for (int dir = PKT_OUT; dir <= PKT_IN; dir++) {
+			bool pass = dir == PKT_OUT ? dhcp[i / 2].out : dhcp[i / 2].in;
+			struct steer_filter filter;
+			struct frame cut = f;
+
+			steer_filter(&filter, (enum pkt_dir)dir, 0, all, 2);
+			if (taken(&filter, &f) == pass)
+				fail_msg("step %zu, direction %d", i / 2, dir);
+			cut.len -= 17;
+			assert_true(taken(&filter, &cut));
+		}
+	}
+}
+
 static void test_not_ip(void **state)
 {
 	static const uint16_t types[] = { 0x0806, 0x88cc, 0x88b5, 0x0026, 0x8864 };
@@ -534,7 +626,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_by_hand),	  cmocka_unit_test(test_short),
-		cmocka_unit_test(test_discovery), cmocka_unit_test(test_not_ip),
+		cmocka_unit_test(test_discovery), cmocka_unit_test(test_listeners),
+		cmocka_unit_test(test_dhcp),	  cmocka_unit_test(test_not_ip),
 		cmocka_unit_test(test_too_many),  cmocka_unit_test(test_longest),
 		cmocka_unit_test(test_by_chance), cmocka_unit_test(test_mark),
 		cmocka_unit_test(test_routed),
