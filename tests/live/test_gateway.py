@@ -13,7 +13,7 @@ import subprocess
 
 import pytest
 
-from lab import Hosts, wait_until
+from lab import ROOT, Hosts, wait_until
 
 A, B = {4: "10.1.0.10", 6: "fd01::10"}, {4: "10.2.0.10", 6: "fd02::10"}
 NET_A, NET_B = {4: "10.1.0.0/24", 6: "fd01::/64"}, {4: "10.2.0.0/24", 6: "fd02::/64"}
@@ -260,6 +260,16 @@ def test_holes_and_walls(gateways):
     assert [p.proto for p in packets] == [1] * 6 + [50] * 6
     assert "100% packet loss" in gateways.ping("a", "10.2.0.30", "-c", "1", "-W", "1").stdout
     assert len(capture.packets()) == 12
+
+
+def test_the_example(gateways):
+    """examples/gateway as it stands; its gateways have the addresses of ours."""
+    for gateway, side in (("ga", "west"), ("gb", "east")):
+        gateways.daemon(gateway, interface="wan")
+        gateways.setkey(gateway, "-f", ROOT / f"examples/gateway/{side}.conf")
+    capture = gateways.capture("r", "west", QUIET)
+    assert gateways.pings("a", B[4]) and gateways.pings("a", B[6])
+    assert [p.proto for p in capture.packets()] == [50] * 12
 
 
 def test_protected_packets_of_others_pass(gateways):
