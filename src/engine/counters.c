@@ -109,6 +109,8 @@ static const struct counter table[] = {
 	ENGINE("in", "bytes", in_bytes, "bytes of these"),
 	ENGINE("in", "opened", in_opened, "packets that had been protected and were delivered"),
 	ENGINE("in", "passed", in_passed, "packets that were delivered as they were"),
+	ENGINE("in", "pmtu", pmtu_learned,
+	       "ICMP errors that said how long a protected packet may be"),
 };
 
 #define N_ROWS (sizeof(table) / sizeof(*table))

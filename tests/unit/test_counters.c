@@ -582,6 +582,30 @@ static void tunnels(void **state)
 	}
 }
 
+/* A router says that a protected packet was too long for it. */
+static void too_long_for_a_router(void **state)
+{
+	(void)state;
+	for EACH_FAMILY(f) {
+		bool v6 = f->header == 40;
+		struct lab_packet *l, *e = lab_packet(f->b, f->a, v6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP, 8 + f->header + 8);
+		uint8_t *icmp = e->pkt.data + f->header;
+		struct pair p;
+
+		pair_of(&p, f, ESP, MODE_TRANSPORT);
+		l = protected_packet(&p, f);
+		put_be32(icmp, v6 ? 0x02000000 : 0x03040000);
+		put_be32(icmp + 4, 1300);
+		memcpy(icmp + 8, l->pkt.data, f->header + 8);
+		host_run(&p.a, PKT_IN, &e->pkt, 0);
+		assert_int_equal(worker_stats(p.a.worker)->pmtu_learned, 1);
+		assert_moved(&p.a, "");
+		free(e);
+		free(l);
+		pair_fini(&p);
+	}
+}
+
 static void not_worth_compressing(void **state)
 {
 	(void)state;
@@ -699,6 +723,7 @@ int main(void)
 		cmocka_unit_test(dropped_by_the_caller),
 		cmocka_unit_test(bundles),	 cmocka_unit_test(protocols_in),
 		cmocka_unit_test(protocols_out), cmocka_unit_test(tunnels),
+		cmocka_unit_test(too_long_for_a_router),
 		cmocka_unit_test(not_worth_compressing), cmocka_unit_test(signatures),
 		cmocka_unit_test(each_was_moved),
 	};
