@@ -4,22 +4,34 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int compare(const struct addr *a, const struct addr *b)
+static int compare(const struct addr_net *a, const struct addr_net *b)
 {
-	if (a->family != b->family)
-		return a->family < b->family ? -1 : 1;
-	return memcmp(a->bytes, b->bytes, addr_size(a));
+	if (a->addr.family != b->addr.family)
+		return a->addr.family < b->addr.family ? -1 : 1;
+	if (a->len != b->len)
+		return a->len < b->len ? -1 : 1;
+	return memcmp(a->addr.bytes, b->addr.bytes, sizeof(a->addr.bytes));
 }
 
-/* The first place that is not before a. */
-static size_t place_of(const struct addr_set *s, const struct addr *a)
+static struct addr_net net_of(const struct addr *a, uint8_t len)
+{
+	struct addr_net net = { { .family = a->family }, len };
+
+	memcpy(net.addr.bytes, a->bytes, (len + 7) / 8);
+	if (len % 8)
+		net.addr.bytes[len / 8] &= (uint8_t)(0xff00 >> len % 8);
+	return net;
+}
+
+/* The first place that is not before it. */
+static size_t place_of(const struct addr_set *s, const struct addr_net *net)
 {
 	size_t from = 0, to = s->n;
 
 	while (from < to) {
 		size_t middle = from + (to - from) / 2;
 
-		if (compare(&s->list[middle], a) < 0)
+		if (compare(&s->list[middle], net) < 0)
 			from = middle + 1;
 		else
 			to = middle;
@@ -27,22 +39,37 @@ static size_t place_of(const struct addr_set *s, const struct addr *a)
 	return from;
 }
 
-bool addr_set_has(const struct addr_set *s, const struct addr *a)
+static bool is_at(const struct addr_set *s, size_t at, const struct addr_net *net)
 {
-	size_t at = place_of(s, a);
-
-	return at < s->n && compare(&s->list[at], a) == 0;
+	return at < s->n && compare(&s->list[at], net) == 0;
 }
 
-bool addr_set_add(struct addr_set *s, const struct addr *a)
+bool addr_set_has(const struct addr_set *s, const struct addr *a)
 {
-	size_t at = place_of(s, a);
+	const uint8_t *lens = s->lens[a->family == AF_INET6];
 
-	if (at < s->n && compare(&s->list[at], a) == 0)
+	for (unsigned len = 0; len <= addr_bits(a); len++) {
+		struct addr_net net;
+
+		if (!lens[len])
+			continue;
+		net = net_of(a, (uint8_t)len);
+		if (is_at(s, place_of(s, &net), &net))
+			return true;
+	}
+	return false;
+}
+
+bool addr_set_add_net(struct addr_set *s, const struct addr *a, uint8_t len)
+{
+	struct addr_net net = net_of(a, len);
+	size_t at = place_of(s, &net);
+
+	if (is_at(s, at, &net))
 		return true;
 	if (s->n == s->room) {
 		size_t room = s->room ? s->room * 2 : 16;
-		struct addr *list = realloc(s->list, room * sizeof(*list));
+		struct addr_net *list = realloc(s->list, room * sizeof(*list));
 
 		if (!list)
 			return false;
@@ -50,9 +77,15 @@ bool addr_set_add(struct addr_set *s, const struct addr *a)
 		s->room = room;
 	}
 	memmove(s->list + at + 1, s->list + at, (s->n - at) * sizeof(*s->list));
-	s->list[at] = *a;
+	s->list[at] = net;
 	s->n++;
+	s->lens[a->family == AF_INET6][len] = 1;
 	return true;
+}
+
+bool addr_set_add(struct addr_set *s, const struct addr *a)
+{
+	return addr_set_add_net(s, a, (uint8_t)addr_bits(a));
 }
 
 bool addr_set_equal(const struct addr_set *a, const struct addr_set *b)

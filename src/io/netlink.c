@@ -107,37 +107,6 @@ int nl_address_add(struct nl *nl, uint32_t ifindex, const uint8_t ip4[static 4])
 	return nl_talk(nl, h, NULL, NULL);
 }
 
-static int on_address(const struct nlmsghdr *h, void *arg)
-{
-	const struct ifaddrmsg *m = mnl_nlmsg_get_payload(h);
-	struct addr own = { 0 };
-	struct nlattr *a;
-
-	mnl_attr_for_each(a, h, sizeof(*m))
-	{
-		/* of a point-to-point link IFA_ADDRESS is the far end's */
-		bool local = mnl_attr_get_type(a) == IFA_LOCAL;
-
-		if ((local || (mnl_attr_get_type(a) == IFA_ADDRESS && !own.family)) &&
-		    mnl_attr_get_payload_len(a) == (m->ifa_family == AF_INET ? 4 : 16))
-			own = addr_of(m->ifa_family, mnl_attr_get_payload(a));
-	}
-	if (own.family && !addr_set_add(arg, &own)) {
-		errno = ENOMEM;
-		return MNL_CB_ERROR;
-	}
-	return MNL_CB_OK;
-}
-
-int nl_addresses(struct nl *nl, struct addr_set *own)
-{
-	char buf[NL_SMALL];
-	struct nlmsghdr *h = nl_begin(nl, buf, RTM_GETADDR, NLM_F_DUMP);
-
-	mnl_nlmsg_put_extra_header(h, sizeof(struct ifaddrmsg));
-	return nl_talk(nl, h, on_address, own);
-}
-
 int nl_link_del(struct nl *nl, const char *name)
 {
 	char buf[NL_SMALL];

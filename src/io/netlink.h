@@ -114,7 +114,7 @@ int nl_neighbour_add(struct nl *nl, uint32_t ifindex, const struct addr *a,
 		     const uint8_t mac[static 6]);
 int nl_neighbour_del(struct nl *nl, uint32_t ifindex, const struct addr *a);
 
-/* Adds the host's own addresses. */
+/* Adds what the host takes for its own: addresses of interfaces, and prefixes of "local" routes. */
 int nl_addresses(struct nl *nl, struct addr_set *own);
 
 /* Removes ff00::/8 of an interface, which the kernel adds by itself to its table "local". */

@@ -220,6 +220,34 @@ int nl_route_list(struct nl *nl, int family, uint32_t ifindex, struct nl_nets *n
 	return nl_talk(nl, h, on_listed, &search);
 }
 
+static int on_local(const struct nlmsghdr *h, void *arg)
+{
+	const struct rtmsg *m = mnl_nlmsg_get_payload(h);
+	struct addr dst = { .family = m->rtm_family };
+	struct nlattr *a;
+
+	if (m->rtm_type != RTN_LOCAL || (m->rtm_family != AF_INET && m->rtm_family != AF_INET6))
+		return MNL_CB_OK;
+	mnl_attr_for_each(a, h, sizeof(*m))
+	{
+		if (mnl_attr_get_type(a) == RTA_DST)
+			take_addr(&dst, m->rtm_family, a);
+	}
+	if (m->rtm_dst_len <= addr_bits(&dst) && addr_set_add_net(arg, &dst, m->rtm_dst_len))
+		return MNL_CB_OK;
+	errno = ENOMEM;
+	return MNL_CB_ERROR;
+}
+
+int nl_addresses(struct nl *nl, struct addr_set *own)
+{
+	char buf[NL_SMALL];
+	struct nlmsghdr *h = nl_begin(nl, buf, RTM_GETROUTE, NLM_F_DUMP);
+
+	mnl_nlmsg_put_extra_header(h, sizeof(struct rtmsg)); /* of all families and tables */
+	return nl_talk(nl, h, on_local, own);
+}
+
 static struct nlmsghdr *neighbour_request(struct nl *nl, void *buf, uint16_t type, uint16_t flags,
 					  uint32_t ifindex, const struct addr *a)
 {

@@ -41,8 +41,10 @@ static void on_readable(evutil_socket_t fd, short events, void *arg)
 
 	(void)fd;
 	(void)events;
-	if (what & WATCH_ADDRESSES && !read_addresses(h))
-		what &= ~(unsigned)WATCH_ADDRESSES;
+	/* A route of type "local" makes an address without an interface knowing of it. */
+	if (what & (WATCH_ADDRESSES | WATCH_ROUTES))
+		what = (what & ~(unsigned)WATCH_ADDRESSES) |
+		       (read_addresses(h) ? WATCH_ADDRESSES : 0);
 	if (what)
 		h->changed(h->arg, what);
 }

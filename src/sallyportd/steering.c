@@ -167,8 +167,11 @@ static bool single_host(const struct range *r)
 static struct addr own_source(const struct spd_entry *e, const struct addr_set *own)
 {
 	for (size_t i = 0; i < own->n; i++) {
-		if (addr_in_prefix(&own->list[i], &e->sel.src.addr, e->sel.src.prefix_len))
-			return own->list[i];
+		const struct addr *a = &own->list[i].addr;
+
+		if (own->list[i].len == addr_bits(a) &&
+		    addr_in_prefix(a, &e->sel.src.addr, e->sel.src.prefix_len))
+			return *a;
 	}
 	return (struct addr){ .family = AF_UNSPEC };
 }

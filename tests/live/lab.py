@@ -338,9 +338,11 @@ class Packet:
         if self.version == 4:
             self.src, self.dst = (socket.inet_ntop(socket.AF_INET, self.ip[at:at + 4]) for at in (12, 16))
             self.proto, header = self.ip[9], (self.ip[0] & 15) * 4
+            self.later_fragment = int.from_bytes(self.ip[6:8], "big") & 0x1FFF != 0
         else:
             self.src, self.dst = (socket.inet_ntop(socket.AF_INET6, self.ip[at:at + 16]) for at in (8, 24))
             self.proto, header = self.ip[6], 40
+            self.later_fragment = self.proto == PROTO_FRAGMENT and int.from_bytes(self.ip[42:44], "big") & 0xFFF8 != 0
             if self.proto == PROTO_FRAGMENT:
                 self.proto, header = self.ip[40], 48
         self.payload = self.ip[header:]
