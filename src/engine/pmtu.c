@@ -31,7 +31,7 @@ static struct sa *sa_of(struct worker *w, const struct pkt *p, struct ip_view v)
 		return NULL;
 	if (v.proto == IPPROTO_UDP)
 		sa = udp_quoted_sa(p, &v, w->db->sad);
-	else if (sa_proto_of_ip(v.proto, &proto) && ip_spi(p, &v, proto, &spi))
+	else if (sa_proto_of_ip(v.proto, &proto) && transform_of(proto) && ip_spi(p, &v, proto, &spi))
 		sa = sad_find_in(w->db->sad, proto, spi, &v.dst);
 	return sa && addr_equal(&sa->src, &v.src) ? sa : NULL;
 }

@@ -150,6 +150,12 @@ static void who_lies_is_not_believed(void **state)
 		host_run(&p.a, PKT_IN, &e->pkt, 1500);
 		assert_int_equal(sa->pmtu, 0);
 		free(e);
+		l->pkt.data[w->header == 20 ? 9 : 6] = IPPROTO_TCP; /* SAs of tcp have no SPI on the wire */
+		e = error_about(w->r, w->ga, too_big(w), 1300, &l->pkt, w->header + 8);
+		host_run(&p.a, PKT_IN, &e->pkt, 1500);
+		assert_int_equal(sa->pmtu, 0);
+		free(e);
+		l->pkt.data[w->header == 20 ? 9 : 6] = IPPROTO_ESP;
 		e = error_about(w->r, w->ga, too_big(w), 68, &l->pkt, w->header + 8);
 		host_run(&p.a, PKT_IN, &e->pkt, 1500);
 		assert_int_equal(sa->pmtu, w->least);
