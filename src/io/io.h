@@ -81,7 +81,10 @@ struct io_ops {
 	int (*steer)(struct io *io, const struct io_select *sel, size_t n);
 	/* Replaces the list of ways. */
 	int (*set_ways)(struct io *io, const struct io_way *ways, size_t n);
-	/* Looks at the interface, whose MTU may have changed. -ENODEV: it is gone. */
+	/*
+	 * Looks at the interface, whose MTU may have changed. -ENODEV: it is gone, or was
+	 * for a while; -ENOENT: what keeps an earlier daemon's traffic shut is gone.
+	 */
 	int (*look)(struct io *io);
 	/*
 	 * Up to BURST_MAX packets of one direction, without blocking; the driver lends them
