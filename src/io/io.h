@@ -22,7 +22,7 @@ struct io_select {
 	uint8_t dir; /* enum pkt_dir */
 	struct addr src, dst;
 	uint8_t src_len, dst_len; /* bits */
-	bool icmp_errors;	  /* only these; IPv4's with a header without options are told from other ICMP */
+	bool icmp_errors;	  /* only these, and what may be one: ICMP in fragments, or behind options of IPv4 */
 };
 /* Selectors that a driver steers by; when there are more it steers everything and looks at none. */
 #define IO_SELECT_MAX 32
