@@ -281,7 +281,8 @@ struct spd_entry *worker_tunnel_of_error(const struct worker *w, const struct jo
 	struct icmp_error e;
 	struct flow flow;
 
-	if (!icmp_error_of(j->pkt, &j->view, &e))
+	/* it goes back to the source of what it quotes, or it is nobody's */
+	if (!icmp_error_of(j->pkt, &j->view, &e) || !addr_equal(&e.view.src, &j->view.dst))
 		return NULL;
 	icmp_error_flow(&e, &flow);
 	entry = spd_find(w->db->spd, dir, &flow);

@@ -301,7 +301,7 @@ static bool classify_out(struct worker *w, struct job *j, uint32_t mtu, struct s
 		if (!may_go_in_clear(w, j, now))
 			return false;
 		j->outcome->verdict = j->signature ? VERDICT_WIRE : VERDICT_PASS;
-		if (j->grown)
+		if (j->grown || j->pkt->reassembled)
 			check_length(w, j, mtu, now);
 		return false;
 	}

@@ -22,7 +22,7 @@ struct io_select {
 	uint8_t dir; /* enum pkt_dir */
 	struct addr src, dst;
 	uint8_t src_len, dst_len; /* bits */
-	bool icmp_errors;	  /* only these; IPv4's with a header without options are told from other ICMP */
+	bool icmp_errors;	  /* only these, and what may be one: ICMP in fragments, or behind options of IPv4 */
 };
 /* Selectors that a driver steers by; when there are more it steers everything and looks at none. */
 #define IO_SELECT_MAX 32
@@ -81,7 +81,10 @@ struct io_ops {
 	int (*steer)(struct io *io, const struct io_select *sel, size_t n);
 	/* Replaces the list of ways. */
 	int (*set_ways)(struct io *io, const struct io_way *ways, size_t n);
-	/* Looks at the interface, whose MTU may have changed. -ENODEV: it is gone. */
+	/*
+	 * Looks at the interface, whose MTU may have changed. -ENODEV: it is gone, or was
+	 * for a while; -ENOENT: what keeps an earlier daemon's traffic shut is gone.
+	 */
 	int (*look)(struct io *io);
 	/*
 	 * Up to BURST_MAX packets of one direction, without blocking; the driver lends them

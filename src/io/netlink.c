@@ -264,8 +264,12 @@ static int on_filter(const struct nlmsghdr *h, void *arg)
 	struct nl_foreign *found = arg;
 
 	/* A classifier announces itself with handle 0 before its filters. */
-	if (pref == NL_FILTER_PREF || m->tcm_handle == 0)
+	if (m->tcm_handle == 0)
 		return MNL_CB_OK;
+	if (pref == NL_FILTER_PREF) {
+		found->ours = true;
+		return MNL_CB_OK;
+	}
 	if (!found->n || pref < found->first_pref)
 		found->first_pref = pref;
 	found->n++;

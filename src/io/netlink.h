@@ -57,6 +57,7 @@ int nl_filter_del(struct nl *nl, uint32_t ifindex, enum pkt_dir dir);
 struct nl_foreign {
 	size_t n;	     /* filters of other people */
 	uint32_t first_pref; /* the lowest of their preferences; 0 = none */
+	bool ours;	     /* ours is there, too */
 };
 
 /* Counts the filters of a direction that are not ours, adding to what is there. */

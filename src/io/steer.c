@@ -222,25 +222,29 @@ static size_t words_of(struct word *w, const struct addr *a, unsigned bits, uint
 }
 
 /* Instructions of emit_error(). */
-#define ERROR_OPS(family) ((family) == AF_INET ? 11 : 7)
+#define ERROR_OPS(family) ((family) == AF_INET ? 14 : 12)
 
 /*
  * Goes on with the next instruction where the packet is an ICMP error, else with the
  * one behind it. IPv4's type is not looked for behind options: all ICMP with options
- * counts.
+ * counts. So do all fragments of ICMP: whoever has some needs the others, and later
+ * ones have anything where the type would be.
  */
 static void emit_error(struct steer_filter *f, int family)
 {
 	size_t before = f->n;
 
 	if (family == AF_INET) {
-		EMIT(f, BYTE_X(IP4_PROTO), IF_EQ(IPPROTO_ICMP, 0, 10));
-		EMIT(f, BYTE_X(0), IF_EQ(0x45, 0, 7));
+		EMIT(f, BYTE_X(IP4_PROTO), IF_EQ(IPPROTO_ICMP, 0, 13));
+		EMIT(f, BYTE_X(0), IF_EQ(0x45, 0, 10));
+		EMIT(f, HALF_X(IP4_OFFSET), AND(0x3fff), IF_EQ(0, 0, 7));
 		EMIT(f, LEN(), MINUS_X(), IF_GE(IP4_LEN + 1, 0, 4));
 		EMIT(f, BYTE_X(IP4_LEN), IF_EQ(3, 2, 0), IF_EQ(11, 1, 0), IF_EQ(12, 0, 1));
 	} else {
-		EMIT(f, BYTE_X(IP6_NEXT), IF_EQ(IPPROTO_ICMPV6, 0, 6));
-		EMIT(f, LEN(), MINUS_X(), IF_GE(IP6_LEN + 1, 0, 2));
+		EMIT(f, BYTE_X(IP6_NEXT), IF_EQ(IPPROTO_ICMPV6, 1, 0), IF_EQ(IPPROTO_FRAGMENT, 0, 10));
+		EMIT(f, LEN(), MINUS_X(), IF_GE(IP6_LEN + 1, 0, 6));
+		EMIT(f, BYTE_X(IP6_NEXT), IF_EQ(IPPROTO_FRAGMENT, 0, 2));
+		EMIT(f, BYTE_X(IP6_LEN), IF_EQ(IPPROTO_ICMPV6, 2, 3));
 		EMIT(f, BYTE_X(IP6_LEN), IF_GE(128, 1, 0));
 	}
 	assert(f->n - before == ERROR_OPS(family));

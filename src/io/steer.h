@@ -20,8 +20,8 @@
 #define STEER_PASS 0
 #define STEER_TAKE UINT32_MAX
 
-/* IO_SELECT_MAX pairs of IPv6 addresses are 33 instructions each; the rest is fixed. */
-#define STEER_FILTER_MAX (240 + 33 * IO_SELECT_MAX)
+/* IO_SELECT_MAX pairs of IPv6 addresses are at most 38 instructions each; the rest is fixed. */
+#define STEER_FILTER_MAX (240 + 38 * IO_SELECT_MAX)
 /* No classic instruction becomes more than four. */
 #define STEER_CODE_MAX	 (16 + 4 * STEER_FILTER_MAX)
 

@@ -175,15 +175,34 @@ static int tc_set_ways(struct io *io, const struct io_way *ways, size_t n)
 	return ways_set(&tc_of(io)->setup, ways, n);
 }
 
+/* An interface that leaves unbinds the socket, even if it comes back with its old index. */
+static bool still_bound(const struct tc *tc)
+{
+	struct sockaddr_ll at = { 0 };
+	socklen_t len = sizeof(at);
+
+	return getsockname(tc->wire, (struct sockaddr *)&at, &len) == 0 &&
+	       at.sll_ifindex == (int)tc->io.ifindex;
+}
+
+static bool filters_are_there(struct setup *s)
+{
+	struct nl_foreign out = { 0 }, in = { 0 };
+
+	return nl_filter_foreign(&s->nl, s->link.ifindex, PKT_OUT, &out) == 0 && out.ours &&
+	       nl_filter_foreign(&s->nl, s->link.ifindex, PKT_IN, &in) == 0 && in.ours;
+}
+
 static int tc_look(struct io *io)
 {
-	struct setup *s = &tc_of(io)->setup;
+	struct tc *tc = tc_of(io);
+	struct setup *s = &tc->setup;
 	struct nl_link link;
 
-	if (nl_link_get(&s->nl, s->link.ifindex, "", &link) < 0)
+	if (nl_link_get(&s->nl, s->link.ifindex, "", &link) < 0 || !still_bound(tc))
 		return -ENODEV;
 	io->mtu = link.mtu;
-	return 0;
+	return tc->shut && !filters_are_there(s) ? -ENOENT : 0;
 }
 
 /*

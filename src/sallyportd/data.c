@@ -36,6 +36,8 @@
 /* After a restart: so long after the last change of policies they count as loaded, if their client
  * stays. */
 #define HOLD_MS		   500
+/* An interface that is back and could not be opened is tried again so much later. */
+#define REOPEN_S	   10
 /* A reason to drop is logged at most this often. */
 #define DROP_LOG_S	   10
 /* Tunnels' ends that are remembered as misrouted. */
@@ -48,6 +50,9 @@ struct port {
 	char *journal;
 	struct event *rx[2]; /* by enum pkt_dir */
 	bool held; /* recovered from a killed daemon: nothing passes until policies are loaded */
+	bool as_found; /* and what that one steered still is what is steered */
+	uint32_t refused; /* index of an interface of that name that could not be opened, 0 = none */
+	time_t refused_s; /* when that was */
 	struct io_select steered[IO_SELECT_MAX + 1];
 	size_t n_steered;
 	bool steered_once;
@@ -399,14 +404,21 @@ static int steer(struct port *port, const struct io_select *sel, size_t n)
 		log_line("%s: cannot steer packets: %s", port->name, strerror(-err));
 		return err;
 	}
+	port->as_found = false;
 	memcpy(port->steered, sel, n * sizeof(*sel));
 	port->n_steered = n;
 	port->steered_once = true;
 	return 0;
 }
 
+/* Nobody knows yet what policies there will be: no reason to shut more than was shut, or less. */
+static bool wait_as_found(const struct port *port, bool told)
+{
+	return port->as_found && !told && port->io->ops->look(port->io) != -ENOENT;
+}
+
 /* By an interface that is gone nothing can leave: it is no reason to refuse a policy. */
-int data_enforce(struct data *d)
+static int enforce(struct data *d, bool told)
 {
 	struct io_select sel[IO_SELECT_MAX + 1], all[IO_SELECT_MAX + 1];
 	size_t n = steering_select(d->db, sel), n_all = steering_select_all(all);
@@ -414,14 +426,21 @@ int data_enforce(struct data *d)
 
 	for (size_t i = 0; i < d->n_ports; i++) {
 		struct port *port = &d->ports[i];
-		int e = !port->io    ? 0
-			: port->held ? steer(port, all, n_all)
-				     : steer(port, sel, n);
+		int e = 0;
 
+		if (port->io && !port->held)
+			e = steer(port, sel, n);
+		else if (port->io && !wait_as_found(port, told && n))
+			e = steer(port, all, n_all);
 		if (e < 0 && e != -ENODEV && !err)
 			err = e;
 	}
 	return err;
+}
+
+int data_enforce(struct data *d)
+{
+	return enforce(d, true);
 }
 
 /* ---- what follows a change, a little later ---- */
@@ -598,7 +617,7 @@ static int port_open(struct port *port)
 	port->io = io_open(port->driver, &cfg, &err);
 	if (!port->io)
 		return err;
-	port->held = port->io->recovered;
+	port->held = port->as_found = port->io->recovered;
 	port->steered_once = false;
 	return watch(d, port);
 }
@@ -612,6 +631,17 @@ static void port_close(struct port *port, bool leave_closed)
 	port->io = NULL;
 }
 
+/*
+ * Whether an interface of that name is to be opened. One that was refused is so again only
+ * after a while: what an attempt makes and undoes is a change of the host that we hear of.
+ */
+static bool may_open(const struct port *port)
+{
+	uint32_t ifindex = if_nametoindex(port->name);
+
+	return ifindex && (ifindex != port->refused || time(NULL) - port->refused_s >= REOPEN_S);
+}
+
 /* An interface that is gone may come back as another one of the same name. */
 static void look_at_port(struct port *port)
 {
@@ -622,10 +652,14 @@ static void look_at_port(struct port *port)
 			 port->name);
 		port_close(port, false);
 	}
-	if (!if_nametoindex(port->name))
+	if (!may_open(port))
 		return;
-	if (port_open(port) == 0)
-		log_line("interface %s is back", port->name);
+	port->refused = if_nametoindex(port->name);
+	port->refused_s = time(NULL);
+	if (port_open(port) < 0)
+		return;
+	port->refused = 0;
+	log_line("interface %s is back", port->name);
 }
 
 /* Once a second at most: who removes our filters again and again shall not keep us busy. */
@@ -646,7 +680,7 @@ static void put_back(struct data *d)
 		d->ports[i].steered_once = false;
 	}
 	d->repair_due = false;
-	data_enforce(d);
+	enforce(d, false);
 }
 
 static void on_host_changed(void *arg, unsigned what)
@@ -660,7 +694,24 @@ static void on_host_changed(void *arg, unsigned what)
 	if (d->repair_due && may_repair(d))
 		put_back(d);
 	else if (what & (WATCH_LINKS | WATCH_ADDRESSES))
-		data_enforce(d);
+		enforce(d, false);
+	settle_soon(d);
+}
+
+/* Whatever stood in the way of opening an interface may be gone by now. */
+static void try_again(struct data *d)
+{
+	bool opened = false;
+
+	for (size_t i = 0; i < d->n_ports; i++) {
+		if (d->ports[i].io)
+			continue;
+		look_at_port(&d->ports[i]);
+		opened |= d->ports[i].io != NULL;
+	}
+	if (!opened)
+		return;
+	enforce(d, false);
 	settle_soon(d);
 }
 
@@ -671,6 +722,7 @@ void data_tick(struct data *d)
 
 	while (late-- > 0)
 		drop_late(d, NULL, DROP_REASSEMBLY, PKT_IN, "some of them did not come in time");
+	try_again(d);
 	if (d->repair_due && may_repair(d))
 		put_back(d);
 }

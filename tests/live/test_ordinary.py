@@ -353,3 +353,12 @@ def test_bridge(lab, driver, guest, version):
     assert clear_between(packets, version) == []
     for daemon in daemons.values():
         daemon.stop()
+
+
+@pytest.mark.steering
+@pytest.mark.parametrize("version", (4, 6))
+def test_fragments_that_look_like_errors(lab, version):
+    """A policy makes ICMP errors of all routers ours to see; pieces of others' pings have their types anywhere."""
+    lab.article("-require")
+    for pattern in ("03", "0b", "aa"):
+        assert lab.pings("phoenix", ADDRESS["router"][version], "-s", "3000", "-p", pattern, "-c", "3", "-i", "0.2", "-W", "1")

@@ -203,6 +203,64 @@ static void errors_from_beyond_the_tunnel(void **state)
 	}
 }
 
+/* RFC 792, RFC 4443: an error goes to the source of what it quotes. To another it is no error about that tunnel's traffic. */
+static void errors_for_somebody_else(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		const struct way *w = &ways[i];
+		const uint16_t exceeded = i ? 0x0300 : 0x0b00;
+		struct lab_packet *clear = lab_packet(w->a, w->b, 17, 30), *e;
+		struct request there = tunnel(w->ga, w->gb);
+		struct outcome *o;
+		struct pair p;
+
+		tunnels(&p, w, 0);
+		/* to a stranger: not into the tunnel of a's traffic */
+		e = error_about(w->gb, w->r, exceeded, 0, &clear->pkt, w->header + 8);
+		assert_int_equal(host_run(&p.b, PKT_OUT, &e->pkt, 1500)->verdict, VERDICT_PASS);
+		free(e);
+		/* a far end that puts it there all the same */
+		host_add_requests(&p.a, w->b, w->r, POLICY_OUT, &there, 1);
+		e = error_about(w->b, w->r, exceeded, 0, &clear->pkt, w->header + 8);
+		assert_int_equal(host_run(&p.a, PKT_OUT, &e->pkt, 1500)->verdict, VERDICT_WIRE);
+		o = host_run(&p.b, PKT_IN, &e->pkt, 1500);
+		assert_int_equal(o->verdict, VERDICT_DROP);
+		assert_int_equal(o->reason, DROP_TUNNEL_POLICY);
+		free(e);
+		free(clear);
+		pair_fini(&p);
+	}
+}
+
+/*
+ * Put together to be protected, and nothing protects it: what leaves in clear has to be
+ * cut again, which is for the caller to do and for us to say.
+ */
+static void whole_that_leaves_in_clear(void **state)
+{
+	const struct request use = { .proto = IPPROTO_ESP, .mode = MODE_TRANSPORT, .level = LEVEL_USE };
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		const struct way *w = &ways[i];
+		struct lab_packet *l = lab_packet(w->a, w->b, IPPROTO_UDP, 3000);
+		struct outcome *o;
+		struct pair p;
+
+		pair_init(&p);
+		host_add_requests(&p.a, w->a, w->b, POLICY_OUT, &use, 1);
+		l->pkt.dir = PKT_OUT;
+		l->pkt.reassembled = true;
+		assert_true(engine_wants_whole(p.a.worker, &l->pkt));
+		o = host_run(&p.a, PKT_OUT, &l->pkt, 1500);
+		assert_int_equal(o->verdict, VERDICT_PASS);
+		assert_int_equal(o->mtu, 1500);
+		free(l);
+		pair_fini(&p);
+	}
+}
+
 /* A SYN with an MSS of 1460, its checksum right. */
 static struct lab_packet *syn(const char *src, const char *dst)
 {
@@ -446,6 +504,8 @@ int main(void)
 		cmocka_unit_test(a_router_says_what_the_path_carries),
 		cmocka_unit_test(who_lies_is_not_believed),
 		cmocka_unit_test(errors_from_beyond_the_tunnel),
+		cmocka_unit_test(errors_for_somebody_else),
+		cmocka_unit_test(whole_that_leaves_in_clear),
 		cmocka_unit_test(segments_get_shorter),
 		cmocka_unit_test(transit),
 		cmocka_unit_test(fragments_whose_whole_is_known),
