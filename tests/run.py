@@ -35,6 +35,9 @@ IN_NAMESPACES = ROOT / "contrib/in-namespaces"
 NO_NAMESPACES = 77  # its exit status where the kernel allows none
 FUZZERS_AT_ONCE = 2
 FUZZ_MEMORY_MB = 1024
+LIVE_AT_ONCE = 3
+LIVE_SECONDS = 900
+NOTHING_SELECTED = 5  # pytest's exit status
 FIGURE = "figure: "  # what a live test prints so that it is shown, passed or not
 
 ENV = dict(
@@ -327,18 +330,32 @@ def junit(label, path, status, output):
     return tests
 
 
-def run_live(label, namespaces=(), select=()):
-    """tests/live in namespaces of its own; `select` are options of pytest's."""
-    if build_asan():
-        return [failed(label, "there is no build to test; `tests/run.py build` says why")]
-    results = ASAN / f"{label}.xml"
+def run_live_file(label, path, namespaces, select):
+    """The tests of one file, in namespaces of their own; `select` are options of pytest's."""
+    results = ASAN / f"{label}-{path.stem}.xml"
     results.unlink(missing_ok=True)
     command = [IN_NAMESPACES, *namespaces, PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider",
-               f"--junit-xml={results}", "-o", "junit_logging=system-out", *select, ROOT / "tests/live"]
-    status, output = run(command, 900, env=dict(ENV, BUILD=str(ASAN), BUILD_PLAIN=str(PLAIN)))
+               f"--junit-xml={results}", "-o", "junit_logging=system-out", *select, path]
+    status, output = run(command, LIVE_SECONDS, env=dict(ENV, BUILD=str(ASAN), BUILD_PLAIN=str(PLAIN)))
     if status == NO_NAMESPACES:
         return [skipped(label, output.strip())]
+    if status == NOTHING_SELECTED and select:
+        return []
     return junit(label, results, status, output)
+
+
+def run_live(label, namespaces=(), select=()):
+    """tests/live, some files at once: they wait more than they work."""
+    if build_asan():
+        return [failed(label, "there is no build to test; `tests/run.py build` says why")]
+    # The longest files first, so that none is left over at the end.
+    files = sorted((ROOT / "tests/live").glob("test_*.py"), key=lambda path: -path.stat().st_size)
+    with concurrent.futures.ThreadPoolExecutor(LIVE_AT_ONCE) as pool:
+        found = list(pool.map(lambda path: run_live_file(label, path, namespaces, select), files))
+    tests = [test for some in found for test in some]
+    if {test.outcome for test in tests} == {"skipped"} and len({test.name for test in tests}) == 1:
+        return tests[:1]  # no namespaces here, for none of them
+    return tests or [failed(label, "no test was selected")]
 
 
 def suite_live(_):
