@@ -40,7 +40,8 @@ def keys(bare):
 
 def client(path):
     s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    s.connect(str(path))
+    # a socket's path is there a moment before somebody listens
+    wait_until(lambda: s.connect_ex(str(path)) == 0, 5, "somebody listens")
     s.settimeout(5)
     return s
 
