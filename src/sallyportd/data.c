@@ -372,7 +372,7 @@ static void on_in(evutil_socket_t fd, short what, void *arg)
 
 static bool same_select(const struct io_select *a, const struct io_select *b)
 {
-	return a->dir == b->dir && a->icmp_errors == b->icmp_errors && a->src_len == b->src_len &&
+	return a->dir == b->dir && a->what == b->what && a->src_len == b->src_len &&
 	       a->dst_len == b->dst_len && addr_equal(&a->src, &b->src) &&
 	       addr_equal(&a->dst, &b->dst);
 }
