@@ -121,7 +121,7 @@ static size_t checksum_at(uint8_t proto)
 /* Whether it covers the whole datagram: UDP-Lite's and DCCP's may cover a part (RFC 3828, RFC 4340). */
 static bool covers_all(uint8_t proto)
 {
-	return proto == IPPROTO_TCP || proto == IPPROTO_UDP;
+	return proto == IPPROTO_TCP || proto == IPPROTO_UDP || proto == IPPROTO_ICMPV6;
 }
 
 /* What the checksum's sum changes by when `old` stands for nothing any more and `now` for it. */
@@ -149,6 +149,8 @@ static void carry_checksum(const struct ip_view *v, const struct sa_natt *natt, 
 {
 	uint32_t s;
 
+	case IPPROTO_ICMPV6:
+		return 2;
 	s = change_of(&natt->oa, &v->src, (uint16_t)~get_be16(sum));
 	s = change_of(&natt->oar, &v->dst, s);
 	s = ip_sum(NULL, 0, s);
