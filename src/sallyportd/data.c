@@ -27,6 +27,7 @@
 #include "sallyportd/fragments.h"
 #include "sallyportd/host.h"
 #include "sallyportd/log.h"
+#include "sallyportd/natt.h"
 #include "sallyportd/steering.h"
 
 /* Bursts of one direction before the other one and the control path get their turn. */
@@ -233,12 +234,14 @@ static enum exit exit_of(const struct outcome *o, enum pkt_dir dir)
 static void send_outcomes(struct data *d, struct port *port, enum pkt_dir dir)
 {
 	struct exits x = { .data = d, .port = port };
+	char ports[NATT_PORTS_MAX];
 
 	for (size_t i = 0; i < d->sink.n_out; i++) {
 		struct outcome *o = &d->sink.out[i];
 
-		if (o->verdict == VERDICT_DROP || o->verdict == VERDICT_ANSWER)
-			log_drop(d, o, dir, NULL);
+		if ((o->verdict == VERDICT_DROP && o->reason != DROP_KEEPALIVE) ||
+		    o->verdict == VERDICT_ANSWER)
+			log_drop(d, o, dir, natt_ports(d->db, o, ports));
 		if (o->verdict != VERDICT_DROP && o->verdict != VERDICT_HOLD)
 			put_out(&x, exit_of(o, dir), o);
 	}
@@ -664,6 +667,17 @@ static void on_host_changed(void *arg, unsigned what)
 	settle_soon(d);
 }
 
+static void send_keepalive(void *arg, struct pkt *p)
+{
+	struct data *d = arg;
+	struct burst b = { .pkts = { p }, .n = 1 };
+	int err[BURST_MAX];
+
+	routed_tx(d->routed, &b, err);
+	if (err[0])
+		drop_late(d, p, DROP_NO_ROUTE, PKT_OUT, strerror(-err[0]));
+}
+
 void data_tick(struct data *d)
 {
 	size_t late = fragments_expire(d->fragments, clock_ms()) +
@@ -673,6 +687,8 @@ void data_tick(struct data *d)
 		drop_late(d, NULL, DROP_REASSEMBLY, PKT_IN, "some of them did not come in time");
 	if (d->repair_due && may_repair(d))
 		put_back(d);
+	if (d->routed)
+		natt_tick(d->worker, d->db, send_keepalive, d);
 }
 
 /* ---- life ---- */
