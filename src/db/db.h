@@ -37,6 +37,7 @@ struct tunables {
 	int16_t esp_randpad[2]; /* random padding beyond what ESP needs, at most, in bytes; -1 = none */
 	uint8_t ctr_blocks; /* 1: what CTR encrypts is padded to whole blocks */
 	uint8_t natt_cksum; /* 1: checksums that NAT spoiled are made anew, 0: carried over where that can be */
+	uint16_t natt_keepalive_s; /* a NAT is reminded of an SA in UDP after such a silence; 0 = never */
 	uint8_t debug[2], key_debug; /* 1: the log says more */
 	uint32_t spi_tries, spi_min, spi_max; /* GETSPI's choice */
 	uint32_t larval_s; /* how long an SPI waits for its keys */

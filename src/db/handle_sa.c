@@ -122,7 +122,8 @@ static int take_ends(struct call *c, struct sa *sa)
 /* Linux' dialect: 2 is UDP_ENCAP_ESPINUDP, RFC 3948; 1, of the drafts before it, nobody has. */
 #define ENCAP_ESPINUDP 2
 
-static int take_natt(struct call *c, struct sa *sa)
+/* What the request says of it, into *natt, which stays as it is where it says nothing. */
+static int natt_of(struct call *c, const struct sa *sa, struct sa_natt *natt)
 {
 	const struct keymsg *m = c->req;
 
@@ -139,13 +140,18 @@ static int take_natt(struct call *c, struct sa *sa)
 	if (!keymsg_has(m, EXT_NAT_T_SPORT) || !keymsg_has(m, EXT_NAT_T_DPORT))
 		return call_refuse(c, EINVAL, EXT_NAT_T_TYPE,
 				   "UDP encapsulation without its two ports");
-	sa->natt = (struct sa_natt){ .type = m->natt_type,
-				     .sport = m->natt_sport,
-				     .dport = m->natt_dport,
-				     .frag = m->natt_frag,
-				     .oa = m->natt_oa.range.addr,
-				     .oar = m->natt_oar.range.addr };
+	*natt = (struct sa_natt){ .type = m->natt_type,
+				  .sport = m->natt_sport,
+				  .dport = m->natt_dport,
+				  .frag = m->natt_frag,
+				  .oa = m->natt_oa.range.addr,
+				  .oar = m->natt_oar.range.addr };
 	return 0;
+}
+
+static int take_natt(struct call *c, struct sa *sa)
+{
+	return natt_of(c, sa, &sa->natt);
 }
 
 static int take_mode(struct call *c, struct sa *sa)
@@ -450,7 +456,7 @@ static int check_unchanged(struct call *c, const struct sa *sa)
 static int update_mature(struct call *c, struct sa *sa)
 {
 	const uint32_t limits = 1u << EXT_LIFETIME_HARD | 1u << EXT_LIFETIME_SOFT;
-	const struct sa_natt natt = sa->natt;
+	struct sa_natt natt = sa->natt;
 	const bool unprovided = sa->unprovided;
 	int err = check_unchanged(c, sa);
 
@@ -458,15 +464,13 @@ static int update_mature(struct call *c, struct sa *sa)
 		return err;
 	if (undo_note_sa(c->db, sa))
 		return no_memory(c);
-	err = take_natt(c, sa);
+	err = natt_of(c, sa, &natt);
 	if (!err && c->req->present & limits && !(err = take_lifetimes(c, sa)))
 		sa->state = SA_MATURE;
-	if (err) {
-		sa->natt = natt;
+	if (err)
 		sa->unprovided = unprovided;
-	} else if (keymsg_has(c->req, EXT_NAT_T_TYPE)) {
-		sad_changed(c->db->sad); /* its packets have another length */
-	}
+	else if (keymsg_has(c->req, EXT_NAT_T_TYPE))
+		sad_set_natt(c->db->sad, sa, &natt); /* its packets have another length */
 	return err;
 }
 
@@ -478,7 +482,7 @@ static void grow_up(struct sad *sad, struct sa *sa, struct sa *from)
 	sa->auth_key = from->auth_key;
 	sa->enc_key = from->enc_key;
 	sa->flags = from->flags;
-	sa->natt = from->natt;
+	sad_set_natt(sad, sa, &from->natt);
 	sa->unprovided |= from->unprovided;
 	sa->iv = from->iv;
 	sa->hard = from->hard;

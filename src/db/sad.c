@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The SAD: three ways to the same SAs, each without a walk over all of them.
+ * The SAD: ways to the same SAs, each without a walk over all of them.
  *
  *     in    hash (protocol, SPI, destination) -> chain of SAs, one of each triple
  *     out   hash (protocol, reqid, source, destination) -> chain of flows, one of
  *           each (those, mode) -> its SAs, oldest first
  *     all   list, newest first
+ *     natt  list of those that go in UDP
  *
  * A flow of reqid 0 has the SAs of every reqid: that is what a request without
  * one asks for. Scope ids stay out of the hashes, because an address without one
@@ -36,7 +37,8 @@ struct sad {
 	struct sad_flow **out;
 	size_t in_mask, out_mask; /* slots - 1 */
 	size_t n_sas, n_flows, n_of[SA_PROTO_COUNT];
-	struct sa *newest;
+	size_t n_natt;
+	struct sa *newest, *first_natt;
 	uint64_t generation;
 };
 
@@ -225,6 +227,32 @@ static bool link_out(struct sad *sad, struct sa *sa)
 	return true;
 }
 
+static void link_natt(struct sad *sad, struct sa *sa)
+{
+	sa->prev_natt = NULL;
+	sa->next_natt = NULL;
+	if (!sa->natt.type)
+		return;
+	sa->next_natt = sad->first_natt;
+	if (sa->next_natt)
+		sa->next_natt->prev_natt = sa;
+	sad->first_natt = sa;
+	sad->n_natt++;
+}
+
+static void unlink_natt(struct sad *sad, struct sa *sa)
+{
+	if (!sa->natt.type)
+		return;
+	if (sa->prev_natt)
+		sa->prev_natt->next_natt = sa->next_natt;
+	else
+		sad->first_natt = sa->next_natt;
+	if (sa->next_natt)
+		sa->next_natt->prev_natt = sa->prev_natt;
+	sad->n_natt--;
+}
+
 /* Between the neighbours that it knows. */
 static void relink_all(struct sad *sad, struct sa *sa)
 {
@@ -234,6 +262,7 @@ static void relink_all(struct sad *sad, struct sa *sa)
 		sad->newest = sa;
 	if (sa->next_all)
 		sa->next_all->prev_all = sa;
+	link_natt(sad, sa);
 	sad->n_sas++;
 	sad->n_of[sa->proto]++;
 }
@@ -253,6 +282,7 @@ static void unlink_all(struct sad *sad, struct sa *sa)
 		sad->newest = sa->next_all;
 	if (sa->next_all)
 		sa->next_all->prev_all = sa->prev_all;
+	unlink_natt(sad, sa);
 	sad->n_sas--;
 	sad->n_of[sa->proto]--;
 }
@@ -420,6 +450,24 @@ bool sad_attach(struct sad *sad, struct sa *sa)
 struct sa *sad_next(const struct sad *sad, const struct sa *after)
 {
 	return after ? after->next_all : sad->newest;
+}
+
+struct sa *sad_next_natt(const struct sad *sad, const struct sa *after)
+{
+	return after ? after->next_natt : sad->first_natt;
+}
+
+size_t sad_count_natt(const struct sad *sad)
+{
+	return sad->n_natt;
+}
+
+void sad_set_natt(struct sad *sad, struct sa *sa, const struct sa_natt *natt)
+{
+	unlink_natt(sad, sa);
+	sa->natt = *natt;
+	link_natt(sad, sa);
+	sad_changed(sad);
 }
 
 size_t sad_count(const struct sad *sad)

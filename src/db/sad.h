@@ -94,6 +94,10 @@ struct sa {
 	uint64_t pmtu_until_s; /* unix seconds */
 	uint32_t drops[SA_DROP_COUNT]; /* packets that it was the reason to drop */
 
+	/* its caller's, of ESP in UDP: packets when it was last looked at, and for how long there were no more */
+	uint64_t natt_packets;
+	uint32_t natt_idle_s;
+
 	/* the engine's, of IPComp: the SPD's generation + 1 when it was last asked, and its answer */
 	uint64_t spd_seen;
 	bool spd_tunnel; /* an `in` policy names a tunnel with these ends */
@@ -101,6 +105,7 @@ struct sa {
 	/* the table's own */
 	struct sa *next_in, *next_all, *prev_all;
 	struct sa_link out[2]; /* with those of any reqid, with those of its own */
+	struct sa *next_natt, *prev_natt; /* those that go in UDP, in no order */
 };
 
 struct sad;
@@ -142,6 +147,8 @@ struct sa *sad_find_between(const struct sad *sad, enum sa_proto proto, const st
 void sad_mature(struct sad *sad, struct sa *sa);
 /* An SA was changed in place. */
 void sad_changed(struct sad *sad);
+/* Whether and how an SA goes in UDP was changed. */
+void sad_set_natt(struct sad *sad, struct sa *sa, const struct sa_natt *natt);
 /* Unlinks, wipes and frees. */
 void sad_remove(struct sad *sad, struct sa *sa);
 /*
@@ -154,6 +161,9 @@ bool sad_attach(struct sad *sad, struct sa *sa);
 struct sa *sad_next(const struct sad *sad, const struct sa *after);
 size_t sad_count(const struct sad *sad);
 size_t sad_count_of(const struct sad *sad, enum sa_proto proto);
+/* The same of those that go in UDP, in no order. */
+struct sa *sad_next_natt(const struct sad *sad, const struct sa *after);
+size_t sad_count_natt(const struct sad *sad);
 /* Grows with every change that could alter what a packet meets: for caches and for the inner MTU. */
 uint64_t sad_generation(const struct sad *sad);
 

@@ -91,7 +91,7 @@ void undo_commit(struct db *db)
 }
 
 /* All that UPDATE may change; links, identity and counters stay. */
-static void restore(struct sa *sa, struct sa *before)
+static void restore(struct sad *sad, struct sa *sa, struct sa *before)
 {
 	if (sa->replay.bits != before->replay.bits)
 		replay_fini(&sa->replay);
@@ -101,7 +101,7 @@ static void restore(struct sa *sa, struct sa *before)
 	sa->auth_key = before->auth_key;
 	sa->enc_key = before->enc_key;
 	sa->flags = before->flags;
-	sa->natt = before->natt;
+	sad_set_natt(sad, sa, &before->natt);
 	sa->unprovided = before->unprovided;
 	sa->iv = before->iv;
 	sa->state = before->state;
@@ -122,7 +122,7 @@ static void take_back(struct db *db, struct step *s)
 			sa_free(s->sa); /* without memory for the one node it needs */
 		break;
 	case SA_CHANGED:
-		restore(s->sa, s->before);
+		restore(db->sad, s->sa, s->before);
 		sad_changed(db->sad);
 		break;
 	case SP_ADDED:

@@ -105,6 +105,7 @@ static const struct counter table[] = {
 	ENGINE("out", "bytes", out_bytes, "bytes of these"),
 	ENGINE("out", "protected", out_protected, "packets that left protected"),
 	ENGINE("out", "passed", out_passed, "packets that left as they were"),
+	ENGINE("out", "keepalives", out_keepalives, "datagrams made to remind a NAT of an SA"),
 	ENGINE("in", "packets", in_packets, "packets seen arriving"),
 	ENGINE("in", "bytes", in_bytes, "bytes of these"),
 	ENGINE("in", "opened", in_opened, "packets that had been protected and were delivered"),

@@ -96,6 +96,7 @@ struct sig_counters {
 struct engine_stats {
 	uint64_t out_packets, out_bytes; /* seen leaving */
 	uint64_t out_protected, out_passed;
+	uint64_t out_keepalives; /* made for NATs */
 	uint64_t in_packets, in_bytes; /* seen arriving */
 	uint64_t in_opened, in_passed;
 	uint64_t pmtu_learned; /* ICMP errors that said what a path carries */
@@ -122,6 +123,11 @@ void worker_count_drop(struct worker *w, const struct pkt *p, enum pkt_dir dir,
  * A protected packet did not go: its way carries no more than mtu bytes. Its SA will know.
  */
 void worker_learn_mtu(struct worker *w, const struct pkt *p, uint32_t mtu, const struct now *now);
+/*
+ * Makes p the datagram that reminds NATs of an outbound SA in UDP (RFC 3948 section 4), which
+ * says nothing else; p has headroom for headers. False without room.
+ */
+bool engine_keepalive(struct worker *w, const struct sa *sa, struct pkt *p);
 const struct engine_stats *worker_stats(const struct worker *w);
 /* Forgets the expanded keys of SAs that are gone, and salts; to be called after changes of the SAD. */
 void worker_prune(struct worker *w);

@@ -283,6 +283,7 @@ static bool look_into_udp(struct worker *w, struct job *j)
 		return false;
 	case UDP_MISMATCH:
 		j->proto = SA_ESP;
+		j->outcome->spi = get_be32(j->pkt->data + j->view.upper + UDP_HEADER);
 		worker_drop(w, j, DROP_ENCAPSULATION);
 		return false;
 	case UDP_ESP:

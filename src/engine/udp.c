@@ -7,12 +7,14 @@
  * IKE's, a single byte 0xff keeps a NAT's mapping alive.
  */
 #include "engine/udp.h"
+#include "engine/worker.h"
 
 #include <netinet/in.h>
 
 enum { UDP_SRC = 0, UDP_DST = 2, UDP_LEN = 4, UDP_SUM = 6 };
 
 #define NATT_PORT 4500 /* RFC 3947 section 4 */
+#define KEEPALIVE 0xff /* RFC 3948 section 2.3 */
 
 void udp_fill_header(uint8_t *udp, const struct sa *sa, size_t len)
 {
@@ -37,13 +39,28 @@ static size_t datagram_len(const struct pkt *p, size_t at)
 	return len >= UDP_HEADER && len <= p->len - at ? len : 0;
 }
 
+/* Whether ESP in UDP is expected there: where the port is not the usual one, some SA says it. */
+static bool is_natt_port(const struct sad *sad, const struct addr *dst, uint16_t port)
+{
+	const struct sa *sa = NULL;
+
+	if (port == NATT_PORT)
+		return true;
+	while ((sa = sad_next_natt(sad, sa))) {
+		if (sa->natt.dport == port && addr_equal(&sa->dst, dst))
+			return true;
+	}
+	return false;
+}
+
 static enum udp_kind kind_of(const struct job *j, const struct sad *sad)
 {
 	size_t at = j->view.upper, len = datagram_len(j->pkt, at);
 	const uint8_t *udp = j->pkt->data + at, *inside = udp + UDP_HEADER;
 	const struct sa *sa;
 
-	if (len == UDP_HEADER + 1 && get_be16(udp + UDP_DST) == NATT_PORT && inside[0] == 0xff)
+	if (len == UDP_HEADER + 1 && inside[0] == KEEPALIVE &&
+	    is_natt_port(sad, &j->view.dst, get_be16(udp + UDP_DST)))
 		return UDP_KEEPALIVE;
 	if (len < UDP_HEADER + 4 || get_be32(inside) <= SPI_RESERVED_MAX)
 		return UDP_OTHER;
@@ -96,11 +113,34 @@ struct sa *udp_quoted_sa(const struct pkt *p, const struct ip_view *v, const str
 		sa = sad_find_in(sad, SA_ESP, get_be32(spi), &v->dst);
 		return sa && made_in_udp(sa, v, udp) ? sa : NULL;
 	}
-	for (sa = sad_next(sad, NULL); sa; sa = sad_next(sad, sa)) {
+	for (sa = sad_next_natt(sad, NULL); sa; sa = sad_next_natt(sad, sa)) {
 		if (made_in_udp(sa, v, udp))
 			return sa;
 	}
 	return NULL;
+}
+
+bool engine_keepalive(struct worker *w, const struct sa *sa, struct pkt *p)
+{
+	const struct ip_fields f = { .src = sa->src,
+				     .dst = sa->dst,
+				     .ttl = w->db->tun.tunnel_ttl,
+				     .proto = IPPROTO_UDP };
+	enum drop_reason reason;
+	struct ip_view v;
+	uint8_t *udp;
+
+	pkt_trim(p, 0);
+	udp = pkt_put(p, UDP_HEADER + 1);
+	if (!udp)
+		return false;
+	udp_fill_header(udp, sa, UDP_HEADER + 1);
+	udp[UDP_HEADER] = KEEPALIVE;
+	if (!ip_push_header(p, &f) || !ip_parse(p, &v, &reason))
+		return false;
+	udp_finish(p, &v, v.upper);
+	w->stats.out_keepalives++;
+	return true;
 }
 
 /* Where a protocol has its checksum over addresses; 0 = nowhere. */
@@ -109,6 +149,8 @@ static size_t checksum_at(uint8_t proto)
 	switch (proto) {
 	case IPPROTO_TCP:
 		return 16;
+	case IPPROTO_ICMPV6:
+		return 2;
 	case IPPROTO_UDP:
 	case IPPROTO_UDPLITE:
 	case IPPROTO_DCCP:
@@ -121,7 +163,7 @@ static size_t checksum_at(uint8_t proto)
 /* Whether it covers the whole datagram: UDP-Lite's and DCCP's may cover a part (RFC 3828, RFC 4340). */
 static bool covers_all(uint8_t proto)
 {
-	return proto == IPPROTO_TCP || proto == IPPROTO_UDP;
+	return proto == IPPROTO_TCP || proto == IPPROTO_UDP || proto == IPPROTO_ICMPV6;
 }
 
 /* What the checksum's sum changes by when `old` stands for nothing any more and `now` for it. */

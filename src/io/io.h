@@ -17,12 +17,19 @@
 
 struct io;
 
+/* Which packets between two prefixes. */
+enum io_what {
+	IO_ALL,
+	IO_ICMP_ERRORS, /* and what may be one: ICMP in fragments, or behind options of IPv4 */
+	IO_UDP,		/* and IPv6's with an extension header in front, which may hide it */
+};
+
 /* Traffic to be steered to us: packets of one direction between two prefixes. */
 struct io_select {
 	uint8_t dir; /* enum pkt_dir */
 	struct addr src, dst;
 	uint8_t src_len, dst_len; /* bits */
-	bool icmp_errors;	  /* only these, and what may be one: ICMP in fragments, or behind options of IPv4 */
+	uint8_t what; /* enum io_what */
 };
 /* Selectors that a driver steers by; when there are more it steers everything and looks at none. */
 #define IO_SELECT_MAX 32

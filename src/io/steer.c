@@ -16,7 +16,7 @@
  *     arriving: ESP, AH, IPComp, or an IPv6 extension header that has one of
  *               these or another extension header behind it -> take
  *     a selector's addresses fit (and it
- *               is an ICMP error, if only such are asked for) -> take
+ *               is an ICMP error or UDP, if only such are asked for) -> take
  *     else                                  -> pass
  *
  * Only addresses are compared: ports are not there in fragments and ICMP errors.
@@ -250,6 +250,25 @@ static void emit_error(struct steer_filter *f, int family)
 	assert(f->n - before == ERROR_OPS(family));
 }
 
+/* Instructions of emit_udp(). */
+#define UDP_OPS(family) ((family) == AF_INET ? 2 : 2 + (uint8_t)COUNT(extension))
+
+/*
+ * The same for UDP. Fragments of IPv4 say their protocol; whoever comes behind one of
+ * IPv6's extension headers may be UDP.
+ */
+static void emit_udp(struct steer_filter *f, int family)
+{
+	const uint8_t n = family == AF_INET ? 0 : COUNT(extension);
+	size_t before = f->n;
+
+	EMIT(f, BYTE_X(family == AF_INET ? IP4_PROTO : IP6_NEXT));
+	for (uint8_t i = 0; i < n; i++)
+		EMIT(f, IF_EQ(extension[i], (uint8_t)(n - i), 0));
+	EMIT(f, IF_EQ(IPPROTO_UDP, 0, 1));
+	assert(f->n - before == UDP_OPS(family));
+}
+
 /* Takes packets of one pair of prefixes; true when that is every packet. */
 static bool emit_select(struct steer_filter *f, const struct io_select *s)
 {
@@ -259,8 +278,10 @@ static bool emit_select(struct steer_filter *f, const struct io_select *s)
 	uint8_t left = 1;
 
 	n += words_of(w + n, &s->dst, s->dst_len, src + (uint32_t)addr_size(&s->src));
-	if (s->icmp_errors)
+	if (s->what == IO_ICMP_ERRORS)
 		left += ERROR_OPS(s->src.family);
+	if (s->what == IO_UDP)
+		left += UDP_OPS(s->src.family);
 	for (size_t i = 0; i < n; i++)
 		left += w[i].mask == UINT32_MAX ? 2 : 3;
 	for (size_t i = 0; i < n; i++) {
@@ -272,10 +293,12 @@ static bool emit_select(struct steer_filter *f, const struct io_select *s)
 			EMIT(f, AND(w[i].mask));
 		EMIT(f, IF_EQ(w[i].value, 0, left));
 	}
-	if (s->icmp_errors)
+	if (s->what == IO_ICMP_ERRORS)
 		emit_error(f, s->src.family);
+	if (s->what == IO_UDP)
+		emit_udp(f, s->src.family);
 	EMIT(f, TAKE());
-	return n == 0 && !s->icmp_errors;
+	return n == 0 && s->what == IO_ALL;
 }
 
 /* Ends a family's part. No instruction may follow that cannot be reached: eBPF refuses it. */

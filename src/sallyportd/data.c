@@ -27,6 +27,7 @@
 #include "sallyportd/fragments.h"
 #include "sallyportd/host.h"
 #include "sallyportd/log.h"
+#include "sallyportd/natt.h"
 #include "sallyportd/steering.h"
 
 /* Bursts of one direction before the other one and the control path get their turn. */
@@ -238,12 +239,14 @@ static enum exit exit_of(const struct outcome *o, enum pkt_dir dir)
 static void send_outcomes(struct data *d, struct port *port, enum pkt_dir dir)
 {
 	struct exits x = { .data = d, .port = port };
+	char ports[NATT_PORTS_MAX];
 
 	for (size_t i = 0; i < d->sink.n_out; i++) {
 		struct outcome *o = &d->sink.out[i];
 
-		if (o->verdict == VERDICT_DROP || o->verdict == VERDICT_ANSWER)
-			log_drop(d, o, dir, NULL);
+		if ((o->verdict == VERDICT_DROP && o->reason != DROP_KEEPALIVE) ||
+		    o->verdict == VERDICT_ANSWER)
+			log_drop(d, o, dir, natt_ports(d->db, o, ports));
 		if (o->verdict != VERDICT_DROP && o->verdict != VERDICT_HOLD)
 			put_out(&x, exit_of(o, dir), o);
 	}
@@ -377,7 +380,7 @@ static void on_in(evutil_socket_t fd, short what, void *arg)
 
 static bool same_select(const struct io_select *a, const struct io_select *b)
 {
-	return a->dir == b->dir && a->icmp_errors == b->icmp_errors && a->src_len == b->src_len &&
+	return a->dir == b->dir && a->what == b->what && a->src_len == b->src_len &&
 	       a->dst_len == b->dst_len && addr_equal(&a->src, &b->src) &&
 	       addr_equal(&a->dst, &b->dst);
 }
@@ -715,6 +718,17 @@ static void try_again(struct data *d)
 	settle_soon(d);
 }
 
+static void send_keepalive(void *arg, struct pkt *p)
+{
+	struct data *d = arg;
+	struct burst b = { .pkts = { p }, .n = 1 };
+	int err[BURST_MAX];
+
+	routed_tx(d->routed, &b, err);
+	if (err[0])
+		drop_late(d, p, DROP_NO_ROUTE, PKT_OUT, strerror(-err[0]));
+}
+
 void data_tick(struct data *d)
 {
 	size_t late = fragments_expire(d->fragments, clock_ms()) +
@@ -725,6 +739,8 @@ void data_tick(struct data *d)
 	try_again(d);
 	if (d->repair_due && may_repair(d))
 		put_back(d);
+	if (d->routed)
+		natt_tick(d->worker, d->db, send_keepalive, d);
 }
 
 /* ---- life ---- */

@@ -8,10 +8,12 @@
 
 /* Policies looked at one by one for steering; with more, everything is steered. */
 #define STEER_POLICIES_MAX 1024
+/* SAs in UDP looked at one by one; with more, all UDP that arrives is steered. */
+#define STEER_NATT_MAX	   1024
 
 static bool same_select(const struct io_select *a, const struct io_select *b)
 {
-	return a->dir == b->dir && a->icmp_errors == b->icmp_errors && a->src_len == b->src_len &&
+	return a->dir == b->dir && a->what == b->what && a->src_len == b->src_len &&
 	       a->dst_len == b->dst_len && addr_equal(&a->src, &b->src) && addr_equal(&a->dst, &b->dst);
 }
 
@@ -55,25 +57,50 @@ static bool add_signed(const struct db *db, struct io_select *sel, size_t *n)
 	return true;
 }
 
-/*
- * Whether what comes for a tunnel need not be of a protocol of IPsec: IPComp leaves out
- * its header where it does not pay, and ESP may come in UDP.
- */
-static bool comes_disguised(const struct db *db, const struct request *req)
+static bool add_udp_to(const struct addr *dst, uint8_t len, struct io_select *sel, size_t *n)
 {
-	const struct sa *sa;
+	const struct io_select s = { .dir = PKT_IN,
+				     .src = { .family = dst->family },
+				     .dst = *dst,
+				     .dst_len = len,
+				     .what = IO_UDP };
 
-	if (req->mode != MODE_TUNNEL || req->proto == IPPROTO_AH)
-		return false;
-	if (req->proto == IPPROTO_COMP)
-		return true;
-	sa = sad_find_out(db->sad, SA_ESP, MODE_TUNNEL, 0, &req->src, &req->dst);
-	return sa && sa->natt.type;
+	return add_select(sel, n, &s);
+}
+
+/* What arrives by an SA comes to this host, as far as we know what that is. */
+static bool is_inbound(const struct db *db, const struct sa *sa)
+{
+	const struct addr_set *own = db->carrier.own;
+
+	return !own || addr_is_multicast(&sa->dst) || addr_set_has(own, &sa->dst);
+}
+
+/*
+ * ESP in UDP comes from wherever a NAT is today, and no policy need be about its outer
+ * addresses. Ports say nothing in fragments: it is all UDP to the SAs' own ends.
+ */
+static bool add_in_udp(const struct db *db, struct io_select *sel, size_t *n)
+{
+	static const struct addr any4 = { .family = AF_INET }, any6 = { .family = AF_INET6 };
+
+	if (sad_count_natt(db->sad) > STEER_NATT_MAX)
+		return add_udp_to(&any4, 0, sel, n) && add_udp_to(&any6, 0, sel, n);
+	for (const struct sa *sa = sad_next_natt(db->sad, NULL); sa; sa = sad_next_natt(db->sad, sa)) {
+		if (is_inbound(db, sa) && !add_udp_to(&sa->dst, (uint8_t)addr_bits(&sa->dst), sel, n))
+			return false;
+	}
+	return true;
+}
+
+/* Whether what comes for a tunnel may be plain IP in IP: IPComp leaves out its header where it does not pay. */
+static bool comes_disguised(const struct request *req)
+{
+	return req->mode == MODE_TUNNEL && req->proto == IPPROTO_COMP;
 }
 
 /* Such packets are known by the tunnel's ends. */
-static bool add_tunnels(const struct db *db, const struct spd_entry *e, struct io_select *sel,
-			size_t *n)
+static bool add_tunnels(const struct spd_entry *e, struct io_select *sel, size_t *n)
 {
 	for (unsigned i = 0; e->pol.dir == POLICY_IN && i < e->pol.n_requests; i++) {
 		const struct request *req = &e->pol.requests[i];
@@ -85,7 +112,7 @@ static bool add_tunnels(const struct db *db, const struct spd_entry *e, struct i
 			.dst_len = (uint8_t)addr_bits(&req->dst),
 		};
 
-		if (comes_disguised(db, req) && !add_select(sel, n, &s))
+		if (comes_disguised(req) && !add_select(sel, n, &s))
 			return false;
 	}
 	return true;
@@ -103,11 +130,11 @@ static bool add_errors(const struct spd_entry *e, const struct addr *end, struct
 				 .src = { .family = e->sel.dst.addr.family },
 				 .dst = e->sel.dst.addr,
 				 .dst_len = e->sel.dst.prefix_len,
-				 .icmp_errors = true };
+				 .what = IO_ICMP_ERRORS };
 	struct io_select in = { .dir = PKT_IN,
 				.src = { .family = end->family },
 				.dst = { .family = end->family },
-				.icmp_errors = true };
+				.what = IO_ICMP_ERRORS };
 
 	return (innermost->mode != MODE_TUNNEL || add_select(sel, n, &out)) &&
 	       add_select(sel, n, &in);
@@ -123,7 +150,7 @@ static struct addr outer_end(const struct spd_entry *e)
 	return (struct addr){ .family = AF_UNSPEC };
 }
 
-static bool add_policy(const struct db *db, const struct spd_entry *e, struct io_select *sel,
+static bool add_policy(const struct spd_entry *e, struct io_select *sel,
 		       size_t *n)
 {
 	struct io_select s = {
@@ -137,7 +164,7 @@ static bool add_policy(const struct db *db, const struct spd_entry *e, struct io
 
 	if (e->pol.action == POLICY_NONE || e->pol.dir == POLICY_FWD)
 		return true;
-	if (!add_select(sel, n, &s) || !add_tunnels(db, e, sel, n))
+	if (!add_select(sel, n, &s) || !add_tunnels(e, sel, n))
 		return false;
 	return e->pol.dir != POLICY_OUT || e->pol.action != POLICY_IPSEC ||
 	       add_errors(e, end.family ? &end : &e->sel.dst.addr, sel, n);
@@ -152,10 +179,10 @@ size_t steering_select(const struct db *db, struct io_select sel[static IO_SELEC
 	    spd_count(db->spd) > STEER_POLICIES_MAX)
 		return steering_select_all(sel);
 	for (const struct spd_entry *e = spd_next(db->spd, NULL); e; e = spd_next(db->spd, e)) {
-		if (!add_policy(db, e, sel, &n))
+		if (!add_policy(e, sel, &n))
 			return steering_select_all(sel);
 	}
-	return add_signed(db, sel, &n) ? n : steering_select_all(sel);
+	return add_signed(db, sel, &n) && add_in_udp(db, sel, &n) ? n : steering_select_all(sel);
 }
 
 static bool single_host(const struct range *r)

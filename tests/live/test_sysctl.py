@@ -32,6 +32,7 @@ covered = {  # by unit tests, to which each test here adds its own
     "net.key.spi_trycnt", "net.key.spi_minval", "net.key.spi_maxval", "net.key.larval_lifetime",
     "net.key.blockacq_count", "net.key.blockacq_lifetime", "net.key.esp_keymin", "net.key.esp_auth",
     "net.key.ah_keymin", "net.inet.ipsec.natt_cksum_policy", "net.sallyport.tcp_md5_strip",
+    "net.key.natt_keepalive",  # by tests/live/test_natt.py
 }
 
 

@@ -189,6 +189,8 @@ static void checksums(void **state)
 		/* partial checksums are only carried over */
 		{ 136, true, false, false, true }, { 136, true, true, false, false }, { 136, false, false, false, false },
 		{ 33, true, false, false, true },  { 33, false, false, false, false },
+		/* ICMPv6's covers addresses, too */
+		{ 58, true, false, false, true },  { 58, true, true, false, false }, { 58, false, false, false, true },
 	};
 
 	(void)state;
@@ -196,8 +198,8 @@ static void checksums(void **state)
 		size_t i = n / 2;
 		struct lab_packet *l = lab_packet(REAL, B4, rows[i].proto, 40);
 		struct request req = request(MODE_TRANSPORT, REAL, B4);
-		bool anew = n & 1, made_anew = anew && (rows[i].proto == 6 || rows[i].proto == 17);
-		size_t at = rows[i].proto == 6 ? 16 : 6;
+		bool anew = n & 1, made_anew = anew && (rows[i].proto == 6 || rows[i].proto == 17 || rows[i].proto == 58);
+		size_t at = rows[i].proto == 6 ? 16 : rows[i].proto == 58 ? 2 : 6;
 		enum drop_reason reason;
 		struct ip_view v;
 		struct pair p;

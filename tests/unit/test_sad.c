@@ -64,6 +64,41 @@ static struct sa *put(struct sad *sad, struct spec s)
 	return sa;
 }
 
+/* The list of SAs in UDP follows every change. */
+static void in_udp(void **state)
+{
+	const struct sa_natt yes = { .type = 2, .sport = 1, .dport = 2 }, no = { 0 };
+	struct sad *sad = sad_new();
+	struct sa *sa[4], *of_them = NULL;
+	struct addr a = v4(1), b = v4(2);
+
+	(void)state;
+	for (uint32_t i = 0; i < 4; i++) {
+		sa[i] = make(&(struct spec){ SA_ESP, 1000 + i, a, b, MODE_ANY, 0, SA_MATURE });
+		sa[i]->natt = i % 2 ? yes : no;
+		assert_int_equal(sad_insert(sad, sa[i]), 0);
+	}
+	assert_int_equal(sad_count_natt(sad), 2);
+	sad_set_natt(sad, sa[0], &yes);
+	sad_set_natt(sad, sa[1], &no);
+	sad_set_natt(sad, sa[3], &yes); /* it is there already */
+	assert_int_equal(sad_count_natt(sad), 2);
+	sad_detach(sad, sa[0]);
+	assert_ptr_equal(sad_next_natt(sad, NULL), sa[3]);
+	assert_null(sad_next_natt(sad, sa[3]));
+	assert_true(sad_attach(sad, sa[0]));
+	for (size_t n = 0; n < 2; n++) {
+		of_them = sad_next_natt(sad, of_them);
+		assert_true(of_them == sa[0] || of_them == sa[3]);
+	}
+	assert_null(sad_next_natt(sad, of_them));
+	sad_remove(sad, sa[3]);
+	sad_remove(sad, sa[0]);
+	assert_int_equal(sad_count_natt(sad), 0);
+	assert_null(sad_next_natt(sad, NULL));
+	sad_free(sad);
+}
+
 static void triples(void **state)
 {
 	struct sad *sad = sad_new();
@@ -504,6 +539,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(triples),
+		cmocka_unit_test(in_udp),
 		cmocka_unit_test(newest_first),
 		cmocka_unit_test(generation),
 		cmocka_unit_test(outbound),

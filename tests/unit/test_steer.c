@@ -474,7 +474,7 @@ static struct io_select chance_select(void)
 				   .dst = chance_addr(family),
 				   .src_len = (uint8_t)chance(bits),
 				   .dst_len = (uint8_t)chance(bits),
-				   .icmp_errors = chance(3) == 0 };
+				   .what = (uint8_t[]){ IO_ALL, IO_ALL, IO_ALL, IO_ICMP_ERRORS, IO_UDP }[chance(5)] };
 }
 
 static bool hides(uint8_t number)
@@ -502,13 +502,22 @@ static bool is_icmp_error(const struct addr *src, uint8_t proto, uint8_t type, b
 	return proto == 1 && (hidden || type == 3 || type == 11 || type == 12);
 }
 
+static bool may_be_udp(const struct addr *src, uint8_t proto)
+{
+	static const uint8_t ext[] = { 0, 43, 44, 60, 135, 139, 140 };
+
+	return proto == 17 || (src->family == AF_INET6 && memchr(ext, proto, sizeof(ext)));
+}
+
 static bool model(enum pkt_dir dir, const struct io_select *sel, size_t n, const struct addr *src,
 		  const struct addr *dst, uint8_t proto, uint8_t next, bool hidden)
 {
 	if (dir == PKT_IN && is_ours(src, proto, next))
 		return true;
 	for (size_t i = 0; i < n; i++) {
-		if (sel[i].icmp_errors && !is_icmp_error(src, proto, next, hidden))
+		if (sel[i].what == IO_ICMP_ERRORS && !is_icmp_error(src, proto, next, hidden))
+			continue;
+		if (sel[i].what == IO_UDP && !may_be_udp(src, proto))
 			continue;
 		if (sel[i].dir == dir && addr_in_prefix(src, &sel[i].src, sel[i].src_len) &&
 		    addr_in_prefix(dst, &sel[i].dst, sel[i].dst_len))
@@ -529,7 +538,7 @@ static void test_by_chance(void **state)
 		struct io_select sel[IO_SELECT_MAX];
 		struct steer_filter f;
 		enum pkt_dir dir = tried / 40 % 2 ? PKT_IN : PKT_OUT;
-		size_t n = chance(9);
+		size_t n = chance(12);
 
 		for (size_t i = 0; i < n; i++)
 			sel[i] = chance_select();
@@ -537,7 +546,7 @@ static void test_by_chance(void **state)
 		for (int i = 0; i < 40; i++, tried++) {
 			int family = chance(2) ? AF_INET : AF_INET6;
 			struct addr src = chance_addr(family), dst = chance_addr(family);
-			uint8_t proto = chance(3) ? (uint8_t[]){ 6, 1, 58 }[chance(3)]
+			uint8_t proto = chance(3) ? (uint8_t[]){ 6, 1, 58, 17 }[chance(4)]
 						  : numbers[chance(sizeof(numbers))];
 			uint8_t next = numbers[chance(sizeof(numbers))];
 			struct frame fr = frame_of((int)chance(3), &src, &dst, proto);
