@@ -606,6 +606,23 @@ static void too_long_for_a_router(void **state)
 	}
 }
 
+static void nats_are_reminded(void **state)
+{
+	(void)state;
+	for EACH_FAMILY(f) {
+		struct lab_packet *l = lab_packet(f->a, f->b, 17, 0);
+		struct sa_spec spec = { f->a, f->b, SA_ESP, 5000, "hmac-sha1", "null", KEY20, "" };
+		struct host h;
+
+		host_init(&h);
+		assert_true(engine_keepalive(h.worker, host_add_sa(&h, &spec), &l->pkt));
+		assert_int_equal(worker_stats(h.worker)->out_keepalives, 1);
+		assert_moved(&h, "");
+		free(l);
+		host_fini(&h);
+	}
+}
+
 static void not_worth_compressing(void **state)
 {
 	(void)state;
@@ -724,6 +741,7 @@ int main(void)
 		cmocka_unit_test(bundles),	 cmocka_unit_test(protocols_in),
 		cmocka_unit_test(protocols_out), cmocka_unit_test(tunnels),
 		cmocka_unit_test(too_long_for_a_router),
+		cmocka_unit_test(nats_are_reminded),
 		cmocka_unit_test(not_worth_compressing), cmocka_unit_test(signatures),
 		cmocka_unit_test(each_was_moved),
 	};

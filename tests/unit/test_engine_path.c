@@ -53,7 +53,7 @@ static struct sa *tunnels(struct pair *p, const struct way *w, unsigned natt)
 	host_add_sa(&p->b, &there);
 	sa = host_add_sa(&p->a, &there);
 	if (natt)
-		sa->natt = (struct sa_natt){ .type = 2, .sport = 4500, .dport = 40000 };
+		sad_set_natt(p->a.db.sad, sa, &(struct sa_natt){ .type = 2, .sport = 4500, .dport = 40000 });
 	host_add_requests(&p->a, w->a, w->b, POLICY_OUT, &out, 1);
 	host_add_requests(&p->a, w->b, w->a, POLICY_IN, &in, 1);
 	host_add_requests(&p->b, w->b, w->a, POLICY_OUT, &in, 1);
