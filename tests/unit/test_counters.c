@@ -611,7 +611,7 @@ static void nats_are_reminded(void **state)
 	(void)state;
 	for EACH_FAMILY(f) {
 		struct lab_packet *l = lab_packet(f->a, f->b, 17, 0);
-		struct sa_spec spec = { f->a, f->b, SA_ESP, 5000, "hmac-sha1", "null", KEY20, "" };
+		struct sa_spec spec = { f->a, f->b, SA_ESP, 5000, "hmac-sha1", "null", KEY20, "", .mode = MODE_TRANSPORT };
 		struct host h;
 
 		host_init(&h);
