@@ -47,6 +47,8 @@
 	_(INNER_ECN, "inner-ecn", "congestion was marked on a packet that knows no ECN")              \
 	_(TUNNEL_POLICY, "tunnel-policy", "the policy for the packet names no such tunnel")           \
 	_(NESTED, "nested", "too many nested IPsec headers")                                           \
+	_(LOOP, "loop", "protected already, and routed into a virtual interface")                      \
+	_(INTERFACE_DOWN, "interface-down", "its virtual interface is down")                           \
 	_(POLICY_CLEAR, "policy-clear", "policy requires protection that the packet did not have")
 
 enum drop_reason {

@@ -48,7 +48,10 @@
 	_(HELLO, 128, "HELLO")          \
 	_(BEGIN, 129, "BEGIN")          \
 	_(COMMIT, 130, "COMMIT")        \
-	_(ROLLBACK, 131, "ROLLBACK")
+	_(ROLLBACK, 131, "ROLLBACK")    \
+	_(IFADD, 134, "IFADD")          \
+	_(IFDELETE, 135, "IFDELETE")    \
+	_(IFDUMP, 136, "IFDUMP")
 
 enum keymsg_type {
 #define _(name, number, text) KEYMSG_##name = number,
@@ -98,6 +101,7 @@ enum keymsg_ext {
 	EXT_REPLAY, /* 0x5301: the exact replay window in packets, 32 bit */
 	EXT_REASON, /* 0x5302: what was wrong with the request, and in words: only in error replies */
 	EXT_HELLO,  /* 0x5303: who speaks: protocol version and network namespace */
+	EXT_INTERFACE, /* 0x5307: of tunnels; of a policy: the one whose scope it has */
 	EXT_COUNT
 };
 
@@ -190,6 +194,13 @@ struct keymsg_hello {
 };
 #define KEYMSG_HELLO_VERSION 1
 
+/* A virtual interface of tunnels; its ends are the message's addresses, its reqid stands in SA2. */
+struct keymsg_interface {
+	uint32_t ifindex, mtu; /* 0 = not said */
+	bool up;
+	char name[KEYMSG_IFNAME_MAX];
+};
+
 struct keymsg {
 	uint8_t type;     /* enum keymsg_type */
 	uint8_t errnum;   /* positive errno in a reply */
@@ -217,6 +228,7 @@ struct keymsg {
 	uint32_t replay_window; /* packets */
 	struct keymsg_reason reason;
 	struct keymsg_hello hello;
+	struct keymsg_interface interface;
 };
 
 static inline bool keymsg_has(const struct keymsg *m, enum keymsg_ext ext)
