@@ -26,6 +26,7 @@ static int verb_version(int argc, char **argv)
 static const struct verb verbs[] = {
 	{ "protect", "protect the packets of a capture", verb_protect },
 	{ "decrypt", "open the protected packets of a capture", verb_decrypt },
+	{ "interface", "make, remove and show virtual interfaces of tunnels", verb_interface },
 	{ "version", "print the version", verb_version },
 };
 

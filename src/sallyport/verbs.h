@@ -10,5 +10,6 @@
 
 int verb_protect(int argc, char **argv);
 int verb_decrypt(int argc, char **argv);
+int verb_interface(int argc, char **argv);
 
 #endif

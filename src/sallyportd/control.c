@@ -529,6 +529,16 @@ static bool take_in_batch(struct client *c, const struct keymsg *m, const uint8_
 	return true;
 }
 
+static bool is_about_interfaces(const struct keymsg *m)
+{
+	return m->type >= KEYMSG_IFADD && m->type <= KEYMSG_IFDUMP;
+}
+
+static void on_interface_reply(void *to, const struct keymsg *m)
+{
+	answer(to, m);
+}
+
 /* Answers true where the message changed the policies. */
 static bool take_message(struct client *c, const uint8_t *buf, size_t len)
 {
@@ -558,6 +568,10 @@ static bool take_message(struct client *c, const uint8_t *buf, size_t len)
 		return false;
 	}
 	tell_others(c, HANDLE_ONE, &m);
+	if (is_about_interfaces(&m) && c->private_ok && !c->batch) {
+		c->control->calls.interface(c->control->calls.arg, &m, on_interface_reply, c);
+		return false;
+	}
 	if (take_in_batch(c, &m, buf, len, &policies))
 		return policies;
 	/* A datagram has room for five hundred dumps; whoever wants more than one reads in between.
@@ -781,6 +795,17 @@ void control_announce(struct control *ctl, const struct keymsg *m)
 	LIST_FOREACH(c, &ctl->clients, next)
 	{
 		if ((c->registered || c->promisc) && c->backlog < NEWS_MAX)
+			queue_message(c, m);
+	}
+}
+
+void control_tell(struct control *ctl, const struct keymsg *m)
+{
+	struct client *c;
+
+	LIST_FOREACH(c, &ctl->clients, next)
+	{
+		if (c->backlog < NEWS_MAX)
 			queue_message(c, m);
 	}
 }

@@ -27,6 +27,9 @@ struct control_calls {
 	void (*age)(void *arg);
 	/* A client that had changed policies is gone: it will change no more. */
 	void (*settled)(void *arg);
+	/* IFADD, IFDELETE and IFDUMP: answers by `reply`, before it returns. */
+	void (*interface)(void *arg, const struct keymsg *req,
+			  void (*reply)(void *to, const struct keymsg *m), void *to);
 	void *arg;
 };
 
@@ -41,6 +44,8 @@ struct control *control_new(struct event_base *base, struct db *db, const char *
  * the message waits for control_flush().
  */
 void control_announce(struct control *c, const struct keymsg *m);
+/* Tells all clients. */
+void control_tell(struct control *c, const struct keymsg *m);
 void control_flush(struct control *c);
 /* Closes the socket and removes it. */
 void control_free(struct control *c);

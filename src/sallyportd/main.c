@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <fcntl.h>
+#include <getopt.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -27,6 +28,7 @@
 #include "db/event.h"
 #include "sallyportd/control.h"
 #include "sallyportd/data.h"
+#include "sallyportd/ifnets.h"
 #include "sallyportd/log.h"
 
 struct options {
@@ -35,6 +37,8 @@ struct options {
 	const char *driver;
 	const char *interfaces[DATA_INTERFACES_MAX];
 	unsigned n_interfaces;
+	const char *tunnels[IFNETS_MAX]; /* virtual interfaces: NAME,SRC-DST[,REQID] */
+	unsigned n_tunnels;
 };
 
 struct daemon {
@@ -50,6 +54,7 @@ struct daemon {
 static void usage(FILE *out)
 {
 	fputs("usage: sallyportd [-f] [-s SOCKET] [-i INTERFACE]... [-d DRIVER]\n"
+	      "                  [--ipsec-interface NAME,SRC-DST[,REQID]]...\n"
 	      "       sallyportd -V\n",
 	      out);
 }
@@ -78,11 +83,16 @@ static bool default_socket(char *path, size_t cap)
 /* Answers -1 to go on, else the exit status. */
 static int parse_options(struct options *o, int argc, char **argv)
 {
+	enum { TUNNEL = 256 };
+	static const struct option longs[] = {
+		{ "ipsec-interface", required_argument, NULL, TUNNEL },
+		{ 0 },
+	};
 	const char *path = NULL;
 	int c;
 
 	*o = (struct options){ .driver = "auto" };
-	while ((c = getopt(argc, argv, "fs:i:d:Vh")) != -1) {
+	while ((c = getopt_long(argc, argv, "fs:i:d:Vh", longs, NULL)) != -1) {
 		switch (c) {
 		case 'f':
 			o->foreground = true;
@@ -99,6 +109,13 @@ static int parse_options(struct options *o, int argc, char **argv)
 				return 1;
 			}
 			o->interfaces[o->n_interfaces++] = optarg;
+			break;
+		case TUNNEL:
+			if (o->n_tunnels == IFNETS_MAX) {
+				log_line("at most %d interfaces of tunnels", IFNETS_MAX);
+				return 1;
+			}
+			o->tunnels[o->n_tunnels++] = optarg;
 			break;
 		case 'V':
 			puts("sallyportd " SALLYPORT_VERSION);
@@ -230,10 +247,40 @@ static bool open_interfaces(struct daemon *d, const struct options *o)
 	return true;
 }
 
+static void on_interface(void *arg, const struct keymsg *req,
+			 void (*reply)(void *to, const struct keymsg *m), void *to)
+{
+	ifnets_answer(data_ifnets(((struct daemon *)arg)->data), req, reply, to);
+}
+
+static void on_tell(void *arg, const struct keymsg *m)
+{
+	struct daemon *d = arg;
+
+	control_tell(d->control, m);
+}
+
+static bool open_tunnels(struct daemon *d, const struct options *o)
+{
+	struct ifnets *f = data_ifnets(d->data);
+	char why[IFNETS_WHY_MAX];
+
+	ifnets_tell(f, on_tell, d);
+	ifnets_journals(f, o->socket);
+	for (unsigned i = 0; i < o->n_tunnels; i++) {
+		if (ifnets_make(f, o->tunnels[i], why) < 0) {
+			log_line("--ipsec-interface %s: %s", o->tunnels[i], why);
+			return false;
+		}
+	}
+	ifnets_say_left(f);
+	return true;
+}
+
 /* The socket first: it is what keeps a second daemon away from the journals. */
 static bool start(struct daemon *d, const struct options *o)
 {
-	const struct control_calls calls = { on_enforce, on_change, on_look, on_settled, d };
+	const struct control_calls calls = { on_enforce, on_change, on_look, on_settled, on_interface, d };
 
 	d->base = event_base_new();
 	if (!d->base || !db_init(&d->db)) {
@@ -250,7 +297,7 @@ static bool start(struct daemon *d, const struct options *o)
 		log_line("cannot watch signals and time");
 		return false;
 	}
-	return open_interfaces(d, o);
+	return open_interfaces(d, o) && open_tunnels(d, o);
 }
 
 static void free_event(struct event *e)
