@@ -287,7 +287,8 @@ static bool goes_round(const struct worker *w, const struct job *j)
 		return false;
 	if (j->view.proto == IPPROTO_UDP)
 		return udp_is_esp(j, w->db->sad);
-	if (sa_proto_of_ip(j->view.proto, &proto) && ip_spi(j->pkt, &j->view, proto, &spi))
+	if (sa_proto_of_ip(j->view.proto, &proto) && transform_of(proto) &&
+	    ip_spi(j->pkt, &j->view, proto, &spi))
 		sa = sad_find_in(w->db->sad, proto, spi, &j->view.dst);
 	return sa && addr_equal(&sa->src, &j->view.src);
 }

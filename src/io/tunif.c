@@ -225,7 +225,7 @@ int tunif_rx(struct tunif *t, struct burst *b)
 		p->reassembled = false;
 		p->via = (struct pkt_via){ 0 };
 		if (len > 0)
-			b->n++;
+			b->pkts[b->n++] = p;
 	}
 	return (int)b->n;
 }
