@@ -740,6 +740,7 @@ static void on_ifnets_changed(void *arg)
 	struct data *d = arg;
 
 	open_host(d);
+	data_enforce(d);
 	settle_soon(d);
 }
 

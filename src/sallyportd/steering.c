@@ -91,6 +91,16 @@ static bool add_tunnels(const struct db *db, const struct spd_entry *e, struct i
 	return true;
 }
 
+static bool add_routers_errors(const struct addr *end, struct io_select *sel, size_t *n)
+{
+	struct io_select in = { .dir = PKT_IN,
+				.src = { .family = end->family },
+				.dst = { .family = end->family },
+				.icmp_errors = true };
+
+	return add_select(sel, n, &in);
+}
+
 /*
  * ICMP errors leave for a tunnel's networks from routers' own addresses, and come from
  * any router about what we have sent to `end`.
@@ -104,13 +114,9 @@ static bool add_errors(const struct spd_entry *e, const struct addr *end, struct
 				 .dst = e->sel.dst.addr,
 				 .dst_len = e->sel.dst.prefix_len,
 				 .icmp_errors = true };
-	struct io_select in = { .dir = PKT_IN,
-				.src = { .family = end->family },
-				.dst = { .family = end->family },
-				.icmp_errors = true };
 
 	return (innermost->mode != MODE_TUNNEL || add_select(sel, n, &out)) &&
-	       add_select(sel, n, &in);
+	       add_routers_errors(end, sel, n);
 }
 
 /* Where the packets of a policy go in the end, unspecified where only the packet knows. */
@@ -143,6 +149,18 @@ static bool add_policy(const struct db *db, const struct spd_entry *e, struct io
 	       add_errors(e, end.family ? &end : &e->sel.dst.addr, sel, n);
 }
 
+/* Their packets are routed to them, so it is only about what comes for their tunnels. */
+static bool add_ifnets(const struct db *db, struct io_select *sel, size_t *n)
+{
+	for (const struct spd_entry *e = spd_next_ifnet(db->spd, NULL); e;
+	     e = spd_next_ifnet(db->spd, e)) {
+		if (!add_tunnels(db, e, sel, n) ||
+		    !add_routers_errors(&e->pol.requests[0].dst, sel, n))
+			return false;
+	}
+	return true;
+}
+
 size_t steering_select(const struct db *db, struct io_select sel[static IO_SELECT_MAX + 1])
 {
 	size_t n = 0;
@@ -155,7 +173,7 @@ size_t steering_select(const struct db *db, struct io_select sel[static IO_SELEC
 		if (!add_policy(db, e, sel, &n))
 			return steering_select_all(sel);
 	}
-	return add_signed(db, sel, &n) ? n : steering_select_all(sel);
+	return add_ifnets(db, sel, &n) && add_signed(db, sel, &n) ? n : steering_select_all(sel);
 }
 
 static bool single_host(const struct range *r)
