@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "db/db.h"
 
+#include "db/ifnet.h"
+
 #include <netinet/in.h>
 #include <sys/socket.h>
 
@@ -21,6 +23,8 @@ bool db_init(struct db *db)
 
 void db_fini(struct db *db)
 {
+	while (db->ifnets)
+		ifnet_remove(db, db->ifnets);
 	sad_free(db->sad);
 	spd_free(db->spd);
 	*db = (struct db){ 0 };

@@ -73,12 +73,14 @@ struct carrier {
 };
 
 struct undo;
+struct ifnet;
 
 struct db {
 	struct sad *sad;
 	struct spd *spd;
 	struct tunables tun;
 	struct carrier carrier;
+	struct ifnet *ifnets; /* in the order in which they were made: db/ifnet.h */
 	struct undo *undo; /* the open transaction, or NULL: db/undo.h */
 };
 

@@ -2,8 +2,10 @@
 #include "db/event.h"
 
 #include <netinet/in.h>
+#include <string.h>
 
 #include "db/call.h"
+#include "db/ifnet.h"
 #include "keymsg/propose.h"
 
 struct keymsg event_expire(const struct sa *sa, const struct tunables *tun, bool hard)
@@ -64,5 +66,23 @@ struct keymsg event_acquire(const struct acquire_key *key, const struct tunables
 		m.sa2 = (struct keymsg_sa2){ .mode = key->mode, .reqid = key->reqid };
 	}
 	propose_algs(&m.proposal, m.satype, &limits, is_provided, &provider);
+	return m;
+}
+
+struct keymsg event_policy(const struct spd_entry *e, uint8_t type)
+{
+	struct keymsg m = {
+		.type = type,
+		.present = 1u << EXT_POLICY | 1u << EXT_ADDRESS_SRC | 1u << EXT_ADDRESS_DST,
+		.policy = e->pol,
+		.src = { .range = e->sel.src, .proto = e->sel.proto },
+		.dst = { .range = e->sel.dst, .proto = e->sel.proto },
+	};
+
+	if (!e->ifnet)
+		return m;
+	m.present |= 1u << EXT_INTERFACE;
+	m.interface.ifindex = e->ifnet->ifindex;
+	memcpy(m.interface.name, e->ifnet->name, sizeof(m.interface.name));
 	return m;
 }

@@ -83,6 +83,7 @@ static const char *const ext_words[EXT_COUNT] = {
 	[EXT_HELLO] = "greeting",
 	[EXT_TUNABLE] = "tunable",
 	[EXT_STATS] = "scope of counters",
+	[EXT_INTERFACE] = "interface",
 };
 
 int call_refuse(struct call *c, int err, enum keymsg_ext ext, const char *fmt, ...)
@@ -168,6 +169,8 @@ static int refuse_type(struct call *c)
 	uint8_t type = c->req->type;
 	const char *name = keymsg_type_name(type);
 
+	if (type >= KEYMSG_IFADD && type <= KEYMSG_IFDUMP)
+		return call_refuse(c, EINVAL, EXT_COUNT, "%s has no place in a transaction", name);
 	if (type == KEYMSG_HELLO)
 		return call_refuse(c, EINVAL, EXT_COUNT, "HELLO does not concern the databases");
 	if (name)

@@ -7,12 +7,14 @@
 #include <netinet/in.h>
 
 #include "db/call.h"
+#include "db/event.h"
+#include "db/ifnet.h"
 #include "db/undo.h"
 
 /* SPDDUMP's SA type on FreeBSD is a set of scopes; 0 is all. */
 #define SCOPE_GLOBAL 1
-
-#define PRESENT (1u << EXT_POLICY | 1u << EXT_ADDRESS_SRC | 1u << EXT_ADDRESS_DST)
+#define SCOPE_IFNET  2
+#define SCOPE_ALL    0xff
 
 static const char *proto_name(uint8_t proto)
 {
@@ -158,13 +160,10 @@ static struct policy policy_of(const struct policy *asked)
 
 struct keymsg call_show_sp(const struct spd_entry *e, uint32_t seq)
 {
-	return (struct keymsg){
-		.seq = seq,
-		.present = PRESENT,
-		.policy = e->pol,
-		.src = { .range = e->sel.src, .proto = e->sel.proto },
-		.dst = { .range = e->sel.dst, .proto = e->sel.proto },
-	};
+	struct keymsg m = event_policy(e, 0);
+
+	m.seq = seq;
+	return m;
 }
 
 static int reply_changed(struct call *c, const struct spd_entry *e)
@@ -232,6 +231,26 @@ static int delete_entry(struct call *c, struct spd_entry *e)
 	return 0;
 }
 
+static int is_an_interfaces(struct call *c, const struct ifnet *n)
+{
+	return call_refuse(c, EACCES, EXT_POLICY,
+			   "this policy is of interface scope and goes with its interface: sallyport "
+			   "interface destroy %s",
+			   n->name);
+}
+
+/* Those of interfaces all have one selector a family. */
+static int check_not_an_interfaces(struct call *c, const struct selector *sel)
+{
+	const struct range *a = &sel->src, *b = &sel->dst;
+
+	if (!c->db->ifnets || c->req->policy.dir == POLICY_FWD || sel->proto != PROTO_ANY ||
+	    a->prefix_len || b->prefix_len || a->port || b->port || !addr_is_any(&a->addr) ||
+	    !addr_is_any(&b->addr))
+		return 0;
+	return is_an_interfaces(c, c->db->ifnets);
+}
+
 int handle_sp_delete(struct call *c)
 {
 	const struct selector sel = selector_of(c->req);
@@ -241,6 +260,8 @@ int handle_sp_delete(struct call *c)
 	if (err)
 		return err;
 	e = spd_find_exact(c->db->spd, &sel, c->req->policy.dir);
+	if (!e && (err = check_not_an_interfaces(c, &sel)))
+		return err;
 	if (!e && c->req->refcnt == KEYMSG_IF_THERE)
 		return call_done(c);
 	if (!e)
@@ -263,7 +284,9 @@ int handle_sp_delete_id(struct call *c)
 	struct spd_entry *e;
 	int err = find_id(c, &e);
 
-	return err ? err : delete_entry(c, e);
+	if (err)
+		return err;
+	return e->ifnet ? is_an_interfaces(c, e->ifnet) : delete_entry(c, e);
 }
 
 static void show(struct call *c, const struct spd_entry *e, uint32_t seq)
@@ -299,16 +322,25 @@ int handle_sp_flush(struct call *c)
 	return call_done(c);
 }
 
-/* Each policy in a message of its own, numbered 1, 2, ... and 0 for the last, newest first: Linux. */
+/*
+ * Each policy in a message of its own, numbered 1, 2, ... and 0 for the last, newest
+ * first: Linux. Those of interfaces behind all others, as on FreeBSD.
+ */
 int handle_sp_dump(struct call *c)
 {
-	uint32_t n = (uint32_t)spd_count(c->db->spd), seq = 0;
-	uint8_t scopes = c->req->satype ? c->req->satype : SCOPE_GLOBAL;
+	const struct spd *spd = c->db->spd;
+	uint8_t scopes = c->req->satype ? c->req->satype : SCOPE_ALL;
+	size_t n = (scopes & SCOPE_GLOBAL ? spd_count(spd) : 0) +
+		   (scopes & SCOPE_IFNET ? spd_count_ifnet(spd) : 0);
+	uint32_t seq = 0;
 
-	/* all policies here are of global scope */
-	if (n == 0 || !(scopes & SCOPE_GLOBAL))
+	if (n == 0)
 		return call_refuse(c, ENOENT, EXT_COUNT, "there are no policies to show");
-	for (struct spd_entry *e = spd_older(c->db->spd, NULL); e; e = spd_older(c->db->spd, e))
+	for (struct spd_entry *e = spd_older(spd, NULL); scopes & SCOPE_GLOBAL && e;
+	     e = spd_older(spd, e))
+		show(c, e, ++seq == n ? 0 : seq);
+	for (struct spd_entry *e = spd_next_ifnet(spd, NULL); scopes & SCOPE_IFNET && e;
+	     e = spd_next_ifnet(spd, e))
 		show(c, e, ++seq == n ? 0 : seq);
 	return 0;
 }

@@ -3,7 +3,8 @@
  * The SPD: a list for each direction in the order in which policies are tried,
  * and two hashes, by selector and by id, so that a policy is found without trying
  * them. A list is entered at its end, which is the place of a policy that has
- * the same priority as those before it.
+ * the same priority as those before it. Those of interface scope have one list for all
+ * interfaces, their priority being the interface's index, and a place by id only.
  */
 #include "db/spd.h"
 
@@ -29,10 +30,11 @@ struct list {
 
 struct spd {
 	struct list lists[POLICY_FWD + 1]; /* that of POLICY_ANY stays empty */
+	struct list ifnet;
 	struct node **index[N_INDEXES];
 	struct spd_entry *newest;
 	size_t mask; /* slots of each index - 1 */
-	size_t count;
+	size_t count, n_ifnet;
 	uint64_t generation;
 	uint32_t last_id, last_reqid;
 	bool reqids_mixed; /* the next may be taken: last_reqid has started anew, or one was chosen by hand */
@@ -79,7 +81,7 @@ void spd_free(struct spd *spd)
 
 	if (!spd)
 		return;
-	while ((e = spd_next(spd, NULL)))
+	while ((e = spd_next(spd, NULL)) || (e = spd_next_ifnet(spd, NULL)))
 		spd_remove(spd, e);
 	for (int i = 0; i < N_INDEXES; i++)
 		free(spd->index[i]);
@@ -114,7 +116,7 @@ static void grow(struct spd *spd)
 	size_t mask = spd->mask * 2 + 1;
 	struct node **index[N_INDEXES];
 
-	if (spd->count <= spd->mask)
+	if (spd->count + spd->n_ifnet <= spd->mask)
 		return;
 	index[BY_SELECTOR] = calloc(mask + 1, sizeof(*index[0]));
 	index[BY_ID] = calloc(mask + 1, sizeof(*index[0]));
@@ -132,6 +134,8 @@ static void grow(struct spd *spd)
 		index_add(spd, (struct node *)e, BY_SELECTOR);
 		index_add(spd, (struct node *)e, BY_ID);
 	}
+	for (struct spd_entry *e = spd_next_ifnet(spd, NULL); e; e = spd_next_ifnet(spd, e))
+		index_add(spd, (struct node *)e, BY_ID);
 }
 
 /* Between the neighbours that it knows. */
@@ -208,19 +212,30 @@ static uint32_t next_id(struct spd *spd)
 	return spd->last_id;
 }
 
+static bool uses_reqid(const struct spd_entry *e, uint32_t reqid)
+{
+	for (unsigned i = 0; i < e->pol.n_requests; i++) {
+		if (e->pol.requests[i].reqid == reqid)
+			return true;
+	}
+	return false;
+}
+
 static bool is_reqid_used(const struct spd *spd, uint32_t reqid)
 {
 	for (const struct spd_entry *e = spd_next(spd, NULL); e; e = spd_next(spd, e)) {
-		for (unsigned i = 0; i < e->pol.n_requests; i++) {
-			if (e->pol.requests[i].reqid == reqid)
-				return true;
-		}
+		if (uses_reqid(e, reqid))
+			return true;
+	}
+	for (const struct spd_entry *e = spd_next_ifnet(spd, NULL); e; e = spd_next_ifnet(spd, e)) {
+		if (uses_reqid(e, reqid))
+			return true;
 	}
 	return false;
 }
 
 /* The walk over all policies is only for those who choose such numbers themselves. */
-static uint32_t next_reqid(struct spd *spd)
+uint32_t spd_new_reqid(struct spd *spd)
 {
 	do {
 		if (++spd->last_reqid == 0) {
@@ -243,24 +258,33 @@ static void fill_reqids(struct spd *spd, struct policy *pol)
 		if (q->level != LEVEL_UNIQUE)
 			continue;
 		if (q->reqid == 0)
-			q->reqid = next_reqid(spd);
+			q->reqid = spd_new_reqid(spd);
 		else if (q->reqid > REQID_MANUAL_MAX)
 			spd->reqids_mixed = true;
 	}
 }
 
-/* All but the list of its direction. */
+static struct list *list_of(struct spd *spd, const struct spd_entry *e)
+{
+	return e->ifnet ? &spd->ifnet : &spd->lists[e->pol.dir];
+}
+
+/* All but its list. */
 static void link_entry(struct spd *spd, struct node *n)
 {
-	index_add(spd, n, BY_SELECTOR);
 	index_add(spd, n, BY_ID);
-	age_insert(spd, &n->e);
-	spd->count++;
+	if (n->e.ifnet) {
+		spd->n_ifnet++;
+	} else {
+		index_add(spd, n, BY_SELECTOR);
+		age_insert(spd, &n->e);
+		spd->count++;
+	}
 	spd->generation++;
 }
 
 static int add(struct spd *spd, const struct selector *sel, const struct policy *pol,
-	       uint64_t now_s, struct spd_entry **entry)
+	       const struct ifnet *ifnet, uint64_t now_s, struct spd_entry **entry)
 {
 	struct node *n = calloc(1, sizeof(*n));
 
@@ -268,14 +292,15 @@ static int add(struct spd *spd, const struct selector *sel, const struct policy 
 		return -ENOMEM;
 	n->e.sel = *sel;
 	n->e.pol = *pol;
+	n->e.ifnet = ifnet;
 	n->e.created_s = now_s;
 	n->e.pol.id = next_id(spd);
 	fill_reqids(spd, &n->e.pol);
 	n->hash[BY_SELECTOR] = hash_selector(sel, pol->dir);
 	n->hash[BY_ID] = hash_id(n->e.pol.id);
 	grow(spd);
-	list_add(&spd->lists[pol->dir], &n->e);
-	n->e.older = spd->newest;
+	list_add(list_of(spd, &n->e), &n->e);
+	n->e.older = ifnet ? NULL : spd->newest;
 	link_entry(spd, n);
 	*entry = &n->e;
 	return 0;
@@ -287,7 +312,14 @@ int spd_insert(struct spd *spd, const struct selector *sel, const struct policy 
 	assert(pol->dir >= POLICY_IN && pol->dir <= POLICY_FWD);
 	if (spd_find_exact(spd, sel, pol->dir))
 		return -EEXIST;
-	return add(spd, sel, pol, now_s, entry);
+	return add(spd, sel, pol, NULL, now_s, entry);
+}
+
+int spd_insert_ifnet(struct spd *spd, const struct selector *sel, const struct policy *pol,
+		     const struct ifnet *ifnet, uint64_t now_s, struct spd_entry **entry)
+{
+	assert(ifnet && pol->dir >= POLICY_IN && pol->dir <= POLICY_FWD);
+	return add(spd, sel, pol, ifnet, now_s, entry);
 }
 
 static bool same_range(const struct range *a, const struct range *b)
@@ -353,17 +385,21 @@ void spd_detach(struct spd *spd, struct spd_entry *entry)
 {
 	struct node *n = (struct node *)entry;
 
-	index_remove(spd, n, BY_SELECTOR);
 	index_remove(spd, n, BY_ID);
-	age_remove(spd, entry);
-	list_remove(&spd->lists[entry->pol.dir], entry);
-	spd->count--;
+	list_remove(list_of(spd, entry), entry);
+	if (entry->ifnet) {
+		spd->n_ifnet--;
+	} else {
+		index_remove(spd, n, BY_SELECTOR);
+		age_remove(spd, entry);
+		spd->count--;
+	}
 	spd->generation++;
 }
 
 void spd_attach(struct spd *spd, struct spd_entry *entry)
 {
-	list_insert(&spd->lists[entry->pol.dir], entry);
+	list_insert(list_of(spd, entry), entry);
 	link_entry(spd, (struct node *)entry);
 }
 
@@ -389,6 +425,11 @@ struct spd_entry *spd_next(const struct spd *spd, const struct spd_entry *after)
 	return NULL;
 }
 
+struct spd_entry *spd_next_ifnet(const struct spd *spd, const struct spd_entry *after)
+{
+	return after ? after->next : spd->ifnet.first;
+}
+
 struct spd_entry *spd_older(const struct spd *spd, const struct spd_entry *than)
 {
 	return than ? than->older : spd->newest;
@@ -397,6 +438,11 @@ struct spd_entry *spd_older(const struct spd *spd, const struct spd_entry *than)
 size_t spd_count(const struct spd *spd)
 {
 	return spd->count;
+}
+
+size_t spd_count_ifnet(const struct spd *spd)
+{
+	return spd->n_ifnet;
 }
 
 uint64_t spd_generation(const struct spd *spd)

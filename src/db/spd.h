@@ -4,6 +4,9 @@
  * the order of priority, equal priorities in the order of insertion; the first
  * whose selector fits decides. The table owns its entries; a lookup lends until
  * the next change. Single writer.
+ *
+ * Policies of interface scope stand apart: found by number, walked by spd_next_ifnet(), and
+ * no part of any lookup, walk or count of the others (db/ifnet.h knows whose they are).
  */
 #ifndef SALLYPORT_DB_SPD_H
 #define SALLYPORT_DB_SPD_H
@@ -23,12 +26,15 @@ struct flow {
 	bool partial;
 };
 
+struct ifnet;
+
 struct spd_entry {
 	struct selector sel;
 	struct policy pol;
 	uint64_t created_s, used_s; /* unix seconds, 0 = not yet used */
 	uint64_t packets, bytes;    /* that it decided on */
 	uint64_t drops;             /* of these, for whatever reason */
+	const struct ifnet *ifnet;  /* of interface scope: the interface whose packets alone it is about; NULL = global */
 	/* the table's own: by order of evaluation, and by age */
 	struct spd_entry *next, *prev, *older, *newer;
 };
@@ -45,6 +51,11 @@ void spd_free(struct spd *spd);
  */
 int spd_insert(struct spd *spd, const struct selector *sel, const struct policy *pol,
 	       uint64_t now_s, struct spd_entry **entry);
+/* The same of interface scope: kept apart from all others, and the same selector may stand often. Keeps ifnet. */
+int spd_insert_ifnet(struct spd *spd, const struct selector *sel, const struct policy *pol,
+		     const struct ifnet *ifnet, uint64_t now_s, struct spd_entry **entry);
+/* A reqid that is nobody's yet, above those that are chosen by hand. */
+uint32_t spd_new_reqid(struct spd *spd);
 /* The entry of exactly this selector and direction, or NULL. */
 struct spd_entry *spd_find_exact(const struct spd *spd, const struct selector *sel, uint8_t dir);
 /* The entry of this id, or NULL. */
@@ -61,9 +72,12 @@ void spd_attach(struct spd *spd, struct spd_entry *entry);
 void spd_entry_free(struct spd_entry *entry);
 /* In-list, then out-list, then fwd-list, each in order: spd_next(spd, NULL) is the first; NULL ends. */
 struct spd_entry *spd_next(const struct spd *spd, const struct spd_entry *after);
+/* Those of interface scope, oldest first within an interface: as spd_next(). */
+struct spd_entry *spd_next_ifnet(const struct spd *spd, const struct spd_entry *after);
 /* Newest first: spd_older(spd, NULL) is the first; NULL ends. */
 struct spd_entry *spd_older(const struct spd *spd, const struct spd_entry *than);
 size_t spd_count(const struct spd *spd);
+size_t spd_count_ifnet(const struct spd *spd);
 uint64_t spd_generation(const struct spd *spd);
 
 #endif

@@ -55,6 +55,8 @@ static const struct effect {
 	[DROP_INNER_ECN] = { NO_GOOD, SA_SAYS(OTHER) },
 	[DROP_TUNNEL_POLICY] = { POLICY(in_polvio, out_inval), SA_SAYS(OTHER) },
 	[DROP_NESTED] = { NO_GOOD, SA_SAYS(OTHER) },
+	[DROP_LOOP] = { NO_GOOD, SA_SAYS(OTHER) },
+	[DROP_INTERFACE_DOWN] = { NO_GOOD, SA_SAYS(OTHER) },
 	[DROP_DISABLED] = { PROTO(pdrops), SA_SAYS(OTHER) },
 	[DROP_POLICY_CLEAR] = { POLICY(in_polvio, out_inval), SA_SAYS(OTHER) },
 	[DROP_TCP_MALFORMED] = { SA_SAYS(OTHER) },

@@ -48,6 +48,8 @@
 	_(TUNNEL_POLICY, "tunnel-policy", "the policy for the packet names no such tunnel")           \
 	_(NESTED, "nested", "too many nested IPsec headers")                                           \
 	_(DISABLED, "disabled", "a tunable says that this protocol is not to be used")                \
+	_(LOOP, "loop", "protected already, and routed into a virtual interface")                      \
+	_(INTERFACE_DOWN, "interface-down", "its virtual interface is down")                           \
 	_(POLICY_CLEAR, "policy-clear", "policy requires protection that the packet did not have")
 
 enum drop_reason {

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "db/ifnet.h"
 #include "engine/icmp.h"
 #include "engine/ip.h"
 #include "engine/tcpmd5.h"
@@ -306,11 +307,32 @@ static bool hold(const struct worker *w, struct job *j)
 	return true;
 }
 
+const struct ifnet *worker_ifnet(const struct worker *w, const struct job *j, uint8_t dir)
+{
+	const struct applied *a = &j->bundle[0];
+
+	if (!w->db->ifnets)
+		return NULL;
+	if (dir == POLICY_OUT)
+		return ifnet_by_index(w->db, j->pkt->ifindex);
+	return dir == POLICY_IN && j->n_bundle == 1 && a->tunnel && a->sa->proto == SA_ESP
+		       ? ifnet_of_arriving(w->db, &a->sa->src, &a->sa->dst, a->sa->reqid)
+		       : NULL;
+}
+
+struct spd_entry *worker_find_policy(const struct worker *w, const struct job *j, uint8_t dir,
+				     const struct flow *flow)
+{
+	const struct ifnet *n = worker_ifnet(w, j, dir);
+
+	return n ? ifnet_policy(n, dir, flow->src.family) : spd_find(w->db->spd, dir, flow);
+}
+
 bool worker_decide(struct worker *w, struct job *j, uint8_t dir, const struct now *now,
 		   struct flow *flow, struct spd_entry **entry, uint8_t *action)
 {
 	ip_flow(j->pkt, &j->view, flow);
-	*entry = spd_find(w->db->spd, dir, flow);
+	*entry = worker_find_policy(w, j, dir, flow);
 	*action = w->db->tun.def_policy[dir];
 	if (!*entry) {
 		*entry = worker_tunnel_of_error(w, j, dir);

@@ -6,6 +6,10 @@
  * then, for each depth of the bundles, prepare all, one crypto_burst(), finish
  * all. Packets are changed in place.
  *
+ * A packet that leaves by a virtual interface of tunnels (db/ifnet.h; its ifindex says
+ * so) and one that comes out of such an interface's tunnel are judged by the policies of
+ * that interface and by no others.
+ *
  * What the engine does not know it asks of nobody: link headers, fragments'
  * reassembly, checksums and routes are its callers' business.
  */
@@ -52,6 +56,7 @@ struct outcome {
 	uint32_t spi;		 /* the SA last met, 0 = none */
 	/* A header was put before it, whose destination is another's, or taken off. */
 	bool tunnelled;
+	uint32_t arrives_on; /* VERDICT_DELIVER: the virtual interface whose tunnel it came out of; 0 = none */
 	bool elsewhere; /* VERDICT_WIRE: its destination is another than the clear packet's */
 	/* VERDICT_WIRE: what the path carries, as far as is known, in bytes; 0 = no limit. Longer ones are to be cut. */
 	uint32_t mtu;

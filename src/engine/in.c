@@ -9,6 +9,7 @@
 #include <netinet/in.h>
 
 #include "base/wire.h"
+#include "db/ifnet.h"
 #include "engine/ip.h"
 #include "engine/pmtu.h"
 #include "engine/tcp.h"
@@ -479,6 +480,14 @@ static void reread_tunnels(struct job *j, const struct spd_entry *entry)
 	j->n_bundle = n;
 }
 
+static void let_in(const struct worker *w, struct job *j)
+{
+	const struct ifnet *n = worker_ifnet(w, j, POLICY_IN);
+
+	j->outcome->verdict = j->n_bundle || j->signature ? VERDICT_DELIVER : VERDICT_PASS;
+	j->outcome->arrives_on = n ? n->ifindex : 0;
+}
+
 static void check_policy(struct worker *w, struct job *j, const struct now *now)
 {
 	struct spd_entry *entry;
@@ -498,12 +507,13 @@ static void check_policy(struct worker *w, struct job *j, const struct now *now)
 	else if (action == POLICY_IPSEC && !satisfied(w, j, entry, &flow))
 		worker_drop(w, j, DROP_POLICY_CLEAR);
 	else
-		j->outcome->verdict = j->n_bundle || j->signature ? VERDICT_DELIVER : VERDICT_PASS;
+		let_in(w, j);
 }
 
 /* The largest datagram that goes back to where the job's packet came from; mtu where no policy says less. */
 static size_t mtu_back(const struct worker *w, const struct job *j, uint32_t mtu)
 {
+	const struct ifnet *n = worker_ifnet(w, j, POLICY_IN);
 	const struct spd_entry *entry;
 	struct flow flow, back;
 
@@ -513,7 +523,8 @@ static size_t mtu_back(const struct worker *w, const struct job *j, uint32_t mtu
 			      .proto = flow.proto,
 			      .src_port = flow.dst_port,
 			      .dst_port = flow.src_port };
-	entry = spd_find(w->db->spd, POLICY_OUT, &back);
+	entry = n ? ifnet_policy(n, POLICY_OUT, back.src.family)
+		  : spd_find(w->db->spd, POLICY_OUT, &back);
 	return entry ? engine_inner_mtu(w->db, entry, &back.src, &back.dst, mtu) : mtu;
 }
 

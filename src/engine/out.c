@@ -7,11 +7,13 @@
  */
 #include <netinet/in.h>
 
+#include "db/ifnet.h"
 #include "engine/ip.h"
 #include "engine/pmtu.h"
 #include "engine/tcp.h"
 #include "engine/tcpmd5.h"
 #include "engine/tunnel.h"
+#include "engine/udp.h"
 #include "engine/worker.h"
 
 static bool same_acquire(const struct acquire *a, const struct acquire *b)
@@ -278,15 +280,47 @@ static bool may_go_in_clear(struct worker *w, struct job *j, const struct now *n
 	return decided && action == POLICY_NONE;
 }
 
+/*
+ * What we have protected already: it would be protected again and again. A piece of it may say no
+ * more than whose ends it goes between.
+ */
+static bool goes_round(const struct worker *w, const struct job *j)
+{
+	const struct sa *sa = NULL;
+	enum sa_proto proto;
+	uint32_t spi;
+
+	if (j->view.proto == IPPROTO_ESP && j->view.fragment) {
+		for (const struct ifnet *n = w->db->ifnets; n; n = n->next) {
+			if (addr_equal(&n->src, &j->view.src) && addr_equal(&n->dst, &j->view.dst))
+				return true;
+		}
+		return false;
+	}
+	if (j->view.fragment)
+		return false;
+	if (j->view.proto == IPPROTO_UDP)
+		return udp_is_esp(j, w->db->sad);
+	if (sa_proto_of_ip(j->view.proto, &proto) && transform_of(proto) &&
+	    ip_spi(j->pkt, &j->view, proto, &spi))
+		sa = sad_find_in(w->db->sad, proto, spi, &j->view.dst);
+	return sa && addr_equal(&sa->src, &j->view.src);
+}
+
 /* Decides one packet: true where it is to be protected by its bundle. */
 static bool classify_out(struct worker *w, struct job *j, uint32_t mtu, struct sink *out,
 			 const struct now *now)
 {
+	const struct ifnet *n = worker_ifnet(w, j, POLICY_OUT);
 	enum drop_reason reason;
 	struct spd_entry *entry;
 	struct flow flow;
 	uint8_t action;
 
+	if (n && goes_round(w, j)) {
+		worker_drop(w, j, DROP_LOOP);
+		return false;
+	}
 	if (!worker_decide(w, j, POLICY_OUT, now, &flow, &entry, &action))
 		return false;
 	if (action == POLICY_DISCARD) {
@@ -309,7 +343,7 @@ static bool classify_out(struct worker *w, struct job *j, uint32_t mtu, struct s
 		worker_drop(w, j, DROP_FRAGMENT);
 		return false;
 	}
-	j->outcome->elsewhere = leaves_elsewhere(j);
+	j->outcome->elsewhere = n || leaves_elsewhere(j);
 	return check_length(w, j, mtu, now);
 }
 
@@ -427,7 +461,7 @@ static bool out_wants_whole(struct worker *w, struct job *j)
 	if (tcpmd5_concerns(j, &w->db->tun) && worker_tcp_sa(w, j))
 		return true;
 	ip_flow(j->pkt, &j->view, &flow);
-	entry = spd_find(w->db->spd, POLICY_OUT, &flow);
+	entry = worker_find_policy(w, j, POLICY_OUT, &flow);
 	return entry && entry->pol.action == POLICY_IPSEC &&
 	       entry->pol.requests[0].mode != MODE_TUNNEL;
 }

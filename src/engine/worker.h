@@ -35,6 +35,14 @@ void worker_begin(struct worker *w, enum pkt_dir dir, struct burst *in, struct s
 /* Drops a job's packet: its outcome and the counter say why. */
 void worker_drop(struct worker *w, struct job *j, enum drop_reason reason);
 /*
+ * The virtual interface that a packet leaves by, or whose tunnel it came out of; NULL = none.
+ * One that brought more protection than its tunnel's has come out of none.
+ */
+const struct ifnet *worker_ifnet(const struct worker *w, const struct job *j, uint8_t dir);
+/* The first policy that fits, of that interface or else of global scope; NULL = none. */
+struct spd_entry *worker_find_policy(const struct worker *w, const struct job *j, uint8_t dir,
+				     const struct flow *flow);
+/*
  * The policy that decides on a packet (NULL: the default) and its action. False
  * where that cannot be said: a fragment, or a datagram without its ports, of which
  * some policy about ports might be true is dropped.

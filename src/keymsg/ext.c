@@ -580,6 +580,29 @@ static bool encode_stats(const void *field, struct wr *w)
 	       wr_bytes(w, s->counters, s->len);
 }
 
+/* 4:1 up | 5:3 reserved | 8:16 name, filled up with NULs | 24:4 index | 28:4 MTU */
+static bool decode_interface(void *field, struct rd *r)
+{
+	struct keymsg_interface *i = field;
+	const uint8_t *name;
+	uint8_t up;
+
+	if (!rd_u8(r, &up) || !rd_skip(r, 3) || !(name = rd_bytes(r, KEYMSG_IFNAME_MAX)) ||
+	    name[KEYMSG_IFNAME_MAX - 1] || !rd_u32(r, &i->ifindex) || !rd_u32(r, &i->mtu))
+		return false;
+	i->up = up;
+	memcpy(i->name, name, KEYMSG_IFNAME_MAX);
+	return true;
+}
+
+static bool encode_interface(const void *field, struct wr *w)
+{
+	const struct keymsg_interface *i = field;
+
+	return wr_u8(w, i->up) && wr_zero(w, 3) && wr_bytes(w, i->name, KEYMSG_IFNAME_MAX) &&
+	       wr_u32(w, i->ifindex) && wr_u32(w, i->mtu);
+}
+
 #define FIELD(name)	offsetof(struct keymsg, name)
 #define KEY_MAX_SIZE	(8 + KEYMSG_KEY_MAX)
 #define ALGS_MAX_SIZE	(8 + 8 * KEYMSG_ALGS_MAX)
@@ -619,6 +642,7 @@ const struct ext_row ext_rows[EXT_COUNT] = {
 	{ EXT_HELLO, 0x5303, 16, 16, FIELD(hello), decode_hello, encode_hello },
 	{ EXT_TUNABLE, 0x5305, 16, TUNABLE_MAX_SIZE, FIELD(tunable), decode_tunable, encode_tunable },
 	{ EXT_STATS, 0x5306, 8, 8 + KEYMSG_COUNTERS_MAX, FIELD(stats), decode_stats, encode_stats },
+	{ EXT_INTERFACE, 0x5307, 32, 32, FIELD(interface), decode_interface, encode_interface },
 };
 
 const struct ext_row *ext_by_wire(uint16_t wire)

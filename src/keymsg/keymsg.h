@@ -50,7 +50,10 @@
 	_(COMMIT, 130, "COMMIT")        \
 	_(ROLLBACK, 131, "ROLLBACK")    \
 	_(TUNABLE, 132, "TUNABLE")      \
-	_(STATS, 133, "STATS")
+	_(STATS, 133, "STATS")          \
+	_(IFADD, 134, "IFADD")          \
+	_(IFDELETE, 135, "IFDELETE")    \
+	_(IFDUMP, 136, "IFDUMP")
 
 enum keymsg_type {
 #define _(name, number, text) KEYMSG_##name = number,
@@ -102,6 +105,7 @@ enum keymsg_ext {
 	EXT_HELLO,  /* 0x5303: who speaks: protocol version and network namespace */
 	EXT_TUNABLE, /* 0x5305: a tunable's name and value; the request's says what is wanted */
 	EXT_STATS,   /* 0x5306: counters by name; the request's says whose */
+	EXT_INTERFACE, /* 0x5307: of tunnels; of a policy: the one whose scope it has */
 	EXT_COUNT
 };
 
@@ -220,6 +224,13 @@ struct keymsg_stats {
 #define KEYMSG_COUNTER_NAME_MAX 64 /* bytes, NUL included */
 #define KEYMSG_COUNTERS_MAX	6000 /* bytes */
 
+/* A virtual interface of tunnels; its ends are the message's addresses, its reqid stands in SA2. */
+struct keymsg_interface {
+	uint32_t ifindex, mtu; /* 0 = not said */
+	bool up;
+	char name[KEYMSG_IFNAME_MAX];
+};
+
 struct keymsg {
 	uint8_t type;     /* enum keymsg_type */
 	uint8_t errnum;   /* positive errno in a reply */
@@ -249,6 +260,7 @@ struct keymsg {
 	struct keymsg_hello hello;
 	struct keymsg_tunable tunable;
 	struct keymsg_stats stats;
+	struct keymsg_interface interface;
 };
 
 static inline bool keymsg_has(const struct keymsg *m, enum keymsg_ext ext)

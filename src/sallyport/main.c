@@ -28,6 +28,7 @@ static const struct verb verbs[] = {
 	{ "decrypt", "open the protected packets of a capture", verb_decrypt },
 	{ "sysctl", "show and set the daemon's tunables", verb_sysctl },
 	{ "stats", "show the daemon's counters", verb_stats },
+	{ "interface", "make, remove and show virtual interfaces of tunnels", verb_interface },
 	{ "version", "print the version", verb_version },
 };
 

@@ -12,5 +12,6 @@ int verb_protect(int argc, char **argv);
 int verb_decrypt(int argc, char **argv);
 int verb_sysctl(int argc, char **argv);
 int verb_stats(int argc, char **argv);
+int verb_interface(int argc, char **argv);
 
 #endif

@@ -682,6 +682,16 @@ static void debug_request(const struct control *ctl, const struct keymsg *m, int
 		 m->satype, m->pid, err ? strerror(-err) : "done");
 }
 
+static bool is_about_interfaces(const struct keymsg *m)
+{
+	return m->type >= KEYMSG_IFADD && m->type <= KEYMSG_IFDUMP;
+}
+
+static void on_interface_reply(void *to, const struct keymsg *m)
+{
+	answer(to, m);
+}
+
 /* Answers true where the message changed the policies. */
 static bool take_message(struct client *c, const uint8_t *buf, size_t len)
 {
@@ -723,6 +733,10 @@ static bool take_message(struct client *c, const uint8_t *buf, size_t len)
 	if (m.type == KEYMSG_STATS && !c->batch && m.stats.scope == SCOPE_TOTAL &&
 	    keymsg_has(&m, EXT_STATS)) {
 		answer_totals(c, &m);
+		return false;
+	}
+	if (is_about_interfaces(&m) && c->private_ok && !c->batch) {
+		c->control->calls.interface(c->control->calls.arg, &m, on_interface_reply, c);
 		return false;
 	}
 	if (take_in_batch(c, &m, buf, len, &policies))
@@ -955,6 +969,17 @@ void control_announce(struct control *ctl, const struct keymsg *m)
 			queue_message(c, m);
 		else
 			ctl->stats.in_nomem++;
+	}
+}
+
+void control_tell(struct control *ctl, const struct keymsg *m)
+{
+	struct client *c;
+
+	LIST_FOREACH(c, &ctl->clients, next)
+	{
+		if (c->backlog < NEWS_MAX)
+			queue_message(c, m);
 	}
 }
 

@@ -5,6 +5,9 @@
  *                                                            | ICMP to the stack | dropped
  *   driver rx -> fragments put together -> engine_in  -> to the stack | dropped
  *
+ *   virtual interface -> engine_out -> by its own way; what engine_in took out of the tunnel of
+ *   one arrives there
+ *
  * One thread, one worker. What is dropped is counted, and told in the log at most
  * once in a while for each reason.
  */
@@ -26,6 +29,7 @@
 #include "io/routed.h"
 #include "sallyportd/fragments.h"
 #include "sallyportd/host.h"
+#include "sallyportd/ifnets.h"
 #include "sallyportd/log.h"
 #include "sallyportd/natt.h"
 #include "sallyportd/steering.h"
@@ -83,6 +87,8 @@ struct data {
 	uint32_t mark;
 	struct fragments *fragments; /* of what comes and goes */
 	struct fragments *inside;    /* of what comes out of tunnels */
+	struct ifnets *ifnets;
+	struct port tunnels; /* stands for the interface of what leaves by virtual ones; it has no driver */
 	struct event *settle, *release;
 	bool repair_due;
 	time_t repaired_s; /* when what others had removed was last put back */
@@ -235,6 +241,23 @@ static enum exit exit_of(const struct outcome *o, enum pkt_dir dir)
 	return o->elsewhere || leads_nowhere(o->pkt) ? EXIT_ROUTED : EXIT_WIRE;
 }
 
+/* The virtual interface that an outcome is for, 0 = none: out of its tunnel, or an answer to who sent by it. */
+static uint32_t arrives_on(const struct data *d, const struct outcome *o, enum pkt_dir dir)
+{
+	if (o->verdict == VERDICT_ANSWER && dir == PKT_OUT && ifnet_by_index(d->db, o->pkt->ifindex))
+		return o->pkt->ifindex;
+	return o->arrives_on;
+}
+
+static void let_arrive(struct data *d, uint32_t ifindex, const struct pkt *p)
+{
+	int err = ifnets_deliver(d->ifnets, ifindex, p);
+
+	if (err)
+		drop_late(d, p, DROP_INTERFACE_DOWN, PKT_IN,
+			  err == -ENETDOWN ? NULL : strerror(-err));
+}
+
 /* Gives the engine's outcomes back to the host. */
 static void send_outcomes(struct data *d, struct port *port, enum pkt_dir dir)
 {
@@ -243,11 +266,17 @@ static void send_outcomes(struct data *d, struct port *port, enum pkt_dir dir)
 
 	for (size_t i = 0; i < d->sink.n_out; i++) {
 		struct outcome *o = &d->sink.out[i];
+		uint32_t on;
 
 		if ((o->verdict == VERDICT_DROP && o->reason != DROP_KEEPALIVE) ||
 		    o->verdict == VERDICT_ANSWER)
 			log_drop(d, o, dir, natt_ports(d->db, o, ports));
-		if (o->verdict != VERDICT_DROP && o->verdict != VERDICT_HOLD)
+		if (o->verdict == VERDICT_DROP || o->verdict == VERDICT_HOLD)
+			continue;
+		on = arrives_on(d, o, dir);
+		if (on)
+			let_arrive(d, on, o->pkt);
+		else
 			put_out(&x, exit_of(o, dir), o);
 	}
 	send_all(&x);
@@ -267,6 +296,23 @@ static void tell_misses(const struct data *d)
 	}
 }
 
+/* The way of what leaves by a virtual interface is not known: the shortest of ours. */
+static uint32_t mtu_of(const struct port *port)
+{
+	const struct data *d = port->data;
+	uint32_t mtu = 0;
+
+	if (port->io)
+		return port->io->mtu;
+	for (size_t i = 0; i < d->n_ports; i++) {
+		const struct io *io = d->ports[i].io;
+
+		if (io && io->mtu && (!mtu || io->mtu < mtu))
+			mtu = io->mtu;
+	}
+	return mtu;
+}
+
 static void judge(struct data *d, struct port *port, enum pkt_dir dir, struct burst *b)
 {
 	struct now now = { .wall_s = (uint64_t)time(NULL),
@@ -274,9 +320,9 @@ static void judge(struct data *d, struct port *port, enum pkt_dir dir, struct bu
 			   .random_len = d->random_len };
 
 	if (dir == PKT_OUT)
-		engine_out(d->worker, b, port->io->mtu, &d->sink, &now);
+		engine_out(d->worker, b, mtu_of(port), &d->sink, &now);
 	else
-		engine_in(d->worker, b, port->io->mtu, &d->sink, &now);
+		engine_in(d->worker, b, mtu_of(port), &d->sink, &now);
 	send_outcomes(d, port, dir);
 	tell_misses(d);
 	refill_random(d, d->sink.random_used);
@@ -374,6 +420,13 @@ static void on_in(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	receive(arg, PKT_IN);
+}
+
+static void on_leaving(void *arg, struct burst *b)
+{
+	struct data *d = arg;
+
+	process(d, &d->tunnels, PKT_OUT, b);
 }
 
 /* ---- steering ---- */
@@ -513,6 +566,15 @@ static void look_for_misrouted(struct data *d, const struct io_way *ways, size_t
 	}
 }
 
+static void look_for_misrouted_ifnets(struct data *d)
+{
+	for (const struct ifnet *n = d->db->ifnets; n; n = n->next) {
+		const struct io_way way = { .end = n->dst };
+
+		look_for_misrouted(d, &way, 1);
+	}
+}
+
 static void on_settle(evutil_socket_t fd, short what, void *arg)
 {
 	struct data *d = arg;
@@ -521,6 +583,8 @@ static void on_settle(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	worker_prune(d->worker);
+	if (d->host)
+		look_for_misrouted_ifnets(d);
 	for (size_t i = 0; i < d->n_ports; i++) {
 		struct io *io = d->ports[i].io;
 		size_t n;
@@ -743,10 +807,30 @@ void data_tick(struct data *d)
 		natt_tick(d->worker, d->db, send_keepalive, d);
 }
 
+/* ---- virtual interfaces ---- */
+
+static int open_host(struct data *d);
+
+/* A daemon without protected interfaces sends their packets, too. */
+static void on_ifnets_changed(void *arg)
+{
+	struct data *d = arg;
+
+	open_host(d);
+	data_enforce(d);
+	settle_soon(d);
+}
+
+struct ifnets *data_ifnets(struct data *d)
+{
+	return d->ifnets;
+}
+
 /* ---- life ---- */
 
 struct data *data_new(struct event_base *base, struct db *db, data_miss *miss, void *arg)
 {
+	struct ifnets_calls calls = { on_leaving, on_ifnets_changed, NULL };
 	struct data *d = calloc(1, sizeof(*d));
 
 	if (!d)
@@ -761,9 +845,11 @@ struct data *data_new(struct event_base *base, struct db *db, data_miss *miss, v
 	d->release = evtimer_new(base, on_release, d);
 	d->fragments = fragments_new();
 	d->inside = fragments_new();
+	d->tunnels.data = calls.arg = d;
+	d->ifnets = ifnets_new(base, db, &calls);
 	refill_random(d, 0);
 	if (!d->worker || !d->settle || !d->release || !d->fragments ||
-	    !d->inside || !d->random_len) {
+	    !d->inside || !d->ifnets || !d->random_len) {
 		log_line("no memory, or no cryptographic library");
 		data_free(d, true);
 		return NULL;
@@ -882,6 +968,8 @@ void data_free(struct data *d, bool clean)
 	}
 	free_event(&d->settle);
 	free_event(&d->release);
+	if (d->ifnets)
+		ifnets_free(d->ifnets, clean);
 	d->db->carrier.own = NULL;
 	if (d->routed)
 		routed_close(d->routed);

@@ -17,6 +17,7 @@
 #define DATA_INTERFACES_MAX 16
 
 struct event_base;
+struct ifnets;
 struct data;
 
 /* A packet lacked an SA of this request between these addresses; asked for each, however many. */
@@ -27,6 +28,8 @@ struct data *data_new(struct event_base *base, struct db *db, data_miss *miss, v
 /* Opens the driver on an interface; 0, or -errno after having logged why. */
 int data_add_interface(struct data *d, const char *driver, const char *interface,
 		       const char *journal);
+/* The virtual interfaces, which come and go at any time. */
+struct ifnets *data_ifnets(struct data *d);
 /*
  * Steers what the policies want by the time it returns: 0, or -errno after having
  * logged why that cannot be.

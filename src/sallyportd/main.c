@@ -29,6 +29,7 @@
 #include "db/tunable_file.h"
 #include "sallyportd/control.h"
 #include "sallyportd/data.h"
+#include "sallyportd/ifnets.h"
 #include "sallyportd/log.h"
 #include "sallyportd/notify.h"
 
@@ -39,6 +40,8 @@ struct options {
 	const char *interfaces[DATA_INTERFACES_MAX];
 	unsigned n_interfaces;
 	const char *sysctl; /* a file of tunables, or NULL */
+	const char *tunnels[IFNETS_MAX]; /* virtual interfaces: NAME,SRC-DST[,REQID] */
+	unsigned n_tunnels;
 };
 
 struct daemon {
@@ -55,6 +58,7 @@ struct daemon {
 static void usage(FILE *out)
 {
 	fputs("usage: sallyportd [-f] [-s SOCKET] [-i INTERFACE]... [-d DRIVER] [--sysctl FILE]\n"
+	      "                  [--ipsec-interface NAME,SRC-DST[,REQID]]...\n"
 	      "       sallyportd -V\n",
 	      out);
 }
@@ -83,7 +87,12 @@ static bool default_socket(char *path, size_t cap)
 /* Answers -1 to go on, else the exit status. */
 static int parse_options(struct options *o, int argc, char **argv)
 {
-	static const struct option longs[] = { { "sysctl", required_argument, NULL, 'S' }, { 0 } };
+	enum { TUNNEL = 256 };
+	static const struct option longs[] = {
+		{ "sysctl", required_argument, NULL, 'S' },
+		{ "ipsec-interface", required_argument, NULL, TUNNEL },
+		{ 0 },
+	};
 	const char *path = NULL;
 	int c;
 
@@ -108,6 +117,13 @@ static int parse_options(struct options *o, int argc, char **argv)
 				return 1;
 			}
 			o->interfaces[o->n_interfaces++] = optarg;
+			break;
+		case TUNNEL:
+			if (o->n_tunnels == IFNETS_MAX) {
+				log_line("at most %d interfaces of tunnels", IFNETS_MAX);
+				return 1;
+			}
+			o->tunnels[o->n_tunnels++] = optarg;
 			break;
 		case 'V':
 			puts("sallyportd " SALLYPORT_VERSION);
@@ -148,7 +164,7 @@ static void on_settled(void *arg)
 	data_release(((struct daemon *)arg)->data);
 }
 
-static void on_totals(void *arg, control_tell *tell, void *tell_arg)
+static void on_totals(void *arg, control_counter *tell, void *tell_arg)
 {
 	data_tell_counters(((struct daemon *)arg)->data, tell, tell_arg);
 }
@@ -287,10 +303,41 @@ static bool load_tunables(struct daemon *d, const struct options *o)
 	return err == 0;
 }
 
+static void on_interface(void *arg, const struct keymsg *req,
+			 void (*reply)(void *to, const struct keymsg *m), void *to)
+{
+	ifnets_answer(data_ifnets(((struct daemon *)arg)->data), req, reply, to);
+}
+
+static void on_tell(void *arg, const struct keymsg *m)
+{
+	struct daemon *d = arg;
+
+	control_tell(d->control, m);
+}
+
+static bool open_tunnels(struct daemon *d, const struct options *o)
+{
+	struct ifnets *f = data_ifnets(d->data);
+	char why[IFNETS_WHY_MAX];
+
+	ifnets_tell(f, on_tell, d);
+	ifnets_journals(f, o->socket);
+	for (unsigned i = 0; i < o->n_tunnels; i++) {
+		if (ifnets_make(f, o->tunnels[i], why) < 0) {
+			log_line("--ipsec-interface %s: %s", o->tunnels[i], why);
+			return false;
+		}
+	}
+	ifnets_say_left(f);
+	return true;
+}
+
 /* The socket first: it is what keeps a second daemon away from the journals. */
 static bool start(struct daemon *d, const struct options *o)
 {
-	const struct control_calls calls = { on_enforce, on_change, on_look, on_settled, on_totals, d };
+	const struct control_calls calls = { on_enforce, on_change,	on_look,     on_settled,
+					     on_totals,	 on_interface, d };
 
 	d->base = event_base_new();
 	if (!d->base || !db_init(&d->db)) {
@@ -310,7 +357,8 @@ static bool start(struct daemon *d, const struct options *o)
 		return false;
 	}
 	/* what the tunables want steered, before there are policies */
-	return open_interfaces(d, o) && (!o->sysctl || data_enforce(d->data) == 0);
+	return open_interfaces(d, o) && open_tunnels(d, o) &&
+	       (!o->sysctl || data_enforce(d->data) == 0);
 }
 
 static void free_event(struct event *e)

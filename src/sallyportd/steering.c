@@ -118,6 +118,16 @@ static bool add_tunnels(const struct spd_entry *e, struct io_select *sel, size_t
 	return true;
 }
 
+static bool add_routers_errors(const struct addr *end, struct io_select *sel, size_t *n)
+{
+	struct io_select in = { .dir = PKT_IN,
+				.src = { .family = end->family },
+				.dst = { .family = end->family },
+				.what = IO_ICMP_ERRORS };
+
+	return add_select(sel, n, &in);
+}
+
 /*
  * ICMP errors leave for a tunnel's networks from routers' own addresses, and come from
  * any router about what we have sent to `end`.
@@ -131,13 +141,9 @@ static bool add_errors(const struct spd_entry *e, const struct addr *end, struct
 				 .dst = e->sel.dst.addr,
 				 .dst_len = e->sel.dst.prefix_len,
 				 .what = IO_ICMP_ERRORS };
-	struct io_select in = { .dir = PKT_IN,
-				.src = { .family = end->family },
-				.dst = { .family = end->family },
-				.what = IO_ICMP_ERRORS };
 
 	return (innermost->mode != MODE_TUNNEL || add_select(sel, n, &out)) &&
-	       add_select(sel, n, &in);
+	       add_routers_errors(end, sel, n);
 }
 
 /* Where the packets of a policy go in the end, unspecified where only the packet knows. */
@@ -170,6 +176,17 @@ static bool add_policy(const struct spd_entry *e, struct io_select *sel,
 	       add_errors(e, end.family ? &end : &e->sel.dst.addr, sel, n);
 }
 
+/* Their packets are routed to them, and ESP is steered anyway. */
+static bool add_ifnets(const struct db *db, struct io_select *sel, size_t *n)
+{
+	for (const struct spd_entry *e = spd_next_ifnet(db->spd, NULL); e;
+	     e = spd_next_ifnet(db->spd, e)) {
+		if (!add_routers_errors(&e->pol.requests[0].dst, sel, n))
+			return false;
+	}
+	return true;
+}
+
 size_t steering_select(const struct db *db, struct io_select sel[static IO_SELECT_MAX + 1])
 {
 	size_t n = 0;
@@ -182,7 +199,9 @@ size_t steering_select(const struct db *db, struct io_select sel[static IO_SELEC
 		if (!add_policy(e, sel, &n))
 			return steering_select_all(sel);
 	}
-	return add_signed(db, sel, &n) && add_in_udp(db, sel, &n) ? n : steering_select_all(sel);
+	return add_ifnets(db, sel, &n) && add_signed(db, sel, &n) && add_in_udp(db, sel, &n)
+		       ? n
+		       : steering_select_all(sel);
 }
 
 static bool single_host(const struct range *r)

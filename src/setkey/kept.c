@@ -31,7 +31,10 @@ static char *command_of(const struct keymsg *m)
 
 	if (!out)
 		return NULL;
-	if (m->type == KEYMSG_SPDDUMP)
+	if (keymsg_has(m, EXT_INTERFACE)) /* no command makes it: it comes with its interface */
+		fprintf(out, "# policy %u is of %.*s\n", m->policy.id, KEYMSG_IFNAME_MAX,
+			m->interface.name);
+	else if (m->type == KEYMSG_SPDDUMP)
 		print_policy_command(out, m, &o);
 	else
 		print_sa_command(out, m);

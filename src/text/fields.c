@@ -320,6 +320,9 @@ static void put_private(FILE *out, const struct keymsg *m)
 		fprintf(out, "sadb_x_nat_t_frag{ fraglen=%u }\n", m->natt_frag);
 	if (keymsg_has(m, EXT_HW_OFFL))
 		fprintf(out, "sadb_x_if_hw_offl{ if=%.*s }\n", KEYMSG_IFNAME_MAX, m->hw_offl);
+	if (keymsg_has(m, EXT_INTERFACE))
+		fprintf(out, "sadb_x_interface{ if=%.*s ifindex=%u up=%u mtu=%u }\n", KEYMSG_IFNAME_MAX,
+			m->interface.name, m->interface.ifindex, m->interface.up, m->interface.mtu);
 	if (keymsg_has(m, EXT_REASON))
 		fprintf(out, "sadb_x_reason{ ext=%u\n  text=\"%s\" }\n", m->reason.ext,
 			m->reason.text);

@@ -361,17 +361,24 @@ void print_policy(FILE *out, const struct keymsg *m, const struct print_opts *o)
 	uint64_t used = keymsg_has(m, EXT_LIFETIME_CURRENT) ? m->current.use_s : 0;
 	bool limited = keymsg_has(m, EXT_LIFETIME_HARD);
 	char text[POLICY_TEXT_MAX], t1[TIME_MAX], t2[TIME_MAX];
+	struct policy pol;
 
 	put_selector(out, m, o);
 	if (!need(out, m, EXT_POLICY, "POLICY"))
 		return;
-	policy_print_form(text, sizeof(text), &m->policy, "\n\t", o->ports ? POLICY_FORM_PORTS : 0);
+	pol = m->policy;
+	if (keymsg_has(m, EXT_INTERFACE))
+		pol.priority = 0; /* it is the interface's index */
+	policy_print_form(text, sizeof(text), &pol, "\n\t", o->ports ? POLICY_FORM_PORTS : 0);
 	fprintf(out, "\t%s\n", text);
 	fprintf(out, "\tcreated: %s  lastused: %s\n", time_text(created, t1), time_text(used, t2));
 	fprintf(out, "\tlifetime: %" PRIu64 "(s) validtime: %" PRIu64 "(s)\n",
 		limited ? m->hard.add_s : 0, limited ? m->hard.use_s : 0);
 	put_label(out, m);
 	put_more(out, m);
-	fprintf(out, "\tspid=%u seq=%u pid=%u\n", m->policy.id, m->seq, m->pid);
+	fprintf(out, "\tspid=%u seq=%u pid=%u", m->policy.id, m->seq, m->pid);
+	if (keymsg_has(m, EXT_INTERFACE))
+		fprintf(out, " scope=ifnet ifname=%.*s", KEYMSG_IFNAME_MAX, m->interface.name);
+	fputc('\n', out);
 	fprintf(out, "\trefcnt=%u\n", m->refcnt);
 }

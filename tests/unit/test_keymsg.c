@@ -273,6 +273,27 @@ static void hello(void **state)
 	assert_encodes(&m, false, "02800000 02000000 00000000 05000000");
 }
 
+#define IFDELETE_PLAIN "02870000 02000000 00000000 00000000"
+#define IFDELETE       "02870000 06000000 00000000 00000000 04000753 01000000 69707365 63300000 00000000 00000000 " \
+		       "07000000 78050000"
+
+/* A virtual interface: up, name, index, MTU. */
+static void interface(void **state)
+{
+	struct bytes b = hex(IFDELETE);
+	struct keymsg m = decoded(&b);
+
+	(void)state;
+	assert_int_equal(m.type, KEYMSG_IFDELETE);
+	assert_int_equal(m.present, BIT(INTERFACE));
+	assert_string_equal(m.interface.name, "ipsec0");
+	assert_true(m.interface.up && m.interface.ifindex == 7 && m.interface.mtu == 1400);
+	assert_encodes(&m, true, IFDELETE);
+	assert_encodes(&m, false, IFDELETE_PLAIN);
+	b.at[24 + 15] = 'x'; /* a name without an end */
+	assert_int_equal(keymsg_decode(&m, b.at, b.len), -EINVAL);
+}
+
 /* The SPIs of a range are in host order. */
 static void spi_range(void **state)
 {
@@ -740,6 +761,7 @@ int main(void)
 		LE(transport_with_addresses),
 		LE(dump),
 		LE(hello),
+		LE(interface),
 		LE(spi_range),
 		LE(tunable),
 		LE(stats),
