@@ -23,7 +23,7 @@ static struct sa *add_sa(struct host *h, const char *src, const char *dst, uint8
 							  .window = 64 });
 
 	if (natt)
-		sa->natt = (struct sa_natt){ .type = 2, .sport = 40000, .dport = 4500 };
+		sad_set_natt(h->db.sad, sa, &(struct sa_natt){ .type = 2, .sport = 40000, .dport = 4500 });
 	return sa;
 }
 
@@ -121,6 +121,45 @@ static void other_datagrams(void **state)
 			assert_int_equal(o->reason, rows[i].reason);
 		free(l);
 		host_fini(&h);
+	}
+}
+
+/* RFC 3948 section 2.3: one byte between the SA's ports; the other end knows it at any port of an SA. */
+static void keepalives(void **state)
+{
+	static const uint8_t want[] = { 40000 >> 8, 40000 & 255, 4600 >> 8, 4600 & 255, 0, 9 };
+	static const struct sa_natt natt = { .type = 2, .sport = 40000, .dport = 4600 };
+
+	(void)state;
+	for (unsigned n = 0; n < 2; n++) {
+		const char *a = n ? A6 : A4, *b = n ? B6 : B4;
+		struct lab_packet *l = lab_packet(a, b, IPPROTO_UDP, 9);
+		const struct addr src = lab_addr(a), dst = lab_addr(b);
+		size_t header = n ? 40 : 20;
+		enum drop_reason reason;
+		struct ip_view v;
+		struct pair p;
+		struct sa *sa;
+
+		pair_init(&p);
+		sa = add_sa(&p.a, a, b, MODE_TUNNEL, true);
+		sad_set_natt(p.a.db.sad, sa, &natt);
+		assert_true(engine_keepalive(p.a.worker, sa, &l->pkt));
+		assert_int_equal(l->pkt.len, header + 9);
+		assert_true(ip_parse(&l->pkt, &v, &reason) && ip_checksum_ok(&l->pkt));
+		assert_true(addr_equal(&v.src, &src) && addr_equal(&v.dst, &dst) && v.proto == IPPROTO_UDP);
+		assert_memory_equal(l->pkt.data + header, want, sizeof(want));
+		assert_int_equal(l->pkt.data[header + 8], 0xff);
+		if (n)
+			assert_int_equal(ip_sum(l->pkt.data + 8, 32 + 9, 9 + 17), 0xffff);
+		else
+			assert_int_equal(get_be16(l->pkt.data + header + 6), 0);
+		sa = add_sa(&p.b, a, b, MODE_TUNNEL, true); /* of another port: anybody's datagram */
+		assert_int_equal(host_run(&p.b, PKT_IN, &l->pkt, 0)->verdict, VERDICT_PASS);
+		sad_set_natt(p.b.db.sad, sa, &natt);
+		assert_int_equal(host_run(&p.b, PKT_IN, &l->pkt, 0)->reason, DROP_KEEPALIVE);
+		free(l);
+		pair_fini(&p);
 	}
 }
 
@@ -366,6 +405,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(round_trips),
 		cmocka_unit_test(other_datagrams),
+		cmocka_unit_test(keepalives),
 		cmocka_unit_test(bytes_behind),
 		cmocka_unit_test(bare_esp),
 		cmocka_unit_test(checksums),
