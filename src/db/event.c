@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "db/call.h"
-#include "db/ifnet.h"
 #include "keymsg/propose.h"
+#include "db/ifnet.h"
 
 struct keymsg event_expire(const struct sa *sa, const struct tunables *tun, bool hard)
 {

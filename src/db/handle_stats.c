@@ -68,11 +68,14 @@ static void show_sp(struct call *c, const struct spd_entry *e, uint32_t seq)
 
 static int show_sps(struct call *c)
 {
-	uint32_t n = (uint32_t)spd_count(c->db->spd), seq = 0;
+	uint32_t n = (uint32_t)(spd_count(c->db->spd) + spd_count_ifnet(c->db->spd)), seq = 0;
 
 	if (n == 0)
 		return call_refuse(c, ENOENT, EXT_COUNT, "there are no policies to show");
 	for (struct spd_entry *e = spd_older(c->db->spd, NULL); e; e = spd_older(c->db->spd, e))
+		show_sp(c, e, ++seq == n ? 0 : seq);
+	for (struct spd_entry *e = spd_next_ifnet(c->db->spd, NULL); e;
+	     e = spd_next_ifnet(c->db->spd, e))
 		show_sp(c, e, ++seq == n ? 0 : seq);
 	return 0;
 }

@@ -25,8 +25,8 @@ struct tunif_config {
 
 /*
  * Makes the interface and takes it up, or takes over what the journal says that a killed
- * daemon left, as it stands. NULL with *err = -errno after having said why; -EEXIST: there is another one of
- * that name.
+ * daemon left, as it stands. NULL with *err = -errno after having said why; -EEXIST: there is
+ * another one of that name.
  */
 struct tunif *tunif_open(const struct tunif_config *cfg, int *err);
 /* Removes it, or leaves it shut. Frees. */
@@ -36,7 +36,8 @@ int tunif_undo(const char *journal);
 uint32_t tunif_index(const struct tunif *t);
 /* To wait on until tunif_rx() has something. */
 int tunif_fd(const struct tunif *t);
-/* Up to BURST_MAX packets that leave by it, lent until the next call. How many, or -errno: it is gone. */
+/* Up to BURST_MAX packets that leave by it, lent until the next call. How many, or -errno: it is
+ * gone. */
 int tunif_rx(struct tunif *t, struct burst *b);
 /* Lets a packet arrive on it: 0 or -errno; -ENETDOWN: it is down. */
 int tunif_tx(struct tunif *t, const struct pkt *p);

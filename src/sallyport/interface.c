@@ -103,12 +103,12 @@ static void show_json(struct list *l, const struct keymsg *m)
 	char src[ADDR_TEXT_MAX], dst[ADDR_TEXT_MAX];
 
 	json_array_append_new(
-		l->json, json_pack("{s:s, s:I, s:s, s:s, s:I, s:I, s:b}", "name", m->interface.name,
-				   "ifindex", (json_int_t)m->interface.ifindex, "src",
-				   addr_text(&m->src.range.addr, src), "dst",
-				   addr_text(&m->dst.range.addr, dst), "reqid",
-				   (json_int_t)m->sa2.reqid, "mtu", (json_int_t)m->interface.mtu,
-				   "up", m->interface.up));
+		l->json,
+		json_pack("{s:s, s:I, s:s, s:s, s:I, s:I, s:b}", "name", m->interface.name,
+			  "ifindex", (json_int_t)m->interface.ifindex, "src",
+			  addr_text(&m->src.range.addr, src), "dst",
+			  addr_text(&m->dst.range.addr, dst), "reqid", (json_int_t)m->sa2.reqid,
+			  "mtu", (json_int_t)m->interface.mtu, "up", m->interface.up));
 }
 
 static void show(void *arg, const struct keymsg *m)
@@ -137,7 +137,8 @@ static void show_nothing(void *arg, const struct keymsg *m)
 
 /* ---- the verbs of the verb ---- */
 
-/* Asks the daemon; 0 or an errno after having said why. `quiet`: that there is none is an answer. */
+/* Asks the daemon; 0 or an errno after having said why. `quiet`: that there is none is an answer.
+ */
 static int ask_daemon(struct keymsg *m, bool many, ask_answer *answer, void *arg, bool quiet)
 {
 	char why[ASK_WHY_MAX];

@@ -726,7 +726,7 @@ static bool take_message(struct client *c, const uint8_t *buf, size_t len)
 		return false;
 	}
 	tell_others(c, HANDLE_ONE, &m);
-	if (!c->private_ok && (m.type == KEYMSG_STATS || m.type == KEYMSG_TUNABLE)) {
+	if (!c->private_ok && (m.type == KEYMSG_STATS || m.type == KEYMSG_TUNABLE || is_about_interfaces(&m))) {
 		answer_error(c, &m, EOPNOTSUPP); /* the answers would be private ones */
 		return false;
 	}
@@ -735,7 +735,7 @@ static bool take_message(struct client *c, const uint8_t *buf, size_t len)
 		answer_totals(c, &m);
 		return false;
 	}
-	if (is_about_interfaces(&m) && c->private_ok && !c->batch) {
+	if (is_about_interfaces(&m) && !c->batch) {
 		c->control->calls.interface(c->control->calls.arg, &m, on_interface_reply, c);
 		return false;
 	}
@@ -972,7 +972,7 @@ void control_announce(struct control *ctl, const struct keymsg *m)
 	}
 }
 
-void control_tell(struct control *ctl, const struct keymsg *m)
+void control_tell_all(struct control *ctl, const struct keymsg *m)
 {
 	struct client *c;
 

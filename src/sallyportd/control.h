@@ -17,7 +17,7 @@
 struct event_base;
 struct control;
 
-typedef void control_counter(void *arg, const char *name, uint64_t value);
+typedef void control_tell(void *arg, const char *name, uint64_t value);
 
 /* What the rest of the daemon is told. */
 struct control_calls {
@@ -31,7 +31,7 @@ struct control_calls {
 	/* A client that had changed policies is gone: it will change no more. */
 	void (*settled)(void *arg);
 	/* Tells the counters of everything but this socket, by `group.name`. */
-	void (*totals)(void *arg, control_counter *tell, void *tell_arg);
+	void (*totals)(void *arg, control_tell *tell, void *tell_arg);
 	/* IFADD, IFDELETE and IFDUMP: answers by `reply`, before it returns. */
 	void (*interface)(void *arg, const struct keymsg *req,
 			  void (*reply)(void *to, const struct keymsg *m), void *to);
@@ -50,7 +50,7 @@ struct control *control_new(struct event_base *base, struct db *db, const char *
  */
 void control_announce(struct control *c, const struct keymsg *m);
 /* Tells all clients. */
-void control_tell(struct control *c, const struct keymsg *m);
+void control_tell_all(struct control *c, const struct keymsg *m);
 void control_flush(struct control *c);
 /* Closes the socket and removes it. */
 void control_free(struct control *c);

@@ -254,8 +254,7 @@ static void let_arrive(struct data *d, uint32_t ifindex, const struct pkt *p)
 	int err = ifnets_deliver(d->ifnets, ifindex, p);
 
 	if (err)
-		drop_late(d, p, DROP_INTERFACE_DOWN, PKT_IN,
-			  err == -ENETDOWN ? NULL : strerror(-err));
+		drop_late(d, p, DROP_INTERFACE_DOWN, PKT_IN, err == -ENETDOWN ? NULL : strerror(-err));
 }
 
 /* Gives the engine's outcomes back to the host. */

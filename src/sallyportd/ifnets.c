@@ -24,10 +24,10 @@
 #include "sallyportd/log.h"
 
 /* FreeBSD's: with the longest headers of a tunnel it fits an Ethernet's 1500. */
-#define MTU_DEFAULT 1400
+#define MTU_DEFAULT   1400
 /* Bursts of one interface before others get their turn. */
 #define BURSTS_A_TURN 4
-#define JOURNAL_END ".tunnel"
+#define JOURNAL_END   ".tunnel"
 
 /* An interface of ours and its device. */
 struct side {
@@ -109,8 +109,7 @@ static bool name_of_journal(const char *file, const char *base, char name[static
 	size_t before = strlen(base), len = strlen(file), end = sizeof(JOURNAL_END) - 1;
 
 	if (len <= before + 1 + end || strncmp(file, base, before) != 0 || file[before] != '.' ||
-	    strcmp(file + len - end, JOURNAL_END) != 0 ||
-	    len - before - 1 - end >= IFNET_NAME_MAX)
+	    strcmp(file + len - end, JOURNAL_END) != 0 || len - before - 1 - end >= IFNET_NAME_MAX)
 		return false;
 	snprintf(name, IFNET_NAME_MAX, "%.*s", (int)(len - before - 1 - end), file + before + 1);
 	return true;
@@ -141,9 +140,10 @@ static void for_leftovers(struct ifnets *f, void (*each)(struct ifnets *f, const
 static void say_leftover(struct ifnets *f, const char *name)
 {
 	(void)f;
-	log_line("the daemon before this one was killed and left interface %s: what is routed there "
-		 "goes nowhere until the interface is made again",
-		 name);
+	log_line(
+		"the daemon before this one was killed and left interface %s: what is routed there "
+		"goes nowhere until the interface is made again",
+		name);
 }
 
 static int undo(const struct ifnets *f, const char *name)
@@ -255,7 +255,8 @@ static int check_ends(const struct ifnet *like, char *why)
 	int err;
 
 	if (like->src.family != like->dst.family)
-		return refuse(why, -EINVAL, "source and destination of the tunnel are of different families");
+		return refuse(why, -EINVAL,
+			      "source and destination of the tunnel are of different families");
 	if ((err = check_end(&like->src, "source", why)) ||
 	    (err = check_end(&like->dst, "destination", why)))
 		return err;
@@ -274,7 +275,8 @@ static int check_new(const struct ifnets *f, const struct ifnet *like, char *why
 		return err;
 	if (!is_name(like->name))
 		return refuse(why, -EINVAL,
-			      "`%s' is no name for an interface: up to %d characters without blanks, /, : and %%",
+			      "`%s' is no name for an interface: up to %d characters without "
+			      "blanks, /, : and %%",
 			      like->name, IFNET_NAME_MAX - 1);
 	if (find_side(f, like->name))
 		return refuse(why, -EEXIST, "there is an interface %s already", like->name);
@@ -317,7 +319,7 @@ static int open_side(struct ifnets *f, struct side *s, const struct ifnet *asked
 		return refuse(why, err, "no policies for it: %s", strerror(-err));
 	s->readable = event_new(f->base, tunif_fd(s->tun), EV_READ | EV_PERSIST, on_readable, s);
 	return s->readable && event_add(s->readable, NULL) == 0 ? 0
-								  : refuse(why, -ENOMEM, "no memory");
+								: refuse(why, -ENOMEM, "no memory");
 }
 
 static int make(struct ifnets *f, const struct ifnet *like, struct side **made, char *why)
@@ -412,7 +414,8 @@ int ifnets_make(struct ifnets *f, const char *text, char why[static IFNETS_WHY_M
 	if (reqid && !parse_reqid(reqid, &like.reqid))
 		return refuse(why, -EINVAL, "`%s' is no reqid: 1 to %u", reqid, UINT32_MAX);
 	if (strlen(name) >= sizeof(like.name))
-		return refuse(why, -EINVAL, "the name %s is longer than the %d characters of an interface's",
+		return refuse(why, -EINVAL,
+			      "the name %s is longer than the %d characters of an interface's",
 			      name, IFNET_NAME_MAX - 1);
 	strcpy(like.name, name);
 	return make(f, &like, &made, why);
@@ -447,7 +450,8 @@ static int check_presence(const struct keymsg *req, uint32_t must, uint32_t may,
 {
 	if ((req->present & must) == must && !(req->present & ~(must | may)))
 		return 0;
-	return refuse(why, -EINVAL, "%s with other parts than it takes", keymsg_type_name(req->type));
+	return refuse(why, -EINVAL, "%s with other parts than it takes",
+		      keymsg_type_name(req->type));
 }
 
 static int answer_add(struct ifnets *f, const struct keymsg *req, struct keymsg *m, char *why)
@@ -456,9 +460,9 @@ static int answer_add(struct ifnets *f, const struct keymsg *req, struct keymsg 
 			      .dst = req->dst.range.addr,
 			      .reqid = keymsg_has(req, EXT_SA2) ? req->sa2.reqid : 0 };
 	struct side *made;
-	int err = check_presence(req,
-				 1u << EXT_INTERFACE | 1u << EXT_ADDRESS_SRC | 1u << EXT_ADDRESS_DST,
-				 1u << EXT_SA2, why);
+	int err = check_presence(
+		req, 1u << EXT_INTERFACE | 1u << EXT_ADDRESS_SRC | 1u << EXT_ADDRESS_DST,
+		1u << EXT_SA2, why);
 
 	if (err)
 		return err;

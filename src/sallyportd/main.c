@@ -89,8 +89,8 @@ static int parse_options(struct options *o, int argc, char **argv)
 {
 	enum { TUNNEL = 256 };
 	static const struct option longs[] = {
-		{ "sysctl", required_argument, NULL, 'S' },
 		{ "ipsec-interface", required_argument, NULL, TUNNEL },
+		{ "sysctl", required_argument, NULL, 'S' },
 		{ 0 },
 	};
 	const char *path = NULL;
@@ -164,7 +164,7 @@ static void on_settled(void *arg)
 	data_release(((struct daemon *)arg)->data);
 }
 
-static void on_totals(void *arg, control_counter *tell, void *tell_arg)
+static void on_totals(void *arg, control_tell *tell, void *tell_arg)
 {
 	data_tell_counters(((struct daemon *)arg)->data, tell, tell_arg);
 }
@@ -313,7 +313,7 @@ static void on_tell(void *arg, const struct keymsg *m)
 {
 	struct daemon *d = arg;
 
-	control_tell(d->control, m);
+	control_tell_all(d->control, m);
 }
 
 static bool open_tunnels(struct daemon *d, const struct options *o)
@@ -336,7 +336,7 @@ static bool open_tunnels(struct daemon *d, const struct options *o)
 /* The socket first: it is what keeps a second daemon away from the journals. */
 static bool start(struct daemon *d, const struct options *o)
 {
-	const struct control_calls calls = { on_enforce, on_change,	on_look,     on_settled,
+	const struct control_calls calls = { on_enforce, on_change,	on_look, on_settled,
 					     on_totals,	 on_interface, d };
 
 	d->base = event_base_new();

@@ -176,7 +176,7 @@ static bool add_policy(const struct spd_entry *e, struct io_select *sel,
 	       add_errors(e, end.family ? &end : &e->sel.dst.addr, sel, n);
 }
 
-/* Their packets are routed to them, and ESP is steered anyway. */
+/* Their packets are routed to them, so it is only about what comes for their tunnels. */
 static bool add_ifnets(const struct db *db, struct io_select *sel, size_t *n)
 {
 	for (const struct spd_entry *e = spd_next_ifnet(db->spd, NULL); e;
