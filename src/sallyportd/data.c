@@ -24,9 +24,8 @@
 #include <time.h>
 
 #include "engine/counters.h"
-#include "engine/engine.h"
-#include "io/io.h"
 #include "io/routed.h"
+#include "sallyportd/data_path.h"
 #include "sallyportd/fragments.h"
 #include "sallyportd/host.h"
 #include "sallyportd/ifnets.h"
@@ -41,65 +40,6 @@
 /* After a restart: so long after the last change of policies they count as loaded, if their client
  * stays. */
 #define HOLD_MS		   500
-/* An interface that is back and could not be opened is tried again so much later. */
-#define REOPEN_S	   10
-/* A reason to drop is logged at most this often. */
-#define DROP_LOG_S	   10
-/* Tunnels' ends that are remembered as misrouted. */
-#define MISROUTED_MAX	   64
-
-struct port {
-	struct data *data;
-	struct io *io; /* NULL: the interface is gone */
-	char name[32], driver[16];
-	char *journal;
-	struct event *rx[2]; /* by enum pkt_dir */
-	bool held; /* recovered from a killed daemon: nothing passes until policies are loaded */
-	bool as_found; /* and what that one steered still is what is steered */
-	uint32_t refused; /* index of an interface of that name that could not be opened, 0 = none */
-	time_t refused_s; /* when that was */
-	struct io_select steered[IO_SELECT_MAX + 1];
-	size_t n_steered;
-	bool steered_once;
-};
-
-struct drop_log {
-	time_t last;
-	uint64_t unsaid;
-};
-
-/* A tunnel's end that is reached by an interface which is none of ours; 0 = by none. */
-struct misrouted {
-	struct addr end;
-	uint32_t way;
-};
-
-struct data {
-	struct event_base *base;
-	struct db *db;
-	struct worker *worker;
-	data_miss *miss;
-	void *miss_arg;
-	struct port ports[DATA_INTERFACES_MAX];
-	size_t n_ports;
-	struct host *host;
-	struct routed *routed; /* NULL until there is an interface */
-	uint32_t mark;
-	struct fragments *fragments; /* of what comes and goes */
-	struct fragments *inside;    /* of what comes out of tunnels */
-	struct ifnets *ifnets;
-	struct port tunnels; /* stands for the interface of what leaves by virtual ones; it has no driver */
-	struct event *settle, *release;
-	bool repair_due;
-	time_t repaired_s; /* when what others had removed was last put back */
-	struct misrouted misrouted[MISROUTED_MAX]; /* said already */
-	size_t n_misrouted;
-	struct drop_log drops[DROP_REASON_COUNT];
-	struct sink sink;
-	uint8_t random[BURST_MAX * ENGINE_RANDOM_PER_PACKET];
-	size_t random_len; /* 0 where the library had none to give: packets that need an IV are
-			      dropped */
-};
 
 /* Random bytes are used once: replaces the first so many. */
 static void refill_random(struct data *d, size_t used)
@@ -110,176 +50,6 @@ static void refill_random(struct data *d, size_t used)
 }
 
 /* ---- packets ---- */
-
-/* net.inet.ipsec.debug, net.inet6.ipsec6.debug; of a packet that is not at hand, either. */
-static bool is_debugged(const struct tunables *tun, const struct pkt *p)
-{
-	return p ? tun->debug[*p->data >> 4 == 6] : tun->debug[0] || tun->debug[1];
-}
-
-static void log_drop(struct data *d, const struct outcome *o, enum pkt_dir dir, const char *detail)
-{
-	struct drop_log *l = &d->drops[o->reason];
-	time_t now = time(NULL);
-
-	l->unsaid++;
-	if (now - l->last < DROP_LOG_S && !is_debugged(&d->db->tun, o->pkt))
-		return;
-	if (o->spi)
-		log_line("dropped %s: %s%s%s (SPI %u, 0x%08x; %" PRIu64
-			 " for this reason since the last such line)",
-			 dir == PKT_OUT ? "leaving" : "arriving", drop_text(o->reason),
-			 detail ? ": " : "", detail ? detail : "", o->spi, o->spi, l->unsaid);
-	else
-		log_line("dropped %s: %s%s%s (%" PRIu64
-			 " for this reason since the last such line)",
-			 dir == PKT_OUT ? "leaving" : "arriving", drop_text(o->reason),
-			 detail ? ": " : "", detail ? detail : "", l->unsaid);
-	l->last = now;
-	l->unsaid = 0;
-}
-
-/* A packet that the engine let go and that does not get away all the same. */
-static void drop_late(struct data *d, const struct pkt *p, enum drop_reason reason,
-		      enum pkt_dir dir, const char *detail)
-{
-	const struct outcome o = { .reason = reason };
-
-	worker_count_drop(d->worker, p, dir, reason);
-	log_drop(d, &o, dir, detail);
-}
-
-/* Packets on their way out of the engine, by where they go. */
-enum exit { EXIT_WIRE, EXIT_STACK, EXIT_ROUTED, EXIT_COUNT };
-
-struct exits {
-	struct data *data;
-	struct port *port;
-	struct burst bursts[EXIT_COUNT];
-	enum exit cut_to; /* of the fragments under way */
-};
-
-/* A packet is longer than the interface that it leaves by carries: others' MTU is not ours. */
-static void send_shorter(struct exits *x, struct pkt *p, int err)
-{
-	struct data *d = x->data;
-	struct now now = { .wall_s = (uint64_t)time(NULL) };
-	uint32_t mtu = routed_mtu(d->routed, p);
-
-	if (!mtu || mtu >= p->len) {
-		drop_late(d, p, DROP_NO_ROUTE, PKT_OUT, strerror(-err));
-		return;
-	}
-	worker_learn_mtu(d->worker, p, mtu, &now);
-	drop_late(d, p, DROP_TOO_BIG, PKT_OUT,
-		  "the way to the tunnel's end carries less; later ones will fit");
-}
-
-static void send_routed(struct exits *x)
-{
-	struct burst *b = &x->bursts[EXIT_ROUTED];
-	int err[BURST_MAX];
-
-	routed_tx(x->data->routed, b, err);
-	for (size_t i = 0; i < b->n; i++) {
-		if (err[i] == -EMSGSIZE)
-			send_shorter(x, b->pkts[i], err[i]);
-		else if (err[i])
-			drop_late(x->data, b->pkts[i], DROP_NO_ROUTE, PKT_OUT, strerror(-err[i]));
-	}
-}
-
-static void send_all(struct exits *x)
-{
-	struct io *io = x->port->io;
-
-	if (x->bursts[EXIT_WIRE].n)
-		io->ops->tx(io, IO_TO_WIRE, &x->bursts[EXIT_WIRE]);
-	if (x->bursts[EXIT_STACK].n)
-		io->ops->tx(io, IO_TO_STACK, &x->bursts[EXIT_STACK]);
-	if (x->bursts[EXIT_ROUTED].n)
-		send_routed(x);
-	for (size_t i = 0; i < EXIT_COUNT; i++)
-		x->bursts[i].n = 0;
-}
-
-static void send_cut(void *arg, struct burst *b)
-{
-	struct exits *x = arg;
-
-	x->bursts[x->cut_to] = *b;
-	send_all(x);
-}
-
-/* Cut or as it is; what went before it goes first. */
-static void put_out(struct exits *x, enum exit to, const struct outcome *o)
-{
-	struct burst *b = &x->bursts[to];
-
-	if (!o->mtu || o->pkt->len <= o->mtu) {
-		b->pkts[b->n++] = o->pkt;
-		return;
-	}
-	send_all(x);
-	x->cut_to = to;
-	if (!fragments_cut(x->data->fragments, o->pkt, o->mtu, send_cut, x))
-		drop_late(x->data, o->pkt, DROP_TOO_BIG, PKT_OUT, "it cannot be cut");
-}
-
-/* Whether only a tunnel could take on what bears this link header. */
-static bool leads_nowhere(const struct pkt *p)
-{
-	static const uint8_t mac[] = IO_NOWHERE;
-
-	return p->link_len >= sizeof(mac) && memcmp(p->link, mac, sizeof(mac)) == 0;
-}
-
-static enum exit exit_of(const struct outcome *o, enum pkt_dir dir)
-{
-	if (o->verdict == VERDICT_DELIVER || o->verdict == VERDICT_ANSWER || dir == PKT_IN)
-		return EXIT_STACK;
-	return o->elsewhere || leads_nowhere(o->pkt) ? EXIT_ROUTED : EXIT_WIRE;
-}
-
-/* The virtual interface that an outcome is for, 0 = none: out of its tunnel, or an answer to who sent by it. */
-static uint32_t arrives_on(const struct data *d, const struct outcome *o, enum pkt_dir dir)
-{
-	if (o->verdict == VERDICT_ANSWER && dir == PKT_OUT && ifnet_by_index(d->db, o->pkt->ifindex))
-		return o->pkt->ifindex;
-	return o->arrives_on;
-}
-
-static void let_arrive(struct data *d, uint32_t ifindex, const struct pkt *p)
-{
-	int err = ifnets_deliver(d->ifnets, ifindex, p);
-
-	if (err)
-		drop_late(d, p, DROP_INTERFACE_DOWN, PKT_IN, err == -ENETDOWN ? NULL : strerror(-err));
-}
-
-/* Gives the engine's outcomes back to the host. */
-static void send_outcomes(struct data *d, struct port *port, enum pkt_dir dir)
-{
-	struct exits x = { .data = d, .port = port };
-	char ports[NATT_PORTS_MAX];
-
-	for (size_t i = 0; i < d->sink.n_out; i++) {
-		struct outcome *o = &d->sink.out[i];
-		uint32_t on;
-
-		if ((o->verdict == VERDICT_DROP && o->reason != DROP_KEEPALIVE) ||
-		    o->verdict == VERDICT_ANSWER)
-			log_drop(d, o, dir, natt_ports(d->db, o, ports));
-		if (o->verdict == VERDICT_DROP || o->verdict == VERDICT_HOLD)
-			continue;
-		on = arrives_on(d, o, dir);
-		if (on)
-			let_arrive(d, on, o->pkt);
-		else
-			put_out(&x, exit_of(o, dir), o);
-	}
-	send_all(&x);
-}
 
 static void tell_misses(const struct data *d)
 {
@@ -322,7 +92,7 @@ static void judge(struct data *d, struct port *port, enum pkt_dir dir, struct bu
 		engine_out(d->worker, b, mtu_of(port), &d->sink, &now);
 	else
 		engine_in(d->worker, b, mtu_of(port), &d->sink, &now);
-	send_outcomes(d, port, dir);
+	exits_send(d, port, dir);
 	tell_misses(d);
 	refill_random(d, d->sink.random_used);
 }
@@ -344,7 +114,7 @@ static void on_refused(void *arg, const struct pkt *fragment, const char *why)
 {
 	const struct refusal *r = arg;
 
-	drop_late(r->data, fragment, DROP_REASSEMBLY, r->dir, why);
+	exits_drop(r->data, fragment, DROP_REASSEMBLY, r->dir, why);
 }
 
 /* What the engine could not judge because it came out of a tunnel in fragments. */
@@ -407,14 +177,14 @@ static void receive(struct port *port, enum pkt_dir dir)
 	}
 }
 
-static void on_out(evutil_socket_t fd, short what, void *arg)
+void data_on_leaving(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd;
 	(void)what;
 	receive(arg, PKT_OUT);
 }
 
-static void on_in(evutil_socket_t fd, short what, void *arg)
+void data_on_arriving(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd;
 	(void)what;
@@ -430,48 +200,6 @@ static void on_leaving(void *arg, struct burst *b)
 
 /* ---- steering ---- */
 
-static bool same_select(const struct io_select *a, const struct io_select *b)
-{
-	return a->dir == b->dir && a->what == b->what && a->src_len == b->src_len &&
-	       a->dst_len == b->dst_len && addr_equal(&a->src, &b->src) &&
-	       addr_equal(&a->dst, &b->dst);
-}
-
-static bool steered_already(const struct port *port, const struct io_select *sel, size_t n)
-{
-	if (!port->steered_once || n != port->n_steered)
-		return false;
-	for (size_t i = 0; i < n; i++) {
-		if (!same_select(&sel[i], &port->steered[i]))
-			return false;
-	}
-	return true;
-}
-
-static int steer(struct port *port, const struct io_select *sel, size_t n)
-{
-	int err;
-
-	if (steered_already(port, sel, n))
-		return 0;
-	err = port->io->ops->steer(port->io, sel, n);
-	if (err < 0) {
-		log_line("%s: cannot steer packets: %s", port->name, strerror(-err));
-		return err;
-	}
-	port->as_found = false;
-	memcpy(port->steered, sel, n * sizeof(*sel));
-	port->n_steered = n;
-	port->steered_once = true;
-	return 0;
-}
-
-/* Nobody knows yet what policies there will be: no reason to shut more than was shut, or less. */
-static bool wait_as_found(const struct port *port, bool told)
-{
-	return port->as_found && !told && port->io->ops->look(port->io) != -ENOENT;
-}
-
 /* By an interface that is gone nothing can leave: it is no reason to refuse a policy. */
 static int enforce(struct data *d, bool told)
 {
@@ -484,9 +212,9 @@ static int enforce(struct data *d, bool told)
 		int e = 0;
 
 		if (port->io && !port->held)
-			e = steer(port, sel, n);
-		else if (port->io && !wait_as_found(port, told && n))
-			e = steer(port, all, n_all);
+			e = port_steer(port, sel, n);
+		else if (port->io && !port_waits_as_found(port, told && n))
+			e = port_steer(port, all, n_all);
 		if (e < 0 && e != -ENODEV && !err)
 			err = e;
 	}
@@ -500,80 +228,6 @@ int data_enforce(struct data *d)
 
 /* ---- what follows a change, a little later ---- */
 
-/* Whether an interface of ours is the one of this index. */
-static bool is_protected(const struct data *d, uint32_t ifindex)
-{
-	for (size_t i = 0; i < d->n_ports; i++) {
-		if (d->ports[i].io && d->ports[i].io->ifindex == ifindex)
-			return true;
-	}
-	return false;
-}
-
-static struct misrouted *find_misrouted(struct data *d, const struct addr *end)
-{
-	for (size_t i = 0; i < d->n_misrouted; i++) {
-		if (addr_equal(&d->misrouted[i].end, end))
-			return &d->misrouted[i];
-	}
-	return NULL;
-}
-
-/* Whether that was said already; it is, from now on. */
-static bool said_already(struct data *d, const struct addr *end, uint32_t way)
-{
-	struct misrouted *m = find_misrouted(d, end);
-	bool same = m && m->way == way;
-
-	if (!m && d->n_misrouted < MISROUTED_MAX)
-		m = &d->misrouted[d->n_misrouted++];
-	if (m)
-		*m = (struct misrouted){ *end, way };
-	return same;
-}
-
-static void forget_misrouted(struct data *d, const struct addr *end)
-{
-	struct misrouted *m = find_misrouted(d, end);
-
-	if (m)
-		*m = d->misrouted[--d->n_misrouted];
-}
-
-/* Tunnels whose packets cannot leave, or whose answers we will not see. */
-static void look_for_misrouted(struct data *d, const struct io_way *ways, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		char text[ADDR_TEXT_MAX], name[IF_NAMESIZE];
-		uint32_t way;
-
-		if (!ways[i].end.family)
-			continue;
-		way = host_way(d->host, &ways[i].end, d->mark);
-		if (way && is_protected(d, way)) {
-			forget_misrouted(d, &ways[i].end);
-		} else if (!said_already(d, &ways[i].end, way)) {
-			addr_text(&ways[i].end, text);
-			if (!way)
-				log_line("there is no route to the tunnel's end %s: its packets will be dropped",
-					 text);
-			else
-				log_line("the way to the tunnel's end %s is by %s, which is not one of our "
-					 "interfaces (-i): what comes back there is not seen",
-					 text, if_indextoname(way, name) ? name : "another interface");
-		}
-	}
-}
-
-static void look_for_misrouted_ifnets(struct data *d)
-{
-	for (const struct ifnet *n = d->db->ifnets; n; n = n->next) {
-		const struct io_way way = { .end = n->dst };
-
-		look_for_misrouted(d, &way, 1);
-	}
-}
-
 static void on_settle(evutil_socket_t fd, short what, void *arg)
 {
 	struct data *d = arg;
@@ -583,7 +237,7 @@ static void on_settle(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	worker_prune(d->worker);
 	if (d->host)
-		look_for_misrouted_ifnets(d);
+		misrouted_look_at_ifnets(d);
 	for (size_t i = 0; i < d->n_ports; i++) {
 		struct io *io = d->ports[i].io;
 		size_t n;
@@ -592,7 +246,7 @@ static void on_settle(evutil_socket_t fd, short what, void *arg)
 			continue;
 		n = steering_ways(d->db, host_own(d->host), io->mtu, ways);
 		if (i == 0)
-			look_for_misrouted(d, ways, n);
+			misrouted_look(d, ways, n);
 		io->ops->set_ways(io, ways, n);
 	}
 }
@@ -645,89 +299,6 @@ static void on_release(evutil_socket_t fd, short what, void *arg)
 
 /* ---- interfaces, and what the host does to them ---- */
 
-static void io_log(void *arg, const char *line)
-{
-	log_line("%s: %s", (const char *)arg, line);
-}
-
-static int watch(struct data *d, struct port *port)
-{
-	static const event_callback_fn on_packets[] = { [PKT_OUT] = on_out, [PKT_IN] = on_in };
-
-	for (int dir = PKT_OUT; dir <= PKT_IN; dir++) {
-		port->rx[dir] = event_new(d->base, port->io->ops->fd(port->io, dir),
-					  EV_READ | EV_PERSIST, on_packets[dir], port);
-		if (!port->rx[dir] || event_add(port->rx[dir], NULL) < 0)
-			return -ENOMEM;
-	}
-	return 0;
-}
-
-static void free_event(struct event **e)
-{
-	if (*e)
-		event_free(*e);
-	*e = NULL;
-}
-
-static int port_open(struct port *port)
-{
-	struct data *d = port->data;
-	struct io_config cfg = { .interface = port->name,
-				 .journal = port->journal,
-				 .log = io_log,
-				 .arg = port->name,
-				 .mark = d->mark };
-	int err;
-
-	port->io = io_open(port->driver, &cfg, &err);
-	if (!port->io)
-		return err;
-	port->held = port->as_found = port->io->recovered;
-	port->steered_once = false;
-	return watch(d, port);
-}
-
-static void port_close(struct port *port, bool leave_closed)
-{
-	free_event(&port->rx[PKT_OUT]);
-	free_event(&port->rx[PKT_IN]);
-	if (port->io)
-		port->io->ops->close(port->io, leave_closed);
-	port->io = NULL;
-}
-
-/*
- * Whether an interface of that name is to be opened. One that was refused is so again only
- * after a while: what an attempt makes and undoes is a change of the host that we hear of.
- */
-static bool may_open(const struct port *port)
-{
-	uint32_t ifindex = if_nametoindex(port->name);
-
-	return ifindex && (ifindex != port->refused || time(NULL) - port->refused_s >= REOPEN_S);
-}
-
-/* An interface that is gone may come back as another one of the same name. */
-static void look_at_port(struct port *port)
-{
-	if (port->io && port->io->ops->look(port->io) != -ENODEV)
-		return;
-	if (port->io) {
-		log_line("interface %s is gone: nothing is protected there until it comes back",
-			 port->name);
-		port_close(port, false);
-	}
-	if (!may_open(port))
-		return;
-	port->refused = if_nametoindex(port->name);
-	port->refused_s = time(NULL);
-	if (port_open(port) < 0)
-		return;
-	port->refused = 0;
-	log_line("interface %s is back", port->name);
-}
-
 /* Once a second at most: who removes our filters again and again shall not keep us busy. */
 static bool may_repair(struct data *d)
 {
@@ -742,7 +313,7 @@ static bool may_repair(struct data *d)
 static void put_back(struct data *d)
 {
 	for (size_t i = 0; i < d->n_ports; i++) {
-		look_at_port(&d->ports[i]);
+		port_look(&d->ports[i]);
 		d->ports[i].steered_once = false;
 	}
 	d->repair_due = false;
@@ -754,7 +325,7 @@ static void on_host_changed(void *arg, unsigned what)
 	struct data *d = arg;
 
 	for (size_t i = 0; what & WATCH_LINKS && i < d->n_ports; i++)
-		look_at_port(&d->ports[i]);
+		port_look(&d->ports[i]);
 	if (what & WATCH_FILTERS)
 		d->repair_due = true;
 	if (d->repair_due && may_repair(d))
@@ -772,7 +343,7 @@ static void try_again(struct data *d)
 	for (size_t i = 0; i < d->n_ports; i++) {
 		if (d->ports[i].io)
 			continue;
-		look_at_port(&d->ports[i]);
+		port_look(&d->ports[i]);
 		opened |= d->ports[i].io != NULL;
 	}
 	if (!opened)
@@ -789,7 +360,7 @@ static void send_keepalive(void *arg, struct pkt *p)
 
 	routed_tx(d->routed, &b, err);
 	if (err[0])
-		drop_late(d, p, DROP_NO_ROUTE, PKT_OUT, strerror(-err[0]));
+		exits_drop(d, p, DROP_NO_ROUTE, PKT_OUT, strerror(-err[0]));
 }
 
 void data_tick(struct data *d)
@@ -798,7 +369,7 @@ void data_tick(struct data *d)
 		      fragments_expire(d->inside, clock_ms());
 
 	while (late-- > 0)
-		drop_late(d, NULL, DROP_REASSEMBLY, PKT_IN, "some of them did not come in time");
+		exits_drop(d, NULL, DROP_REASSEMBLY, PKT_IN, "some of them did not come in time");
 	try_again(d);
 	if (d->repair_due && may_repair(d))
 		put_back(d);

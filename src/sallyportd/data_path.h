@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The data path from the inside: what data.c, exits.c, ports.c and misrouted.c share.
+ * Private to them.
+ */
+#ifndef SALLYPORT_SALLYPORTD_DATA_PATH_H
+#define SALLYPORT_SALLYPORTD_DATA_PATH_H
+
+#include <event2/event.h>
+#include <time.h>
+
+#include "engine/engine.h"
+#include "io/io.h"
+#include "sallyportd/data.h"
+
+/* Tunnels' ends that are remembered as misrouted. */
+#define MISROUTED_MAX 64
+
+/* A protected interface. */
+struct port {
+	struct data *data;
+	struct io *io; /* NULL: the interface is gone */
+	char name[32], driver[16];
+	char *journal;
+	struct event *rx[2]; /* by enum pkt_dir */
+	bool held; /* recovered from a killed daemon: nothing passes until policies are loaded */
+	bool as_found; /* and what that one steered still is what is steered */
+	uint32_t refused; /* index of an interface of that name that could not be opened, 0 = none */
+	time_t refused_s; /* when that was */
+	struct io_select steered[IO_SELECT_MAX + 1];
+	size_t n_steered;
+	bool steered_once;
+};
+
+struct drop_log {
+	time_t last;
+	uint64_t unsaid;
+};
+
+/* A tunnel's end that is reached by an interface which is none of ours; 0 = by none. */
+struct misrouted {
+	struct addr end;
+	uint32_t way;
+};
+
+struct data {
+	struct event_base *base;
+	struct db *db;
+	struct worker *worker;
+	data_miss *miss;
+	void *miss_arg;
+	struct port ports[DATA_INTERFACES_MAX];
+	size_t n_ports;
+	struct host *host;
+	struct routed *routed; /* NULL until there is an interface */
+	uint32_t mark;
+	struct fragments *fragments; /* of what comes and goes */
+	struct fragments *inside;    /* of what comes out of tunnels */
+	struct ifnets *ifnets;
+	struct port tunnels; /* stands for the interface of what leaves by virtual ones; it has no driver */
+	struct event *settle, *release;
+	bool repair_due;
+	time_t repaired_s; /* when what others had removed was last put back */
+	struct misrouted misrouted[MISROUTED_MAX]; /* said already */
+	size_t n_misrouted;
+	struct drop_log drops[DROP_REASON_COUNT];
+	struct sink sink;
+	uint8_t random[BURST_MAX * ENGINE_RANDOM_PER_PACKET];
+	size_t random_len; /* 0 where the library had none to give: packets that need an IV are
+			      dropped */
+};
+
+static inline void free_event(struct event **e)
+{
+	if (*e)
+		event_free(*e);
+	*e = NULL;
+}
+
+/* exits.c: gives the engine's outcomes back to the host, and logs what is dropped, at most once in a while for each reason. */
+void exits_send(struct data *d, struct port *port, enum pkt_dir dir);
+/* A packet that the engine let go, or never saw (p may be NULL), does not get away all the same. */
+void exits_drop(struct data *d, const struct pkt *p, enum drop_reason reason, enum pkt_dir dir,
+		const char *detail);
+
+/* ports.c: opens the driver; 0 or -errno after having logged why. */
+int port_open(struct port *port);
+void port_close(struct port *port, bool leave_closed);
+/* An interface that is gone may come back as another one of the same name. */
+void port_look(struct port *port);
+/* Steers that, unless it is what is steered already. */
+int port_steer(struct port *port, const struct io_select *sel, size_t n);
+/* Whether what a killed daemon has left steered is to stay, for it was not `told` yet what else. */
+bool port_waits_as_found(const struct port *port, bool told);
+
+/* data.c: libevent's, when a port has packets of a direction. */
+void data_on_leaving(evutil_socket_t fd, short what, void *port);
+void data_on_arriving(evutil_socket_t fd, short what, void *port);
+
+/* misrouted.c: names tunnels whose packets cannot leave, or whose answers we will not see. */
+void misrouted_look(struct data *d, const struct io_way *ways, size_t n);
+/* The same of virtual interfaces. */
+void misrouted_look_at_ifnets(struct data *d);
+
+#endif

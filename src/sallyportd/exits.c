@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ *   engine's outcome -> cut, if it is too long -> the wire, by the clear packet's link header
+ *                                               -> routed anew
+ *                                               -> up the stack
+ *                                               -> a virtual interface
+ *                    -> dropped, counted, told in the log at most once in a while for each reason
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "io/routed.h"
+#include "sallyportd/data_path.h"
+#include "sallyportd/fragments.h"
+#include "sallyportd/ifnets.h"
+#include "sallyportd/log.h"
+#include "sallyportd/natt.h"
+
+/* A reason to drop is logged at most this often. */
+#define DROP_LOG_S 10
+
+/* net.inet.ipsec.debug, net.inet6.ipsec6.debug; of a packet that is not at hand, either. */
+static bool is_debugged(const struct tunables *tun, const struct pkt *p)
+{
+	return p ? tun->debug[*p->data >> 4 == 6] : tun->debug[0] || tun->debug[1];
+}
+
+static void log_drop(struct data *d, const struct outcome *o, enum pkt_dir dir, const char *detail)
+{
+	struct drop_log *l = &d->drops[o->reason];
+	time_t now = time(NULL);
+
+	l->unsaid++;
+	if (now - l->last < DROP_LOG_S && !is_debugged(&d->db->tun, o->pkt))
+		return;
+	if (o->spi)
+		log_line("dropped %s: %s%s%s (SPI %u, 0x%08x; %" PRIu64
+			 " for this reason since the last such line)",
+			 dir == PKT_OUT ? "leaving" : "arriving", drop_text(o->reason),
+			 detail ? ": " : "", detail ? detail : "", o->spi, o->spi, l->unsaid);
+	else
+		log_line("dropped %s: %s%s%s (%" PRIu64
+			 " for this reason since the last such line)",
+			 dir == PKT_OUT ? "leaving" : "arriving", drop_text(o->reason),
+			 detail ? ": " : "", detail ? detail : "", l->unsaid);
+	l->last = now;
+	l->unsaid = 0;
+}
+
+/* A packet that the engine let go and that does not get away all the same. */
+void exits_drop(struct data *d, const struct pkt *p, enum drop_reason reason,
+		      enum pkt_dir dir, const char *detail)
+{
+	const struct outcome o = { .reason = reason };
+
+	worker_count_drop(d->worker, p, dir, reason);
+	log_drop(d, &o, dir, detail);
+}
+
+/* Packets on their way out of the engine, by where they go. */
+enum exit { EXIT_WIRE, EXIT_STACK, EXIT_ROUTED, EXIT_COUNT };
+
+struct exits {
+	struct data *data;
+	struct port *port;
+	struct burst bursts[EXIT_COUNT];
+	enum exit cut_to; /* of the fragments under way */
+};
+
+/* A packet is longer than the interface that it leaves by carries: others' MTU is not ours. */
+static void send_shorter(struct exits *x, struct pkt *p, int err)
+{
+	struct data *d = x->data;
+	struct now now = { .wall_s = (uint64_t)time(NULL) };
+	uint32_t mtu = routed_mtu(d->routed, p);
+
+	if (!mtu || mtu >= p->len) {
+		exits_drop(d, p, DROP_NO_ROUTE, PKT_OUT, strerror(-err));
+		return;
+	}
+	worker_learn_mtu(d->worker, p, mtu, &now);
+	exits_drop(d, p, DROP_TOO_BIG, PKT_OUT,
+		  "the way to the tunnel's end carries less; later ones will fit");
+}
+
+static void send_routed(struct exits *x)
+{
+	struct burst *b = &x->bursts[EXIT_ROUTED];
+	int err[BURST_MAX];
+
+	routed_tx(x->data->routed, b, err);
+	for (size_t i = 0; i < b->n; i++) {
+		if (err[i] == -EMSGSIZE)
+			send_shorter(x, b->pkts[i], err[i]);
+		else if (err[i])
+			exits_drop(x->data, b->pkts[i], DROP_NO_ROUTE, PKT_OUT, strerror(-err[i]));
+	}
+}
+
+static void send_all(struct exits *x)
+{
+	struct io *io = x->port->io;
+
+	if (x->bursts[EXIT_WIRE].n)
+		io->ops->tx(io, IO_TO_WIRE, &x->bursts[EXIT_WIRE]);
+	if (x->bursts[EXIT_STACK].n)
+		io->ops->tx(io, IO_TO_STACK, &x->bursts[EXIT_STACK]);
+	if (x->bursts[EXIT_ROUTED].n)
+		send_routed(x);
+	for (size_t i = 0; i < EXIT_COUNT; i++)
+		x->bursts[i].n = 0;
+}
+
+static void send_cut(void *arg, struct burst *b)
+{
+	struct exits *x = arg;
+
+	x->bursts[x->cut_to] = *b;
+	send_all(x);
+}
+
+/* Cut or as it is; what went before it goes first. */
+static void put_out(struct exits *x, enum exit to, const struct outcome *o)
+{
+	struct burst *b = &x->bursts[to];
+
+	if (!o->mtu || o->pkt->len <= o->mtu) {
+		b->pkts[b->n++] = o->pkt;
+		return;
+	}
+	send_all(x);
+	x->cut_to = to;
+	if (!fragments_cut(x->data->fragments, o->pkt, o->mtu, send_cut, x))
+		exits_drop(x->data, o->pkt, DROP_TOO_BIG, PKT_OUT, "it cannot be cut");
+}
+
+/* Whether only a tunnel could take on what bears this link header. */
+static bool leads_nowhere(const struct pkt *p)
+{
+	static const uint8_t mac[] = IO_NOWHERE;
+
+	return p->link_len >= sizeof(mac) && memcmp(p->link, mac, sizeof(mac)) == 0;
+}
+
+static enum exit exit_of(const struct outcome *o, enum pkt_dir dir)
+{
+	if (o->verdict == VERDICT_DELIVER || o->verdict == VERDICT_ANSWER || dir == PKT_IN)
+		return EXIT_STACK;
+	return o->elsewhere || leads_nowhere(o->pkt) ? EXIT_ROUTED : EXIT_WIRE;
+}
+
+/* The virtual interface that an outcome is for, 0 = none: out of its tunnel, or an answer to who sent by it. */
+static uint32_t arrives_on(const struct data *d, const struct outcome *o, enum pkt_dir dir)
+{
+	if (o->verdict == VERDICT_ANSWER && dir == PKT_OUT && ifnet_by_index(d->db, o->pkt->ifindex))
+		return o->pkt->ifindex;
+	return o->arrives_on;
+}
+
+static void let_arrive(struct data *d, uint32_t ifindex, const struct pkt *p)
+{
+	int err = ifnets_deliver(d->ifnets, ifindex, p);
+
+	if (err)
+		exits_drop(d, p, DROP_INTERFACE_DOWN, PKT_IN, err == -ENETDOWN ? NULL : strerror(-err));
+}
+
+/* Gives the engine's outcomes back to the host. */
+void exits_send(struct data *d, struct port *port, enum pkt_dir dir)
+{
+	struct exits x = { .data = d, .port = port };
+	char ports[NATT_PORTS_MAX];
+
+	for (size_t i = 0; i < d->sink.n_out; i++) {
+		struct outcome *o = &d->sink.out[i];
+		uint32_t on;
+
+		if ((o->verdict == VERDICT_DROP && o->reason != DROP_KEEPALIVE) ||
+		    o->verdict == VERDICT_ANSWER)
+			log_drop(d, o, dir, natt_ports(d->db, o, ports));
+		if (o->verdict == VERDICT_DROP || o->verdict == VERDICT_HOLD)
+			continue;
+		on = arrives_on(d, o, dir);
+		if (on)
+			let_arrive(d, on, o->pkt);
+		else
+			put_out(&x, exit_of(o, dir), o);
+	}
+	send_all(&x);
+}
