@@ -107,7 +107,8 @@ int nl_address_add(struct nl *nl, uint32_t ifindex, const uint8_t ip4[static 4])
 	return nl_talk(nl, h, NULL, NULL);
 }
 
-static int on_address(const struct nlmsghdr *h, void *arg)
+/* The host's own address in a message; of family 0 where there is none. */
+static struct addr address_in(const struct nlmsghdr *h)
 {
 	const struct ifaddrmsg *m = mnl_nlmsg_get_payload(h);
 	struct addr own = { 0 };
@@ -122,6 +123,13 @@ static int on_address(const struct nlmsghdr *h, void *arg)
 		    mnl_attr_get_payload_len(a) == (m->ifa_family == AF_INET ? 4 : 16))
 			own = addr_of(m->ifa_family, mnl_attr_get_payload(a));
 	}
+	return own;
+}
+
+static int on_address(const struct nlmsghdr *h, void *arg)
+{
+	const struct addr own = address_in(h);
+
 	if (own.family && !addr_set_add(arg, &own)) {
 		errno = ENOMEM;
 		return MNL_CB_ERROR;
@@ -129,13 +137,46 @@ static int on_address(const struct nlmsghdr *h, void *arg)
 	return MNL_CB_OK;
 }
 
-int nl_addresses(struct nl *nl, struct addr_set *own)
+static int list_addresses(struct nl *nl, mnl_cb_t cb, void *arg)
 {
 	char buf[NL_SMALL];
 	struct nlmsghdr *h = nl_begin(nl, buf, RTM_GETADDR, NLM_F_DUMP);
 
 	mnl_nlmsg_put_extra_header(h, sizeof(struct ifaddrmsg));
-	return nl_talk(nl, h, on_address, own);
+	return nl_talk(nl, h, cb, arg);
+}
+
+int nl_addresses(struct nl *nl, struct addr_set *own)
+{
+	return list_addresses(nl, on_address, own);
+}
+
+struct beside_search {
+	uint32_t ifindex;
+	const struct addr *net;
+	uint8_t len;
+	bool *found;
+};
+
+static int on_beside(const struct nlmsghdr *h, void *arg)
+{
+	const struct ifaddrmsg *m = mnl_nlmsg_get_payload(h);
+	const struct beside_search *s = arg;
+	const struct addr own = address_in(h);
+
+	if (m->ifa_index != s->ifindex && m->ifa_scope < RT_SCOPE_HOST &&
+	    own.family == s->net->family && addr_in_prefix(&own, s->net, s->len))
+		*s->found = true;
+	return MNL_CB_OK;
+}
+
+int nl_address_beside(struct nl *nl, uint32_t ifindex, const struct addr *net, uint8_t len,
+		      bool *found)
+{
+	struct beside_search search = { ifindex, net, len, found };
+
+	*found = false;
+	return list_addresses(nl, on_beside, &search);
 }
 
 int nl_link_del(struct nl *nl, const char *name)
