@@ -40,8 +40,6 @@
 #define REOPEN_S	   10
 /* A reason to drop is logged at most this often. */
 #define DROP_LOG_S	   10
-/* Tunnels' ends that are remembered as misrouted. */
-#define MISROUTED_MAX	   64
 
 struct port {
 	struct data *data;
@@ -85,7 +83,7 @@ struct data {
 	struct event *settle, *release;
 	bool repair_due;
 	time_t repaired_s; /* when what others had removed was last put back */
-	struct misrouted misrouted[MISROUTED_MAX]; /* said already */
+	struct misrouted misrouted[STEERING_WAYS_MAX]; /* said already; each is the end of a way */
 	size_t n_misrouted;
 	struct drop_log drops[DROP_REASON_COUNT];
 	struct sink sink;
@@ -470,7 +468,7 @@ static bool said_already(struct data *d, const struct addr *end, uint32_t way)
 	struct misrouted *m = find_misrouted(d, end);
 	bool same = m && m->way == way;
 
-	if (!m && d->n_misrouted < MISROUTED_MAX)
+	if (!m && d->n_misrouted < STEERING_WAYS_MAX)
 		m = &d->misrouted[d->n_misrouted++];
 	if (m)
 		*m = (struct misrouted){ *end, way };
@@ -485,9 +483,23 @@ static void forget_misrouted(struct data *d, const struct addr *end)
 		*m = d->misrouted[--d->n_misrouted];
 }
 
+/* Ends that no way has any more make room for others. */
+static void forget_others(struct data *d, const struct io_way *ways, size_t n)
+{
+	for (size_t i = d->n_misrouted; i-- > 0;) {
+		size_t k = 0;
+
+		while (k < n && !addr_equal(&ways[k].end, &d->misrouted[i].end))
+			k++;
+		if (k == n)
+			d->misrouted[i] = d->misrouted[--d->n_misrouted];
+	}
+}
+
 /* Tunnels whose packets cannot leave, or whose answers we will not see. */
 static void look_for_misrouted(struct data *d, const struct io_way *ways, size_t n)
 {
+	forget_others(d, ways, n);
 	for (size_t i = 0; i < n; i++) {
 		char text[ADDR_TEXT_MAX], name[IF_NAMESIZE];
 		uint32_t way;
