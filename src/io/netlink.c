@@ -107,6 +107,62 @@ int nl_address_add(struct nl *nl, uint32_t ifindex, const uint8_t ip4[static 4])
 	return nl_talk(nl, h, NULL, NULL);
 }
 
+/* The host's own address in a message; of family 0 where there is none. */
+static struct addr address_in(const struct nlmsghdr *h)
+{
+	const struct ifaddrmsg *m = mnl_nlmsg_get_payload(h);
+	struct addr own = { 0 };
+	struct nlattr *a;
+
+	mnl_attr_for_each(a, h, sizeof(*m))
+	{
+		/* of a point-to-point link IFA_ADDRESS is the far end's */
+		bool local = mnl_attr_get_type(a) == IFA_LOCAL;
+
+		if ((local || (mnl_attr_get_type(a) == IFA_ADDRESS && !own.family)) &&
+		    mnl_attr_get_payload_len(a) == (m->ifa_family == AF_INET ? 4 : 16))
+			own = addr_of(m->ifa_family, mnl_attr_get_payload(a));
+	}
+	return own;
+}
+
+static int list_addresses(struct nl *nl, mnl_cb_t cb, void *arg)
+{
+	char buf[NL_SMALL];
+	struct nlmsghdr *h = nl_begin(nl, buf, RTM_GETADDR, NLM_F_DUMP);
+
+	mnl_nlmsg_put_extra_header(h, sizeof(struct ifaddrmsg));
+	return nl_talk(nl, h, cb, arg);
+}
+
+struct beside_search {
+	uint32_t ifindex;
+	const struct addr *net;
+	uint8_t len;
+	bool *found;
+};
+
+static int on_beside(const struct nlmsghdr *h, void *arg)
+{
+	const struct ifaddrmsg *m = mnl_nlmsg_get_payload(h);
+	const struct beside_search *s = arg;
+	const struct addr own = address_in(h);
+
+	if (m->ifa_index != s->ifindex && m->ifa_scope < RT_SCOPE_HOST &&
+	    own.family == s->net->family && addr_in_prefix(&own, s->net, s->len))
+		*s->found = true;
+	return MNL_CB_OK;
+}
+
+int nl_address_beside(struct nl *nl, uint32_t ifindex, const struct addr *net, uint8_t len,
+		      bool *found)
+{
+	struct beside_search search = { ifindex, net, len, found };
+
+	*found = false;
+	return list_addresses(nl, on_beside, &search);
+}
+
 int nl_link_del(struct nl *nl, const char *name)
 {
 	char buf[NL_SMALL];

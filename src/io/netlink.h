@@ -77,6 +77,7 @@ enum nl_table { NL_TABLE_FIRST = 0x5350, NL_TABLE_LAST = 0x5351 };
 struct nl_route {
 	uint32_t ifindex;
 	uint8_t type;		  /* RTN_* */
+	uint8_t len;		  /* of a table's entry: bits of its prefix */
 	uint8_t via[20];	  /* RTA_VIA: a family in host order, then its address */
 	uint8_t via_len;	  /* 0 = none */
 	struct addr gateway, src; /* AF_UNSPEC = none */
@@ -117,6 +118,10 @@ int nl_neighbour_del(struct nl *nl, uint32_t ifindex, const struct addr *a);
 
 /* Adds what the host takes for its own: addresses of interfaces, and prefixes of "local" routes. */
 int nl_addresses(struct nl *nl, struct addr_set *own);
+
+/* Whether another interface than this one has an address in the prefix, of more than host scope. */
+int nl_address_beside(struct nl *nl, uint32_t ifindex, const struct addr *net, uint8_t len,
+		      bool *found);
 
 /* Removes ff00::/8 of an interface, which the kernel adds by itself to its table "local". */
 int nl_multicast_route_del(struct nl *nl, uint32_t ifindex);

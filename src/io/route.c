@@ -62,6 +62,7 @@ static int on_route(const struct nlmsghdr *h, void *arg)
 	struct nlattr *a;
 
 	r->type = m->rtm_type;
+	r->len = m->rtm_dst_len;
 	mnl_attr_for_each(a, h, sizeof(*m))
 	{
 		switch (mnl_attr_get_type(a)) {

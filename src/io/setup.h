@@ -45,6 +45,7 @@ struct setup {
 	enum steer_by by; /* never STEER_BY_ANY once open */
 	uint32_t mark;	  /* of packets that go round from spi to the protected interface */
 	uint32_t mark_out; /* of protected packets that are routed: struct io_config */
+	int ways_err[2]; /* why private routes could not be set, IPv4's and IPv6's; said already */
 	bool recovered;
 };
 

@@ -7,7 +7,9 @@
  *                                               smaller MTU
  *     what a tunnel takes and nobody routes     last table: by our interface
  *     what a tunnel takes and the present       first table: by our interface; nobody
- *     route has for a neighbour                 would answer when asked for its address
+ *     route has for a neighbour                 would answer when asked for its address.
+ *                                               No more than that route has, and not
+ *                                               where another network of ours is in it
  *
  * The last two go by a next hop that does not exist, with a hardware address that
  * needs no asking: IO_NOWHERE in a link header says that only a tunnel can take the
@@ -108,6 +110,35 @@ static void by_nowhere(const struct setup *s, const struct io_way *w, struct nl_
 				.src = w->src };
 }
 
+static struct addr masked(struct addr a, uint8_t bits)
+{
+	for (size_t i = 0; i < addr_size(&a); i++, bits = bits > 8 ? bits - 8 : 0) {
+		if (bits < 8)
+			a.bytes[i] &= (uint8_t)~(0xff >> bits);
+	}
+	return a;
+}
+
+/*
+ * What of a tunnel's network the present route has for neighbours, and no more: before the
+ * user's tables it would hide all that these say of the rest. Another network of this host's
+ * in there would be hidden, too; then there is none.
+ */
+static bool narrow(struct setup *s, const struct addr *neighbour, struct nl_net *net)
+{
+	struct nl_route entry;
+	bool beside;
+
+	if (nl_route_get(&s->nl, neighbour, s->mark_out, true, &entry) < 0)
+		return false;
+	if (entry.len > net->len) {
+		net->len = entry.len;
+		net->dst = masked(*neighbour, entry.len);
+	}
+	return nl_address_beside(&s->nl, s->link.ifindex, &net->dst, net->len, &beside) == 0 &&
+	       !beside;
+}
+
 /* The private route that a way takes; false where it takes none. */
 static bool route_of(struct setup *s, const struct io_way *w, struct nl_net *net, struct nl_route *r)
 {
@@ -121,6 +152,8 @@ static bool route_of(struct setup *s, const struct io_way *w, struct nl_net *net
 	if (is_tunnel(w) && (neighbour || leads_nowhere(err, r))) {
 		if (!neighbour)
 			net->table = NL_TABLE_LAST;
+		else if (!narrow(s, &dst, net))
+			return false;
 		by_nowhere(s, w, r);
 		return end_is_ours(s, w);
 	}
@@ -214,6 +247,16 @@ static int put_way(struct setup *s, const struct nl_net *net, struct nl_route *r
 	return err ? err : add_route(s, net, r);
 }
 
+static int put_once(struct setup *s, const struct nl_net *net, struct nl_route *r,
+		    struct nl_nets *put)
+{
+	int err = among(net, put) ? 0 : put_way(s, net, r);
+
+	if (!err && !among(net, put))
+		put->net[put->n++] = *net;
+	return err;
+}
+
 /* Two ways to one destination: the smaller MTU counts, and the first one's source. */
 static int put_ways(struct setup *s, int family, const struct io_way *ways, size_t n,
 		    struct nl_nets *put)
@@ -221,21 +264,24 @@ static int put_ways(struct setup *s, int family, const struct io_way *ways, size
 	int err = 0;
 
 	for (size_t i = 0; i < n; i++) {
+		const struct io_way *w = &ways[i];
 		struct nl_route r;
 		struct nl_net net;
 		int e;
 
-		if (ways[i].dst.family != family || !route_of(s, &ways[i], &net, &r) ||
-		    among(&net, put))
+		if (w->dst.family != family || !route_of(s, w, &net, &r))
 			continue;
 		for (size_t k = i; k < n; k++) {
-			if (ways[k].len == ways[i].len && addr_equal(&ways[k].dst, &ways[i].dst))
+			if (ways[k].len == w->len && addr_equal(&ways[k].dst, &w->dst))
 				limit(&r, &ways[k]);
 		}
-		e = put_way(s, &net, &r);
+		e = put_once(s, &net, &r, put);
 		err = err ? err : e;
-		if (!e)
-			put->net[put->n++] = net;
+		if (net.len == w->len)
+			continue;
+		/* narrowed: the rest of it may have no route at all */
+		e = put_once(s, &(struct nl_net){ NL_TABLE_LAST, w->dst, w->len }, &r, put);
+		err = err ? err : e;
 	}
 	return err;
 }
@@ -245,16 +291,17 @@ int ways_set(struct setup *s, const struct io_way *ways, size_t n)
 	static const int families[] = { AF_INET, AF_INET6 };
 
 	for (size_t i = 0; i < 2; i++) {
-		struct nl_nets put = { .net = calloc(n + 1, sizeof(*put.net)) };
+		struct nl_nets put = { .net = calloc(2 * n + 1, sizeof(*put.net)) };
 		int err = put.net ? put_ways(s, families[i], ways, n, &put) : -ENOMEM, e;
 
 		e = put.net ? remove_others(s, families[i], s->link.ifindex, &put) : 0;
 		err = err ? err : e;
-		if (err && err != -EAFNOSUPPORT)
+		if (err && err != -EAFNOSUPPORT && err != s->ways_err[i])
 			say(&s->say,
 			    "cannot set routes of our own (%s %s): senders learn the smaller MTU from "
 			    "ICMP, and tunnels take what has a route already",
 			    strerror(-err), s->nl.why);
+		s->ways_err[i] = err;
 		free(put.net);
 	}
 	return 0;

@@ -237,17 +237,13 @@ static void on_settle(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	worker_prune(d->worker);
 	if (d->host)
-		misrouted_look_at_ifnets(d);
+		misrouted_look(d, ways, steering_ways(d->db, host_own(d->host), UINT16_MAX, ways));
 	for (size_t i = 0; i < d->n_ports; i++) {
 		struct io *io = d->ports[i].io;
-		size_t n;
 
-		if (!io)
-			continue;
-		n = steering_ways(d->db, host_own(d->host), io->mtu, ways);
-		if (i == 0)
-			misrouted_look(d, ways, n);
-		io->ops->set_ways(io, ways, n);
+		if (io)
+			io->ops->set_ways(io, ways,
+					  steering_ways(d->db, host_own(d->host), io->mtu, ways));
 	}
 }
 

@@ -12,9 +12,11 @@
 #include "engine/engine.h"
 #include "io/io.h"
 #include "sallyportd/data.h"
+#include "sallyportd/ifnets.h"
+#include "sallyportd/steering.h"
 
-/* Tunnels' ends that are remembered as misrouted. */
-#define MISROUTED_MAX 64
+/* Tunnels' ends that are remembered as misrouted: all of those that are looked at. */
+#define MISROUTED_MAX (STEERING_WAYS_MAX + IFNETS_MAX)
 
 /* A protected interface. */
 struct port {
@@ -97,9 +99,7 @@ bool port_waits_as_found(const struct port *port, bool told);
 void data_on_leaving(evutil_socket_t fd, short what, void *port);
 void data_on_arriving(evutil_socket_t fd, short what, void *port);
 
-/* misrouted.c: names tunnels whose packets cannot leave, or whose answers we will not see. */
+/* misrouted.c: names tunnels, virtual interfaces' too, whose packets cannot leave, or whose answers we will not see. */
 void misrouted_look(struct data *d, const struct io_way *ways, size_t n);
-/* The same of virtual interfaces. */
-void misrouted_look_at_ifnets(struct data *d);
 
 #endif

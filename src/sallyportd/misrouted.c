@@ -50,36 +50,56 @@ static void forget_misrouted(struct data *d, const struct addr *end)
 		*m = d->misrouted[--d->n_misrouted];
 }
 
-/* Tunnels whose packets cannot leave, or whose answers we will not see. */
-void misrouted_look(struct data *d, const struct io_way *ways, size_t n)
+/* Whether a tunnel still has this end. */
+static bool is_an_end(const struct data *d, const struct addr *end, const struct io_way *ways, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
-		char text[ADDR_TEXT_MAX], name[IF_NAMESIZE];
-		uint32_t way;
+		if (addr_equal(&ways[i].end, end))
+			return true;
+	}
+	for (const struct ifnet *i = d->db->ifnets; i; i = i->next) {
+		if (addr_equal(&i->dst, end))
+			return true;
+	}
+	return false;
+}
 
-		if (!ways[i].end.family)
-			continue;
-		way = host_way(d->host, &ways[i].end, d->mark);
-		if (way && is_protected(d, way)) {
-			forget_misrouted(d, &ways[i].end);
-		} else if (!said_already(d, &ways[i].end, way)) {
-			addr_text(&ways[i].end, text);
-			if (!way)
-				log_line("there is no route to the tunnel's end %s: its packets will be dropped",
-					 text);
-			else
-				log_line("the way to the tunnel's end %s is by %s, which is not one of our "
-					 "interfaces (-i): what comes back there is not seen",
-					 text, if_indextoname(way, name) ? name : "another interface");
-		}
+/* Ends that no tunnel has any more make room for others. */
+static void forget_others(struct data *d, const struct io_way *ways, size_t n)
+{
+	for (size_t i = d->n_misrouted; i-- > 0;) {
+		if (!is_an_end(d, &d->misrouted[i].end, ways, n))
+			d->misrouted[i] = d->misrouted[--d->n_misrouted];
 	}
 }
 
-void misrouted_look_at_ifnets(struct data *d)
+static void look_at(struct data *d, const struct addr *end)
 {
-	for (const struct ifnet *n = d->db->ifnets; n; n = n->next) {
-		const struct io_way way = { .end = n->dst };
+	char text[ADDR_TEXT_MAX], name[IF_NAMESIZE];
+	uint32_t way = host_way(d->host, end, d->mark);
 
-		misrouted_look(d, &way, 1);
+	if (way && is_protected(d, way)) {
+		forget_misrouted(d, end);
+		return;
 	}
+	if (said_already(d, end, way))
+		return;
+	addr_text(end, text);
+	if (!way)
+		log_line("there is no route to the tunnel's end %s: its packets will be dropped", text);
+	else
+		log_line("the way to the tunnel's end %s is by %s, which is not one of our interfaces (-i): "
+			 "what comes back there is not seen",
+			 text, if_indextoname(way, name) ? name : "another interface");
+}
+
+void misrouted_look(struct data *d, const struct io_way *ways, size_t n)
+{
+	forget_others(d, ways, n);
+	for (size_t i = 0; i < n; i++) {
+		if (ways[i].end.family)
+			look_at(d, &ways[i].end);
+	}
+	for (const struct ifnet *i = d->db->ifnets; i; i = i->next)
+		look_at(d, &i->dst);
 }

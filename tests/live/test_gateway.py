@@ -10,6 +10,7 @@ get through in clear does not, and what does get through was tunnelled.
 
 import re
 import subprocess
+import time
 
 import pytest
 
@@ -323,3 +324,44 @@ def test_interfaces_and_addresses_come_and_go(gateways):
     assert gateways.pings("a", B[4])
     assert capture.packets() == []
     ga.stop()
+
+
+def private_routes(network, table):
+    return re.findall(r"^(\S+) via 192\.0\.0\.9", network.run("ga", "ip", "route", "show", "table", table, check=False).stdout, re.M)
+
+
+def test_networks_of_our_own_inside_the_far_one(gateways):
+    """The far network is 10.0.0.0/8, and so is a link's beginning: what else the host knows of it stays as it was."""
+    policy = "spdadd 10.1.0.0/24 {} any -P out ipsec esp/tunnel/192.0.2.10-198.51.100.10/require;"
+    gateways.run("ga", "sh", "-c", "ip route del default; ip route add 198.51.100.0/24 via 192.0.2.1;"
+                 "ip address add 10.0.0.5/24 dev wan; ip address add 10.9.0.1/24 dev lan")
+    gateways.run("a", "ip", "address", "add", "10.9.0.10/24", "dev", "eth0")
+    gateways.daemon("ga", interface="wan")
+    gateways.load("ga", policy.format("10.0.0.0/8"))
+    wait_until(lambda: private_routes(gateways, 0x5350), 5, "a route")
+    assert private_routes(gateways, 0x5350) == ["10.0.0.0/24"]
+    assert private_routes(gateways, 0x5351) == ["10.0.0.0/8"]
+    assert gateways.pings("ga", "10.9.0.10")
+    # a link that has all the world for neighbours
+    gateways.run("ga", "ip", "route", "add", "default", "dev", "wan")
+    gateways.load("ga", "spdflush; " + policy.format("0.0.0.0/0"))
+    wait_until(lambda: not private_routes(gateways, 0x5351), 5, "no route")
+    assert private_routes(gateways, 0x5350) == []
+    assert gateways.pings("ga", "10.1.0.10") and gateways.pings("ga", "10.9.0.10")
+
+
+def test_each_misrouted_tunnel_is_named_once(gateways):
+    """However many they are, and however often other routes change."""
+    policy = "spdadd 10.1.0.0/24 10.100.{0}.0/24 any -P out ipsec esp/tunnel/192.0.2.10-203.0.113.{0}/require;"
+    gateways.run("ga", "ip", "route", "del", "default")
+    daemon = gateways.daemon("ga", interface="wan")
+    gateways.load("ga", "".join(policy.format(i) for i in range(1, 101)))
+    said = "no route to the tunnel's end"
+    wait_until(lambda: daemon.text().count(said) == 100, 5, "the log")
+    for _ in range(3):
+        gateways.run("ga", "sh", "-c", "ip route add 172.16.0.0/24 via 10.1.0.10; ip route del 172.16.0.0/24")
+        time.sleep(0.1)
+    assert daemon.text().count(said) == 100
+    # others in their place
+    gateways.load("ga", "spdflush;" + "".join(policy.format(i) for i in range(101, 251)))
+    wait_until(lambda: daemon.text().count(said) == 250, 5, "the log")
