@@ -163,6 +163,17 @@ int nl_address_beside(struct nl *nl, uint32_t ifindex, const struct addr *net, u
 	return list_addresses(nl, on_beside, &search);
 }
 
+int nl_link_queue(struct nl *nl, uint32_t ifindex, uint32_t queue)
+{
+	char buf[NL_SMALL];
+	struct nlmsghdr *h = nl_begin(nl, buf, RTM_NEWLINK, 0);
+	struct ifinfomsg *m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
+
+	m->ifi_index = (int)ifindex;
+	mnl_attr_put_u32(h, IFLA_TXQLEN, queue);
+	return nl_talk(nl, h, NULL, NULL);
+}
+
 int nl_link_del(struct nl *nl, const char *name)
 {
 	char buf[NL_SMALL];

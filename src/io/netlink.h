@@ -33,6 +33,8 @@ int nl_link_get(struct nl *nl, uint32_t ifindex, const char *name, struct nl_lin
  * takes it up.
  */
 int nl_link_set(struct nl *nl, uint32_t ifindex, uint32_t mtu, uint32_t queue, const uint8_t *mac);
+/* Length of its queue, in packets; an ioctl for that takes a right that user namespaces do not give. */
+int nl_link_queue(struct nl *nl, uint32_t ifindex, uint32_t queue);
 /* No automatic IPv6 addresses. */
 int nl_link_no_addresses(struct nl *nl, uint32_t ifindex);
 /* An IPv4 address of host scope. */

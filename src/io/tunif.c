@@ -19,6 +19,7 @@
 
 #include "io/frame.h"
 #include "io/journal.h"
+#include "io/netlink.h"
 #include "io/say.h"
 
 #define TUN_DEVICE "/dev/net/tun"
@@ -61,14 +62,24 @@ static void journal_line(const struct tunif *t, char line[static JOURNAL_LINE_MA
 	snprintf(line, JOURNAL_LINE_MAX, "tun %s %u", t->name, t->ifindex);
 }
 
+static int set_queue(const struct tunif *t)
+{
+	struct nl nl;
+	int err = nl_open(&nl, NETLINK_ROUTE, 0);
+
+	if (!err)
+		err = nl_link_queue(&nl, if_nametoindex(t->name), TUN_QUEUE);
+	nl_close(&nl);
+	return err;
+}
+
 static int set_up(struct tunif *t, uint32_t mtu)
 {
 	struct ifreq r;
 	int err = request_of(t, &r) ? 0 : -errno;
 
-	r.ifr_qlen = TUN_QUEUE;
-	if (!err && ioctl(t->ctl, SIOCSIFTXQLEN, &r) < 0)
-		err = -errno;
+	if (!err)
+		err = set_queue(t);
 	r.ifr_mtu = (int)mtu;
 	if (!err && ioctl(t->ctl, SIOCSIFMTU, &r) < 0)
 		err = -errno;

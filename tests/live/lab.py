@@ -84,7 +84,9 @@ class Daemon:
         # ip netns exec becomes the program: the process is the daemon itself.
         self.process = subprocess.Popen(
             ["ip", "netns", "exec", host, str(build / "sallyportd"), "-f", *arguments],
-            stdin=subprocess.DEVNULL, stdout=log.open("ab"), stderr=subprocess.STDOUT)
+            stdin=subprocess.DEVNULL, stdout=log.open("ab"), stderr=subprocess.STDOUT,
+            # whoever runs the tests by nohup has it ignored, and the daemon goes by that
+            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL))
 
     def text(self):
         return self.log.read_text(errors="replace")

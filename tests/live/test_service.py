@@ -223,7 +223,8 @@ def test_interface_made_anew_and_daemon_restarted(lab):
 
 @pytest.mark.steering
 def test_interface_made_anew(lab):
-    """Under its old name, while the daemon runs and somebody sends: protected again, with nothing in clear."""
+    """Under its old name, while the daemon runs and somebody sends: protected before it has an address, if that is
+    waited for."""
     daemons = lab.article("-require")
     lab.run("phoenix", "ip", "link", "del", "eth0")
     wait_until(lambda: "gone" in daemons["phoenix"].text(), 5, "the daemon's word")
@@ -234,8 +235,9 @@ def test_interface_made_anew(lab):
         ping = lab.spawn("phoenix", "sh", "-c", f"while :; do ping -n -q -i 0.01 -c 20 -W 1 {CARDINAL}; done")
         stack.callback(ping.communicate)
         stack.callback(ping.kill)
+        wait_until(lambda: "interface eth0 is back" in daemons["phoenix"].text(), 5, "the daemon's word")
         plug(lab)
-        wait_until(lambda: lab.pings("phoenix", CARDINAL, "-c", "1", "-W", "1"), 6, "the new interface is protected")
+        wait_until(lambda: lab.pings("phoenix", CARDINAL, "-c", "1", "-W", "1"), 6, "the new interface works")
     packets = capture.packets()
     print(f"figure: an interface made anew under 100 pings a second: {sum(p.protected for p in packets)} packets "
           f"protected, {len(clear_between(packets))} in clear")
