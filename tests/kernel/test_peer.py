@@ -109,11 +109,18 @@ def layers_seen(cell, packet):
     return seen + [(108, int.from_bytes(rest[2:4], "big"))] if proto == PROTO_NUMBER["ipcomp"] else seen
 
 
+def is_keepalive(cell, packet):
+    """What keeps a NAT's mapping alive protects nothing: RFC 3948 section 2.3."""
+    length, byte = packet.payload[4:6], packet.payload[8:9]
+    return cell.extra == "natt" and packet.proto == PROTO_UDP and (length, byte) == (b"\x00\x09", b"\xff")
+
+
 def wire_trouble(cell, packets):
     """What is wrong with what passed between a cell's addresses."""
     for side in SIDES:
         src, dst = cell.address(side), cell.address(matrix.other(side))
-        sent = [packet for packet in packets if (packet.src, packet.dst) == (src, dst)]
+        sent = [packet for packet in packets
+                if (packet.src, packet.dst) == (src, dst) and not is_keepalive(cell, packet)]
         wanted = layers_on_wire(cell, side)
         comp = (PROTO_NUMBER["ipcomp"], 2)
         packed = 0
