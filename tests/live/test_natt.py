@@ -151,7 +151,7 @@ def test_tunnel(nat, version, inner):
     assert seen_by_tcpdump(capture) - {"fragment"} == {"ESP", "keepalive"}
     a, b = (daemon.counters() for daemon in daemons)
     assert b["drop.keepalive"] >= 6 and b["out.keepalives"] == 0
-        assert 0 <= a["out.keepalives"] - b["drop.keepalive"] <= 2  # those under way when they were counted
+    assert 0 <= a["out.keepalives"] - b["drop.keepalive"] <= 2  # those under way when they were counted
     assert not [name for name in b if name.startswith("drop.") and name != "drop.keepalive"], b
     for daemon in daemons:
         assert "keeps a NAT" not in daemon.text()
