@@ -43,17 +43,14 @@ static size_t ah_length(const struct sa *sa, const struct tunables *tun, int fam
 	return headers + ah_size(sa, family) + payload;
 }
 
-/* Flags and fragment offset. */
-#define IPV4_OFFSET 6
-
 /* Saves the first `headers` bytes and zeroes what AH does not count among them. */
 static bool hide_mutable(struct job *j, const struct step *s, size_t headers, enum pkt_dir dir)
 {
 	memcpy(j->headers, j->pkt->data, headers);
 	if (ip_zero_mutable(j->pkt->data, &j->view, headers, s->tun->ah_cleartos, dir)) {
 		if (j->view.family == AF_INET)
-			put_be16(j->pkt->data + IPV4_OFFSET,
-				 get_be16(j->headers + IPV4_OFFSET) & s->tun->ah_offsetmask);
+			put_be16(j->pkt->data + V4_FRAG,
+				 get_be16(j->headers + V4_FRAG) & s->tun->ah_offsetmask);
 		return true;
 	}
 	memcpy(j->pkt->data, j->headers, headers);
@@ -106,7 +103,7 @@ static bool ah_out(struct job *j, struct step *s, enum drop_reason *reason)
 		return false;
 	fill_header(j, ah, size, next);
 	p->data[j->view.split_next] = IPPROTO_AH;
-	ip_set_len(p, j->view.family);
+	ip_set_len(p);
 	*reason = malformed_reason(j->view.family);
 	if (!hide_mutable(j, s, j->view.split, PKT_OUT))
 		return false;
@@ -157,7 +154,7 @@ static bool ah_in_done(struct job *j, enum drop_reason *reason)
 		return false;
 	p->data[j->view.upper_next] = p->data[j->view.upper];
 	remove_after_headers(p, j->view.upper, size);
-	ip_set_len(p, j->view.family);
+	ip_set_len(p);
 	return true;
 }
 

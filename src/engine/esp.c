@@ -240,7 +240,7 @@ static bool esp_out(struct job *j, struct step *s, enum drop_reason *reason)
 	if (header > 4)
 		put_be32(esp + 4, (uint32_t)j->seq);
 	p->data[j->view.split_next] = udp ? IPPROTO_UDP : IPPROTO_ESP;
-	ip_set_len(p, j->view.family);
+	ip_set_len(p);
 	if (udp)
 		udp_fill_header(esp - udp, j->sa, p->len - j->view.split);
 	set_iv(j, esp + header);
@@ -310,7 +310,7 @@ static bool esp_in_done(struct job *j, enum drop_reason *reason)
 	pkt_trim(p, (size_t)(text - p->data) + len - ESP_TRAILER - pad);
 	p->data[j->view.upper_next] = next;
 	remove_after_headers(p, j->view.upper, lead_len(j->sa));
-	ip_set_len(p, j->view.family);
+	ip_set_len(p);
 	*reason = DROP_DUMMY;
 	return next != IPPROTO_NONE;
 }

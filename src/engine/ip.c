@@ -10,28 +10,7 @@
 
 #include "base/wire.h"
 
-/* More extension headers than any honest packet has. */
-#define EXTENSIONS_MAX 8
-
-#define FRAGMENT_HEADER 8 /* RFC 8200 section 4.5 */
-
-/* Where the fields are. */
-enum {
-	V4_TOS = 1,
-	V4_LEN = 2,
-	V4_ID = 4,
-	V4_FRAG = 6,
-	V4_DF = 0x4000,
-	V4_OFFSET = 0x1fff,
-	V4_TTL = 8,
-	V4_PROTO = 9,
-	V4_SUM = 10,
-	V4_SRC = 12,
-	V4_DST = 16
-};
-enum { V6_OFFSET = 0xfff8 }; /* of a fragment header */
 enum { V4_END = 0, V4_NOP = 1 }; /* options of a byte */
-enum { V6_LEN = 4, V6_NEXT = 6, V6_HOPS = 7, V6_SRC = 8, V6_DST = 24 };
 
 /* Answers the length that the header states, 0 where it is no good. */
 static size_t parse_v4(const struct pkt *p, struct ip_view *v)
@@ -61,18 +40,12 @@ static size_t parse_v4(const struct pkt *p, struct ip_view *v)
 	return total;
 }
 
-static bool is_extension(uint8_t proto)
-{
-	return proto == IPPROTO_HOPOPTS || proto == IPPROTO_ROUTING || proto == IPPROTO_DSTOPTS;
-}
-
 /* Whether what stands at `at` is a fragment header of a whole datagram: RFC 6946. */
 static bool is_atomic(const struct pkt *p, size_t at)
 {
-	enum { FIELD = 2, OFFSET_AND_MORE = 0xfff9 };
-	const uint8_t *h = pkt_at(p, at, FRAGMENT_HEADER);
+	const uint8_t *h = pkt_at(p, at, IPV6_FRAGMENT);
 
-	return h && !(get_be16(h + FIELD) & OFFSET_AND_MORE);
+	return h && !(get_be16(h + FH_FRAG) & (FH_OFFSET | FH_MF));
 }
 
 /* Length of the extension header at v->upper, 0 where it is cut off or goes on too long. */
@@ -83,7 +56,7 @@ static size_t extension_len(const struct pkt *p, const struct ip_view *v)
 
 	if (!ext)
 		return 0;
-	len = v->proto == IPPROTO_FRAGMENT ? FRAGMENT_HEADER : ((size_t)ext[1] + 1) * 8;
+	len = v->proto == IPPROTO_FRAGMENT ? IPV6_FRAGMENT : ((size_t)ext[1] + 1) * 8;
 	return pkt_at(p, v->upper, len) && v->upper + len <= IP_HEADERS_MAX ? len : 0;
 }
 
@@ -95,11 +68,11 @@ static bool walk_extensions(const struct pkt *p, struct ip_view *v)
 {
 	unsigned n = 0;
 
-	while (is_extension(v->proto) ||
+	while (ip_is_extension(v->proto) ||
 	       (v->proto == IPPROTO_FRAGMENT && !v->atomic && is_atomic(p, v->upper))) {
 		size_t len = extension_len(p, v);
 
-		if (len == 0 || n++ == EXTENSIONS_MAX)
+		if (len == 0 || n++ == IPV6_EXTENSIONS_MAX)
 			return false;
 		if (v->proto == IPPROTO_FRAGMENT) {
 			v->atomic = v->upper;
@@ -125,9 +98,9 @@ void ip_join_atomic(struct pkt *p, struct ip_view *v)
 	if (!v->atomic)
 		return;
 	p->data[v->atomic_next] = p->data[v->atomic];
-	memmove(p->data + FRAGMENT_HEADER, p->data, v->atomic);
-	pkt_pull(p, FRAGMENT_HEADER);
-	ip_set_len(p, AF_INET6);
+	memmove(p->data + IPV6_FRAGMENT, p->data, v->atomic);
+	pkt_pull(p, IPV6_FRAGMENT);
+	ip_set_len(p);
 	ip_parse(p, v, &reason);
 	v->dst = dst;
 }
@@ -191,7 +164,7 @@ bool ip_skip_first_fragment(const struct pkt *p, struct ip_view *v)
 
 	if (v->family == AF_INET)
 		return h && (get_be16(h + V4_FRAG) & V4_OFFSET) == 0;
-	if (!h || get_be16(h + 2) & V6_OFFSET)
+	if (!h || get_be16(h + FH_FRAG) & FH_OFFSET)
 		return false;
 	v->proto = h[0];
 	v->upper_next = v->upper;
@@ -294,7 +267,7 @@ static uint8_t fragment_proto(const struct pkt *p, const struct ip_view *v)
 	if (v->family == AF_INET)
 		return v->proto;
 	next = pkt_at(p, v->upper, 8);
-	return next && !is_extension(*next) ? *next : PROTO_ANY;
+	return next && !ip_is_extension(*next) ? *next : PROTO_ANY;
 }
 
 /* Whoever had the whole datagram may have said what its ports are. */
@@ -359,22 +332,6 @@ void ip_set_l4_checksum(struct pkt *p, const struct ip_view *v, size_t at, uint8
 	put_be16(h + sum, (uint16_t)(s || proto != IPPROTO_UDP ? s : 0xffff));
 }
 
-void ip_set_checksum(struct pkt *p)
-{
-	put_be16(p->data + V4_SUM, 0);
-	put_be16(p->data + V4_SUM, (uint16_t)~ip_sum(p->data, (size_t)(p->data[0] & 0x0f) * 4, 0));
-}
-
-void ip_set_len(struct pkt *p, int family)
-{
-	if (family == AF_INET) {
-		put_be16(p->data + V4_LEN, (uint16_t)p->len);
-		ip_set_checksum(p);
-	} else {
-		put_be16(p->data + V6_LEN, (uint16_t)(p->len - IPV6_HEADER));
-	}
-}
-
 static void fill_v4(uint8_t *h, const struct ip_fields *f)
 {
 	memset(h, 0, IPV4_MIN);
@@ -405,7 +362,7 @@ bool ip_push_header(struct pkt *p, const struct ip_fields *f)
 		fill_v4(p->data, f);
 	else
 		fill_v6(p->data, f);
-	ip_set_len(p, f->src.family);
+	ip_set_len(p);
 	return true;
 }
 
@@ -570,17 +527,17 @@ static bool may_answer_v4(const struct pkt *p, const struct ip_view *v)
  */
 static bool may_answer_v6(const struct pkt *p, const struct ip_view *v)
 {
-	enum { FIELD = 2, OFFSET = 0xfff8, REDIRECT = 137 };
-	const uint8_t *h = pkt_at(p, v->upper, v->fragment ? FRAGMENT_HEADER + 1 : 1), *type = h;
+	enum { REDIRECT = 137 };
+	const uint8_t *h = pkt_at(p, v->upper, v->fragment ? IPV6_FRAGMENT + 1 : 1), *type = h;
 	uint8_t proto = v->proto;
 
 	if (h && v->fragment) {
 		proto = h[0];
-		type = get_be16(h + FIELD) & OFFSET ? NULL : h + FRAGMENT_HEADER;
+		type = get_be16(h + FH_FRAG) & FH_OFFSET ? NULL : h + IPV6_FRAGMENT;
 	}
 	if (proto == IPPROTO_ICMPV6)
 		return type && *type >= 128 && *type != REDIRECT;
-	return !(v->fragment && (!h || is_extension(proto)));
+	return !(v->fragment && (!h || ip_is_extension(proto)));
 }
 
 static bool may_answer(const struct pkt *p, const struct ip_view *v)
@@ -604,7 +561,7 @@ static void fill_too_big_v4(struct pkt *p, const struct ip_view *v, uint32_t mtu
 	h[ICMP + 1] = FRAGMENTATION_NEEDED;
 	put_be16(h + ICMP + 6, (uint16_t)mtu);
 	put_be16(h + ICMP + 2, (uint16_t)~ip_sum(h + ICMP, p->len - ICMP, 0));
-	ip_set_len(p, AF_INET);
+	ip_set_len(p);
 }
 
 static void fill_too_big_v6(struct pkt *p, const struct ip_view *v, uint32_t mtu)
@@ -625,7 +582,7 @@ static void fill_too_big_v6(struct pkt *p, const struct ip_view *v, uint32_t mtu
 	/* Pseudo-header: RFC 8200 section 8.1 */
 	sum = ip_sum(h + V6_SRC, 32, (uint32_t)(p->len - ICMP) + IPPROTO_ICMPV6);
 	put_be16(h + ICMP + 2, (uint16_t)~ip_sum(h + ICMP, p->len - ICMP, sum));
-	ip_set_len(p, AF_INET6);
+	ip_set_len(p);
 }
 
 bool ip_make_too_big(struct pkt *p, const struct ip_view *v, uint32_t mtu)

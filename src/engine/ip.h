@@ -11,17 +11,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/pkt.h"
-#include "base/sum.h"
+#include "base/ip_header.h"
 #include "db/sad.h"
 #include "db/spd.h"
 #include "engine/drop.h"
 
 /* Longest chain of headers before a security header: IPv4 60, IPv6 40 and its extensions. */
 #define IP_HEADERS_MAX 256
-
-#define IPV4_MIN    20
-#define IPV6_HEADER 40
 
 /* Every link carries so much: RFC 8200 section 5. */
 #define IPV6_MTU_MIN 1280
@@ -83,11 +79,6 @@ void ip_join_atomic(struct pkt *p, struct ip_view *v);
 
 /* What a selector sees of the packet: RFC 4301 section 4.4.1.1. */
 void ip_flow(const struct pkt *p, const struct ip_view *v, struct flow *flow);
-
-/* Length of the datagram goes into the header again, and IPv4's header checksum with it. */
-void ip_set_len(struct pkt *p, int family);
-/* IPv4's header checksum, after a change of the header. */
-void ip_set_checksum(struct pkt *p);
 
 /* A header without options, all fields but length and checksum. */
 struct ip_fields {

@@ -60,7 +60,7 @@ static bool ipcomp_out(struct job *j, struct step *s, enum drop_reason *reason)
 	memcpy(to + IPCOMP_HEADER, s->scratch, len);
 	pkt_trim(p, at + IPCOMP_HEADER + len);
 	p->data[j->view.split_next] = IPPROTO_COMP;
-	ip_set_len(p, j->view.family);
+	ip_set_len(p);
 	return true;
 }
 
@@ -91,7 +91,7 @@ static bool ipcomp_in(struct job *j, struct step *s, enum drop_reason *reason)
 	p->data[j->view.upper_next] = comp[0];
 	memcpy(comp, s->scratch, len);
 	p->len = at + len;
-	ip_set_len(p, j->view.family);
+	ip_set_len(p);
 	return true;
 }
 

@@ -150,7 +150,7 @@ static bool replace_options(struct job *j, struct tcp_segment *s, struct options
 	s->header = TCP_HEADER + padded;
 	s->tcp[TCP_OFFSET] = (uint8_t)((s->tcp[TCP_OFFSET] & 0x0f) | s->header / 4 << 4);
 	memcpy(s->tcp + TCP_HEADER, o->bytes, padded);
-	ip_set_len(j->pkt, j->view.family);
+	ip_set_len(j->pkt);
 	j->grown = padded > had ? padded - had : 0;
 	return true;
 }

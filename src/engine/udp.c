@@ -88,7 +88,7 @@ enum udp_kind udp_peel(struct job *j, const struct sad *sad)
 	pkt_trim(p, at + datagram_len(p, at));
 	p->data[j->view.upper_next] = IPPROTO_ESP;
 	remove_after_headers(p, at, UDP_HEADER);
-	ip_set_len(p, j->view.family);
+	ip_set_len(p);
 	j->view.proto = IPPROTO_ESP;
 	return UDP_ESP;
 }

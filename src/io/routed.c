@@ -14,7 +14,7 @@
 #include <unistd.h>
 #include <linux/rtnetlink.h>
 
-#include "base/wire.h"
+#include "base/ip_header.h"
 #include "io/netlink.h"
 
 #define TX_BUFFER (4 << 20)
@@ -97,7 +97,7 @@ static bool is_v6(const struct pkt *p)
 
 static struct addr destination(const struct pkt *p)
 {
-	return is_v6(p) ? addr_of(AF_INET6, p->data + 24) : addr_of(AF_INET, p->data + 16);
+	return is_v6(p) ? addr_of(AF_INET6, p->data + V6_DST) : addr_of(AF_INET, p->data + V4_DST);
 }
 
 union target {
@@ -111,11 +111,11 @@ static socklen_t target_of(union target *t, const struct pkt *p)
 	memset(t, 0, sizeof(*t));
 	if (!is_v6(p)) {
 		t->v4.sin_family = AF_INET;
-		memcpy(&t->v4.sin_addr, p->data + 16, 4);
+		memcpy(&t->v4.sin_addr, p->data + V4_DST, 4);
 		return sizeof(t->v4);
 	}
 	t->v6.sin6_family = AF_INET6;
-	memcpy(&t->v6.sin6_addr, p->data + 24, 16);
+	memcpy(&t->v6.sin6_addr, p->data + V6_DST, 16);
 	if (IN6_IS_ADDR_LINKLOCAL(&t->v6.sin6_addr) || IN6_IS_ADDR_MULTICAST(&t->v6.sin6_addr))
 		t->v6.sin6_scope_id = p->ifindex;
 	return sizeof(t->v6);

@@ -40,18 +40,9 @@
 #include <linux/pkt_cls.h>
 #include <netinet/in.h>
 
+#include "base/ip_header.h"
 #include "base/wire.h"
 
-#define IP4_LEN	    20
-#define IP4_OFFSET  6
-#define IP4_PROTO   9
-#define IP4_SRC	    12
-#define IP4_DST	    16
-#define IP6_LEN	    40
-#define IP6_NEXT    6
-#define IP6_HOPS    7
-#define IP6_SRC	    8
-#define IP6_DST	    24
 #define UDP_LEN	    8
 #define DHCP_SERVER 67u
 #define DHCP_CLIENT 68u
@@ -141,10 +132,10 @@ static void emit_need(struct steer_filter *f, uint32_t len)
 /* RFC 4861 section 7.1: ICMPv6 133 to 137 with hop limit 255, directly behind the base header. */
 static void emit_discovery(struct steer_filter *f)
 {
-	EMIT(f, BYTE_X(IP6_NEXT), IF_EQ(IPPROTO_ICMPV6, 0, 9));
-	EMIT(f, BYTE_X(IP6_HOPS), IF_EQ(255, 0, 7));
-	EMIT(f, LEN(), MINUS_X(), IF_GE(IP6_LEN + 1, 0, 4));
-	EMIT(f, BYTE_X(IP6_LEN), IF_GE(133, 0, 2), IF_GT(137, 1, 0), PASS());
+	EMIT(f, BYTE_X(V6_NEXT), IF_EQ(IPPROTO_ICMPV6, 0, 9));
+	EMIT(f, BYTE_X(V6_HOPS), IF_EQ(255, 0, 7));
+	EMIT(f, LEN(), MINUS_X(), IF_GE(IPV6_HEADER + 1, 0, 4));
+	EMIT(f, BYTE_X(IPV6_HEADER), IF_GE(133, 0, 2), IF_GT(137, 1, 0), PASS());
 }
 
 /*
@@ -154,12 +145,12 @@ static void emit_discovery(struct steer_filter *f)
  */
 static void emit_listeners(struct steer_filter *f)
 {
-	EMIT(f, BYTE_X(IP6_NEXT), IF_EQ(0, 0, 15));
-	EMIT(f, BYTE_X(IP6_HOPS), IF_EQ(1, 0, 13));
-	EMIT(f, BYTE_X(IP6_DST), IF_EQ(0xff, 0, 11));
-	EMIT(f, LEN(), MINUS_X(), IF_GE(IP6_LEN + 8 + 1, 0, 8));
-	EMIT(f, HALF_X(IP6_LEN), IF_EQ(IPPROTO_ICMPV6 << 8, 0, 6));
-	EMIT(f, BYTE_X(IP6_LEN + 8), IF_EQ(143, 3, 0), IF_EQ(130, 2, 0), IF_EQ(131, 1, 0),
+	EMIT(f, BYTE_X(V6_NEXT), IF_EQ(0, 0, 15));
+	EMIT(f, BYTE_X(V6_HOPS), IF_EQ(1, 0, 13));
+	EMIT(f, BYTE_X(V6_DST), IF_EQ(0xff, 0, 11));
+	EMIT(f, LEN(), MINUS_X(), IF_GE(IPV6_HEADER + 8 + 1, 0, 8));
+	EMIT(f, HALF_X(IPV6_HEADER), IF_EQ(IPPROTO_ICMPV6 << 8, 0, 6));
+	EMIT(f, BYTE_X(IPV6_HEADER + 8), IF_EQ(143, 3, 0), IF_EQ(130, 2, 0), IF_EQ(131, 1, 0),
 	     IF_EQ(132, 0, 1), PASS());
 }
 
@@ -173,13 +164,13 @@ static void emit_dhcp(struct steer_filter *f, enum pkt_dir dir)
 	const uint8_t answer = dir == PKT_IN ? 5 : 1; /* PASS, or where addresses are looked at */
 
 	EMIT(f, BYTE_X(0), IF_EQ(0x45, 0, 16));
-	EMIT(f, BYTE_X(IP4_PROTO), IF_EQ(IPPROTO_UDP, 0, 14));
-	EMIT(f, HALF_X(IP4_OFFSET), AND(0x3fff), IF_EQ(0, 0, 11));
-	EMIT(f, LEN(), MINUS_X(), IF_GE(IP4_LEN + UDP_LEN, 0, 8));
-	EMIT(f, WORD_X(IP4_LEN), IF_EQ(DHCP_SERVER << 16 | DHCP_CLIENT, answer, 0));
+	EMIT(f, BYTE_X(V4_PROTO), IF_EQ(IPPROTO_UDP, 0, 14));
+	EMIT(f, HALF_X(V4_FRAG), AND(V4_MF | V4_OFFSET), IF_EQ(0, 0, 11));
+	EMIT(f, LEN(), MINUS_X(), IF_GE(IPV4_MIN + UDP_LEN, 0, 8));
+	EMIT(f, WORD_X(IPV4_MIN), IF_EQ(DHCP_SERVER << 16 | DHCP_CLIENT, answer, 0));
 	EMIT(f, IF_EQ(DHCP_CLIENT << 16 | DHCP_SERVER, 0, 5));
-	EMIT(f, WORD_X(IP4_SRC), IF_EQ(0, 2, 0));
-	EMIT(f, WORD_X(IP4_DST), IF_EQ(UINT32_MAX, 0, 1), PASS());
+	EMIT(f, WORD_X(V4_SRC), IF_EQ(0, 2, 0));
+	EMIT(f, WORD_X(V4_DST), IF_EQ(UINT32_MAX, 0, 1), PASS());
 }
 
 /*
@@ -191,13 +182,13 @@ static void emit_hidden(struct steer_filter *f)
 {
 	const uint8_t n = COUNT(extension), body = 4 + 1 + COUNT(hiding) + 1;
 
-	EMIT(f, BYTE_X(IP6_NEXT));
+	EMIT(f, BYTE_X(V6_NEXT));
 	emit_take_if(f, protected, COUNT(protected));
 	for (uint8_t i = 0; i + 1 < n; i++)
 		EMIT(f, IF_EQ(extension[i], (uint8_t)(n - 1 - i), 0));
 	EMIT(f, IF_EQ(extension[n - 1], 0, body));
-	emit_need(f, IP6_LEN + 1);
-	EMIT(f, BYTE_X(IP6_LEN));
+	emit_need(f, IPV6_HEADER + 1);
+	EMIT(f, BYTE_X(IPV6_HEADER));
 	emit_take_if(f, hiding, COUNT(hiding));
 }
 
@@ -235,17 +226,17 @@ static void emit_error(struct steer_filter *f, int family)
 	size_t before = f->n;
 
 	if (family == AF_INET) {
-		EMIT(f, BYTE_X(IP4_PROTO), IF_EQ(IPPROTO_ICMP, 0, 13));
+		EMIT(f, BYTE_X(V4_PROTO), IF_EQ(IPPROTO_ICMP, 0, 13));
 		EMIT(f, BYTE_X(0), IF_EQ(0x45, 0, 10));
-		EMIT(f, HALF_X(IP4_OFFSET), AND(0x3fff), IF_EQ(0, 0, 7));
-		EMIT(f, LEN(), MINUS_X(), IF_GE(IP4_LEN + 1, 0, 4));
-		EMIT(f, BYTE_X(IP4_LEN), IF_EQ(3, 2, 0), IF_EQ(11, 1, 0), IF_EQ(12, 0, 1));
+		EMIT(f, HALF_X(V4_FRAG), AND(V4_MF | V4_OFFSET), IF_EQ(0, 0, 7));
+		EMIT(f, LEN(), MINUS_X(), IF_GE(IPV4_MIN + 1, 0, 4));
+		EMIT(f, BYTE_X(IPV4_MIN), IF_EQ(3, 2, 0), IF_EQ(11, 1, 0), IF_EQ(12, 0, 1));
 	} else {
-		EMIT(f, BYTE_X(IP6_NEXT), IF_EQ(IPPROTO_ICMPV6, 1, 0), IF_EQ(IPPROTO_FRAGMENT, 0, 10));
-		EMIT(f, LEN(), MINUS_X(), IF_GE(IP6_LEN + 1, 0, 6));
-		EMIT(f, BYTE_X(IP6_NEXT), IF_EQ(IPPROTO_FRAGMENT, 0, 2));
-		EMIT(f, BYTE_X(IP6_LEN), IF_EQ(IPPROTO_ICMPV6, 2, 3));
-		EMIT(f, BYTE_X(IP6_LEN), IF_GE(128, 1, 0));
+		EMIT(f, BYTE_X(V6_NEXT), IF_EQ(IPPROTO_ICMPV6, 1, 0), IF_EQ(IPPROTO_FRAGMENT, 0, 10));
+		EMIT(f, LEN(), MINUS_X(), IF_GE(IPV6_HEADER + 1, 0, 6));
+		EMIT(f, BYTE_X(V6_NEXT), IF_EQ(IPPROTO_FRAGMENT, 0, 2));
+		EMIT(f, BYTE_X(IPV6_HEADER), IF_EQ(IPPROTO_ICMPV6, 2, 3));
+		EMIT(f, BYTE_X(IPV6_HEADER), IF_GE(128, 1, 0));
 	}
 	assert(f->n - before == ERROR_OPS(family));
 }
@@ -262,7 +253,7 @@ static void emit_udp(struct steer_filter *f, int family)
 	const uint8_t n = family == AF_INET ? 0 : COUNT(extension);
 	size_t before = f->n;
 
-	EMIT(f, BYTE_X(family == AF_INET ? IP4_PROTO : IP6_NEXT));
+	EMIT(f, BYTE_X(family == AF_INET ? V4_PROTO : V6_NEXT));
 	for (uint8_t i = 0; i < n; i++)
 		EMIT(f, IF_EQ(extension[i], (uint8_t)(n - i), 0));
 	EMIT(f, IF_EQ(IPPROTO_UDP, 0, 1));
@@ -272,7 +263,7 @@ static void emit_udp(struct steer_filter *f, int family)
 /* Takes packets of one pair of prefixes; true when that is every packet. */
 static bool emit_select(struct steer_filter *f, const struct io_select *s)
 {
-	uint32_t src = s->src.family == AF_INET ? IP4_SRC : IP6_SRC;
+	uint32_t src = s->src.family == AF_INET ? V4_SRC : V6_SRC;
 	struct word w[8];
 	size_t n = words_of(w, &s->src, s->src_len, src);
 	uint8_t left = 1;
@@ -321,13 +312,13 @@ static void emit_selects(struct steer_filter *f, int family, enum pkt_dir dir,
 static void emit_ip4(struct steer_filter *f, enum pkt_dir dir, uint32_t mark,
 		     const struct io_select *sel, size_t n)
 {
-	emit_need(f, IP4_LEN);
+	emit_need(f, IPV4_MIN);
 	emit_dhcp(f, dir);
 	if (dir == PKT_IN) {
-		EMIT(f, BYTE_X(IP4_PROTO));
+		EMIT(f, BYTE_X(V4_PROTO));
 		emit_take_if(f, protected, COUNT(protected));
 	} else {
-		emit_pass_marked(f, mark, IP4_PROTO, marked4, COUNT(marked4));
+		emit_pass_marked(f, mark, V4_PROTO, marked4, COUNT(marked4));
 	}
 	emit_selects(f, AF_INET, dir, sel, n);
 }
@@ -335,13 +326,13 @@ static void emit_ip4(struct steer_filter *f, enum pkt_dir dir, uint32_t mark,
 static void emit_ip6(struct steer_filter *f, enum pkt_dir dir, uint32_t mark,
 		     const struct io_select *sel, size_t n)
 {
-	emit_need(f, IP6_LEN);
+	emit_need(f, IPV6_HEADER);
 	emit_discovery(f);
 	emit_listeners(f);
 	if (dir == PKT_IN)
 		emit_hidden(f);
 	else
-		emit_pass_marked(f, mark, IP6_NEXT, marked6, COUNT(marked6));
+		emit_pass_marked(f, mark, V6_NEXT, marked6, COUNT(marked6));
 	emit_selects(f, AF_INET6, dir, sel, n);
 }
 

@@ -43,7 +43,7 @@ bool datagram_whole(const struct datagram *d, struct pkt *out)
 	size_t len = h->repeated + d->end, at = h->repeated;
 	struct pkt like = { .dir = d->key.dir, .ifindex = d->key.ifindex, .via = d->via };
 
-	if (len > IP_LENGTH_MAX + (h->version == 6 ? IPV6_FIXED : 0u) ||
+	if (len > IP_LENGTH_MAX + (h->version == 6 ? IPV6_HEADER : 0u) ||
 	    out->cap < PKT_HEADROOM + len)
 		return false;
 	memcpy(like.link, first->link, first->link_len);
@@ -60,7 +60,7 @@ bool datagram_whole(const struct datagram *d, struct pkt *out)
 		put_be16(out->data + V4_FRAG, 0);
 	else
 		out->data[h->repeated_at] = h->proto;
-	header_set_len(out);
+	ip_set_len(out);
 	out->reassembled = true;
 	return true;
 }

@@ -17,11 +17,11 @@ enum { OPTION_END = 0, OPTION_NOP = 1, OPTION_COPIED = 0x80 };
 /* The options that later fragments have too, filled up to a multiple of 4; false if malformed. */
 static bool make_later(struct fragment_cut *c)
 {
-	struct rd r = rd_of(c->whole->data + V4_OPTIONS, c->h.repeated - V4_OPTIONS);
+	struct rd r = rd_of(c->whole->data + IPV4_MIN, c->h.repeated - IPV4_MIN);
 	uint8_t type, len;
 
-	memcpy(c->later, c->whole->data, V4_OPTIONS);
-	c->later_len = V4_OPTIONS;
+	memcpy(c->later, c->whole->data, IPV4_MIN);
+	c->later_len = IPV4_MIN;
 	while (rd_u8(&r, &type) && type != OPTION_END) {
 		if (type == OPTION_NOP)
 			continue;
@@ -71,7 +71,7 @@ bool fragment_begin(struct fragment_cut *c, const struct pkt *whole, size_t mtu,
 		return true;
 	payload = h->len - h->payload;
 	if (h->df || (h->more && payload % 8) ||
-	    h->repeated + h->offset + payload > IP_LENGTH_MAX + (h->version == 6 ? IPV6_FIXED : 0u))
+	    h->repeated + h->offset + payload > IP_LENGTH_MAX + (h->version == 6 ? IPV6_HEADER : 0u))
 		return false;
 	if (mtu < headers(c) + 8 || !first_holds_headers(c, (mtu - headers(c)) & ~(size_t)7))
 		return false;
@@ -127,7 +127,7 @@ bool fragment_next(struct fragment_cut *c, struct pkt *out)
 	else
 		write_v6(c, out, !last || c->h.more);
 	memcpy(out->data + len, c->whole->data + c->h.payload + c->done, piece);
-	header_set_len(out);
+	ip_set_len(out);
 	c->done += piece;
 	c->ended = last;
 	return true;

@@ -7,15 +7,11 @@
 #include <netinet/in.h>
 #include <string.h>
 
-#include "base/sum.h"
 #include "base/wire.h"
-
-/* More extension headers than any honest packet has. */
-#define EXTENSIONS_MAX 8
 
 static bool read_v4(const struct pkt *p, struct header *h)
 {
-	const uint8_t *ip = pkt_at(p, 0, V4_OPTIONS);
+	const uint8_t *ip = pkt_at(p, 0, IPV4_MIN);
 	size_t header, len;
 	uint16_t frag;
 
@@ -23,7 +19,7 @@ static bool read_v4(const struct pkt *p, struct header *h)
 		return false;
 	header = (size_t)(ip[0] & 0x0f) * 4;
 	len = get_be16(ip + V4_LEN);
-	if (header < V4_OPTIONS || len < header || len > p->len)
+	if (header < IPV4_MIN || len < header || len > p->len)
 		return false;
 	frag = get_be16(ip + V4_FRAG);
 	*h = (struct header){
@@ -53,11 +49,6 @@ static void read_fragment_header(const uint8_t *fh, struct header *h)
 	h->id = get_be32(fh + FH_ID);
 }
 
-static bool is_extension(uint8_t proto)
-{
-	return proto == IPPROTO_HOPOPTS || proto == IPPROTO_ROUTING || proto == IPPROTO_DSTOPTS;
-}
-
 /*
  * The per-fragment headers end with the last routing or hop-by-hop header; what stands
  * before a fragment header was one in any case.
@@ -65,13 +56,13 @@ static bool is_extension(uint8_t proto)
 static bool walk_extensions(const struct pkt *p, struct header *h)
 {
 	uint8_t proto = p->data[V6_NEXT];
-	size_t at = IPV6_FIXED, named_at = V6_NEXT;
+	size_t at = IPV6_HEADER, named_at = V6_NEXT;
 
-	for (unsigned n = 0; is_extension(proto); n++) {
+	for (unsigned n = 0; ip_is_extension(proto); n++) {
 		const uint8_t *ext = pkt_at(p, at, 8);
 		size_t len;
 
-		if (!ext || n == EXTENSIONS_MAX)
+		if (!ext || n == IPV6_EXTENSIONS_MAX)
 			return false;
 		len = ((size_t)ext[1] + 1) * 8;
 		if (at + len > h->len)
@@ -97,17 +88,17 @@ static bool walk_extensions(const struct pkt *p, struct header *h)
 
 static bool read_v6(const struct pkt *p, struct header *h)
 {
-	const uint8_t *ip = pkt_at(p, 0, IPV6_FIXED);
-	size_t len = ip ? IPV6_FIXED + (size_t)get_be16(ip + V6_LEN) : 0;
+	const uint8_t *ip = pkt_at(p, 0, IPV6_HEADER);
+	size_t len = ip ? IPV6_HEADER + (size_t)get_be16(ip + V6_LEN) : 0;
 
 	if (!ip || len > p->len)
 		return false;
 	*h = (struct header){
 		.version = 6,
 		.len = len,
-		.repeated = IPV6_FIXED,
+		.repeated = IPV6_HEADER,
 		.repeated_at = V6_NEXT,
-		.payload = IPV6_FIXED,
+		.payload = IPV6_HEADER,
 		.proto = ip[V6_NEXT],
 	};
 	return walk_extensions(p, h);
@@ -182,10 +173,10 @@ void upper_read(const struct header *h, const uint8_t *payload, size_t len, stru
 	const uint8_t *at;
 
 	*u = (struct upper){ 0 };
-	for (unsigned n = 0; h->version == 6 && is_extension(proto); n++) {
+	for (unsigned n = 0; h->version == 6 && ip_is_extension(proto); n++) {
 		const uint8_t *ext = rd_bytes(&r, 8);
 
-		if (!ext || n == EXTENSIONS_MAX || !rd_skip(&r, (size_t)ext[1] * 8))
+		if (!ext || n == IPV6_EXTENSIONS_MAX || !rd_skip(&r, (size_t)ext[1] * 8))
 			return;
 		proto = ext[0];
 	}
@@ -197,19 +188,6 @@ void upper_read(const struct header *h, const uint8_t *payload, size_t len, stru
 	u->len = len - rd_left(&r);
 	u->says = (struct pkt_whole){ .known = true, .proto = proto };
 	read_ports(at, &u->says);
-}
-
-void header_set_len(struct pkt *p)
-{
-	uint8_t *ip = p->data;
-
-	if (ip[0] >> 4 == 6) {
-		put_be16(ip + V6_LEN, (uint16_t)(p->len - IPV6_FIXED));
-		return;
-	}
-	put_be16(ip + V4_LEN, (uint16_t)p->len);
-	put_be16(ip + V4_SUM, 0);
-	put_be16(ip + V4_SUM, (uint16_t)~ip_sum(ip, (size_t)(ip[0] & 0x0f) * 4, 0));
 }
 
 void header_begin(struct pkt *out, const struct pkt *like, size_t len)

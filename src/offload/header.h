@@ -10,31 +10,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/pkt.h"
+#include "base/ip_header.h"
 
-/* Longest IPv4 header; length of IPv6's, and of its fragment header. */
-#define IPV4_MAX      60
-#define IPV6_FIXED    40
-#define IPV6_FRAGMENT 8
 /* Of an IPv4 datagram in all, and of what follows IPv6's fixed header. */
 #define IP_LENGTH_MAX 65535
-
-/* Where the fields are. */
-enum {
-	V4_TOS = 1,
-	V4_LEN = 2,
-	V4_ID = 4,
-	V4_FRAG = 6,
-	V4_DF = 0x4000,
-	V4_MF = 0x2000,
-	V4_OFFSET = 0x1fff,
-	V4_PROTO = 9,
-	V4_SUM = 10,
-	V4_SRC = 12,
-	V4_OPTIONS = 20
-};
-enum { V6_LEN = 4, V6_NEXT = 6, V6_SRC = 8 };
-enum { FH_FRAG = 2, FH_ID = 4, FH_MF = 1, FH_OFFSET = 0xfff8 }; /* RFC 8200 section 4.5 */
 
 /*
  *    IPv4 header                         | payload ...
@@ -71,9 +50,6 @@ struct upper {
 };
 
 void upper_read(const struct header *h, const uint8_t *payload, size_t len, struct upper *u);
-
-/* Puts the length that p has into its header; IPv4's checksum with it. */
-void header_set_len(struct pkt *p);
 
 /* A packet of len bytes in out's own buffer, behind PKT_HEADROOM; what is not bytes, from `like`.
  */

@@ -12,7 +12,6 @@
 #include <string.h>
 #include <netinet/in.h>
 
-#include "base/sum.h"
 #include "base/wire.h"
 #include "offload/datagram.h"
 
@@ -304,7 +303,7 @@ static enum reassembly_result check(const struct pkt *p, struct header *h, struc
 	len = h->len - h->payload;
 	if ((h->more && len % 8) || (len == 0 && !is_atomic(h)))
 		return REASSEMBLY_LENGTH;
-	room = IP_LENGTH_MAX + (h->version == 6 ? IPV6_FIXED : 0u) - h->repeated;
+	room = IP_LENGTH_MAX + (h->version == 6 ? IPV6_HEADER : 0u) - h->repeated;
 	if (h->offset + len > room)
 		return REASSEMBLY_TOO_LONG;
 	if (is_tiny(p, h, upper))

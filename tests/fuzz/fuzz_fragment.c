@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/sum.h"
+#include "base/ip_header.h"
 #include "base/wire.h"
 #include "offload/fragment.h"
 #include "offload/reassembly.h"

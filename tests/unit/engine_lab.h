@@ -157,7 +157,7 @@ static inline struct lab_packet *lab_packet(const char *src, const char *dst, ui
 	}
 	for (size_t i = 0; i < payload; i++)
 		h[header + i] = (uint8_t)i;
-	ip_set_len(&p->pkt, s.family);
+	ip_set_len(&p->pkt);
 	return p;
 }
 

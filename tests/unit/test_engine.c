@@ -166,7 +166,7 @@ static void truncation(void **state)
 		if (len >= 20) {
 			/* once more with a header that tells the truth about the length */
 			l->pkt.len = len;
-			ip_set_len(&l->pkt, AF_INET);
+			ip_set_len(&l->pkt);
 			assert_int_equal(host_run(&p.b, PKT_IN, &l->pkt, 0)->verdict,
 					 VERDICT_DROP);
 		}

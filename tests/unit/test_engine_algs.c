@@ -124,7 +124,7 @@ static void damage(struct pair *p, const struct making *m)
 	}
 	l = leaving(p, m, 24);
 	l->pkt.len -= 4;
-	ip_set_len(&l->pkt, m->family ? AF_INET6 : AF_INET);
+	ip_set_len(&l->pkt);
 	if (host_run(&p->b, PKT_IN, &l->pkt, 0)->verdict != VERDICT_DROP)
 		fail_at(m, "cut and accepted");
 	free(l);

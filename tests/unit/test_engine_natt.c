@@ -181,7 +181,7 @@ static void bytes_behind(void **state)
 	host_add_requests(&p.a, A4, B4, POLICY_OUT, &req, 1);
 	host_run(&p.a, PKT_OUT, &esp->pkt, 0);
 	assert_non_null(pkt_put(&esp->pkt, 5));
-	ip_set_len(&esp->pkt, AF_INET);
+	ip_set_len(&esp->pkt);
 	assert_int_equal(host_run(&p.b, PKT_IN, &esp->pkt, 0)->verdict, VERDICT_DELIVER);
 	check_payload(&esp->pkt, 20, 30);
 	/* one byte of a keepalive, and more behind it */

@@ -146,7 +146,7 @@ static void who_lies_is_not_believed(void **state)
 		l->pkt.data[w->header + 3] ^= 1;
 		e = error_about(w->r, w->ga, too_big(w), 1300, &l->pkt, w->header + 7); /* no SPI whole */
 		e->pkt.len = w->header + 8 + w->header + 3;
-		ip_set_len(&e->pkt, w->header == 20 ? AF_INET : AF_INET6);
+		ip_set_len(&e->pkt);
 		host_run(&p.a, PKT_IN, &e->pkt, 1500);
 		assert_int_equal(sa->pmtu, 0);
 		free(e);

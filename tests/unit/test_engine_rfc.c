@@ -423,7 +423,7 @@ static struct lab_packet *with_fragment_header(const struct lab_packet *l, uint1
 	memcpy(h + 40, (uint8_t[]){ next, 0x99, 0, 0, 1, 2, 3, 4 }, 8);
 	put_be16(h + 42, field);
 	h[6] = IPPROTO_FRAGMENT;
-	ip_set_len(&f->pkt, AF_INET6);
+	ip_set_len(&f->pkt);
 	return f;
 }
 

@@ -213,7 +213,7 @@ static void concerns(void **state)
 			put_be16(l->pkt.data + 6, 0x2000);
 		if (rows[i].cut)
 			l->pkt.len = 20 + rows[i].cut;
-		ip_set_len(&l->pkt, AF_INET);
+		ip_set_len(&l->pkt);
 		o = host_run(&h, PKT_IN, &l->pkt, 0);
 		assert_int_equal(o->verdict, rows[i].want);
 		if (o->verdict == VERDICT_DROP)
