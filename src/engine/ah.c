@@ -47,12 +47,8 @@ static size_t ah_length(const struct sa *sa, const struct tunables *tun, int fam
 static bool hide_mutable(struct job *j, const struct step *s, size_t headers, enum pkt_dir dir)
 {
 	memcpy(j->headers, j->pkt->data, headers);
-	if (ip_zero_mutable(j->pkt->data, &j->view, headers, s->tun->ah_cleartos, dir)) {
-		if (j->view.family == AF_INET)
-			put_be16(j->pkt->data + V4_FRAG,
-				 get_be16(j->headers + V4_FRAG) & s->tun->ah_offsetmask);
+	if (ip_zero_mutable(j->pkt->data, &j->view, headers, s->tun, dir))
 		return true;
-	}
 	memcpy(j->pkt->data, j->headers, headers);
 	return false;
 }

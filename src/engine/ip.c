@@ -477,13 +477,13 @@ static bool zero_v6_extensions(uint8_t *data, size_t headers, enum pkt_dir dir)
 	return true;
 }
 
-bool ip_zero_mutable(uint8_t *data, const struct ip_view *v, size_t headers, bool clear_tos,
-		     enum pkt_dir dir)
+bool ip_zero_mutable(uint8_t *data, const struct ip_view *v, size_t headers,
+		     const struct tunables *tun, enum pkt_dir dir)
 {
 	if (v->family == AF_INET) {
-		if (clear_tos)
+		if (tun->ah_cleartos)
 			data[V4_TOS] = 0;
-		put_be16(data + V4_FRAG, 0);
+		put_be16(data + V4_FRAG, get_be16(data + V4_FRAG) & tun->ah_offsetmask);
 		data[V4_TTL] = 0;
 		put_be16(data + V4_SUM, 0);
 		memcpy(data + V4_DST, v->dst.bytes, 4);

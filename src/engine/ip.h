@@ -12,8 +12,7 @@
 #include <stdint.h>
 
 #include "base/ip_header.h"
-#include "db/sad.h"
-#include "db/spd.h"
+#include "db/db.h"
 #include "engine/drop.h"
 
 /* Longest chain of headers before a security header: IPv4 60, IPv6 40 and its extensions. */
@@ -108,13 +107,13 @@ bool ip_checksum_ok(const struct pkt *p);
 
 /*
  * Zeroes what routers may change in the first `headers` bytes, which the caller
- * has saved: RFC 4302 sections 3.3.3.1.1 and 3.3.3.1.2. With clear_tos IPv4's
- * TOS octet too. What leaves gets its source route's end first, as its last hop will
+ * has saved: RFC 4302 sections 3.3.3.1.1 and 3.3.3.1.2. Of IPv4's TOS octet, flags and
+ * offset it keeps what tun->ah_cleartos and tun->ah_offsetmask say. What leaves gets its source route's end first, as its last hop will
  * see it; what arrives must be there. False where an option or routing header is
  * malformed, or of a kind that cannot be foretold.
  */
-bool ip_zero_mutable(uint8_t *data, const struct ip_view *v, size_t headers, bool clear_tos,
-		     enum pkt_dir dir);
+bool ip_zero_mutable(uint8_t *data, const struct ip_view *v, size_t headers,
+		     const struct tunables *tun, enum pkt_dir dir);
 
 /*
  * Fills in the checksum of an upper-layer protocol, `sum` bytes into what stands from
