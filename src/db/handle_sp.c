@@ -336,11 +336,9 @@ int handle_sp_dump(struct call *c)
 
 	if (n == 0)
 		return call_refuse(c, ENOENT, EXT_COUNT, "there are no policies to show");
-	for (struct spd_entry *e = spd_older(spd, NULL); scopes & SCOPE_GLOBAL && e;
-	     e = spd_older(spd, e))
-		show(c, e, ++seq == n ? 0 : seq);
-	for (struct spd_entry *e = spd_next_ifnet(spd, NULL); scopes & SCOPE_IFNET && e;
-	     e = spd_next_ifnet(spd, e))
-		show(c, e, ++seq == n ? 0 : seq);
+	for (struct spd_entry *e = spd_each(spd, NULL); e; e = spd_each(spd, e)) {
+		if (scopes & (e->ifnet ? SCOPE_IFNET : SCOPE_GLOBAL))
+			show(c, e, ++seq == n ? 0 : seq);
+	}
 	return 0;
 }

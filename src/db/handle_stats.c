@@ -72,10 +72,7 @@ static int show_sps(struct call *c)
 
 	if (n == 0)
 		return call_refuse(c, ENOENT, EXT_COUNT, "there are no policies to show");
-	for (struct spd_entry *e = spd_older(c->db->spd, NULL); e; e = spd_older(c->db->spd, e))
-		show_sp(c, e, ++seq == n ? 0 : seq);
-	for (struct spd_entry *e = spd_next_ifnet(c->db->spd, NULL); e;
-	     e = spd_next_ifnet(c->db->spd, e))
+	for (struct spd_entry *e = spd_each(c->db->spd, NULL); e; e = spd_each(c->db->spd, e))
 		show_sp(c, e, ++seq == n ? 0 : seq);
 	return 0;
 }

@@ -81,7 +81,7 @@ void spd_free(struct spd *spd)
 
 	if (!spd)
 		return;
-	while ((e = spd_next(spd, NULL)) || (e = spd_next_ifnet(spd, NULL)))
+	while ((e = spd_each(spd, NULL)))
 		spd_remove(spd, e);
 	for (int i = 0; i < N_INDEXES; i++)
 		free(spd->index[i]);
@@ -130,12 +130,11 @@ static void grow(struct spd *spd)
 		spd->index[i] = index[i];
 	}
 	spd->mask = mask;
-	for (struct spd_entry *e = spd_next(spd, NULL); e; e = spd_next(spd, e)) {
-		index_add(spd, (struct node *)e, BY_SELECTOR);
+	for (struct spd_entry *e = spd_each(spd, NULL); e; e = spd_each(spd, e)) {
+		if (!e->ifnet)
+			index_add(spd, (struct node *)e, BY_SELECTOR);
 		index_add(spd, (struct node *)e, BY_ID);
 	}
-	for (struct spd_entry *e = spd_next_ifnet(spd, NULL); e; e = spd_next_ifnet(spd, e))
-		index_add(spd, (struct node *)e, BY_ID);
 }
 
 /* Between the neighbours that it knows. */
@@ -212,24 +211,13 @@ static uint32_t next_id(struct spd *spd)
 	return spd->last_id;
 }
 
-static bool uses_reqid(const struct spd_entry *e, uint32_t reqid)
-{
-	for (unsigned i = 0; i < e->pol.n_requests; i++) {
-		if (e->pol.requests[i].reqid == reqid)
-			return true;
-	}
-	return false;
-}
-
 static bool is_reqid_used(const struct spd *spd, uint32_t reqid)
 {
-	for (const struct spd_entry *e = spd_next(spd, NULL); e; e = spd_next(spd, e)) {
-		if (uses_reqid(e, reqid))
-			return true;
-	}
-	for (const struct spd_entry *e = spd_next_ifnet(spd, NULL); e; e = spd_next_ifnet(spd, e)) {
-		if (uses_reqid(e, reqid))
-			return true;
+	for (const struct spd_entry *e = spd_each(spd, NULL); e; e = spd_each(spd, e)) {
+		for (unsigned i = 0; i < e->pol.n_requests; i++) {
+			if (e->pol.requests[i].reqid == reqid)
+				return true;
+		}
 	}
 	return false;
 }
@@ -433,6 +421,16 @@ struct spd_entry *spd_next_ifnet(const struct spd *spd, const struct spd_entry *
 struct spd_entry *spd_older(const struct spd *spd, const struct spd_entry *than)
 {
 	return than ? than->older : spd->newest;
+}
+
+struct spd_entry *spd_each(const struct spd *spd, const struct spd_entry *after)
+{
+	struct spd_entry *e;
+
+	if (after && after->ifnet)
+		return spd_next_ifnet(spd, after);
+	e = spd_older(spd, after);
+	return e ? e : spd_next_ifnet(spd, NULL);
 }
 
 size_t spd_count(const struct spd *spd)

@@ -5,7 +5,7 @@
  * whose selector fits decides. The table owns its entries; a lookup lends until
  * the next change. Single writer.
  *
- * Policies of interface scope stand apart: found by number, walked by spd_next_ifnet(), and
+ * Policies of interface scope stand apart: found by number, walked by spd_next_ifnet() and spd_each(), and
  * no part of any lookup, walk or count of the others (db/ifnet.h knows whose they are).
  */
 #ifndef SALLYPORT_DB_SPD_H
@@ -76,6 +76,8 @@ struct spd_entry *spd_next(const struct spd *spd, const struct spd_entry *after)
 struct spd_entry *spd_next_ifnet(const struct spd *spd, const struct spd_entry *after);
 /* Newest first: spd_older(spd, NULL) is the first; NULL ends. */
 struct spd_entry *spd_older(const struct spd *spd, const struct spd_entry *than);
+/* All of both scopes: newest first, those of interfaces behind all others. */
+struct spd_entry *spd_each(const struct spd *spd, const struct spd_entry *after);
 size_t spd_count(const struct spd *spd);
 size_t spd_count_ifnet(const struct spd *spd);
 uint64_t spd_generation(const struct spd *spd);
