@@ -168,7 +168,6 @@ const char *tunable_nearest(const char *name)
 static int64_t read_number(const struct tunable *t, const struct tunables *v)
 {
 	const uint8_t *at = (const uint8_t *)v + t->at;
-	uint64_t raw = 0;
 
 	switch (t->size) {
 	case 1:
@@ -184,8 +183,7 @@ static int64_t read_number(const struct tunable *t, const struct tunables *v)
 
 		assert(t->size == sizeof(u));
 		memcpy(&u, at, sizeof(u));
-		raw = u;
-		return (int64_t)raw;
+		return u;
 	}
 	}
 }
