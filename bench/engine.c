@@ -24,7 +24,7 @@
 
 #include "base/ip_header.h"
 #include "base/wire.h"
-#include "bench/ticks.h"
+#include "ticks.h"
 #include "engine/engine.h"
 
 #define BUFFER	      (PKT_HEADROOM + 9216 + PKT_TAILROOM)
