@@ -29,8 +29,8 @@
 
 #define BUFFER	      (PKT_HEADROOM + 9216 + PKT_TAILROOM)
 #define SLICE_PACKETS 4096
-/* Each of them has a flow of its own. */
-#define FLOWS	      4096
+/* At least so many flows, and one for each tunnel. */
+#define FLOWS	      1024
 #define WINDOW	      64
 
 /* What a row of `algorithms` means to an SA. */
@@ -157,10 +157,13 @@ static void lab_close(struct lab *l)
 static void make_clear(struct lab *l, size_t i)
 {
 	struct pkt *p = &l->pkts[i];
-	uint32_t n = l->chosen = l->chosen * 1664525u + 1013904223u;
-	struct addr src = numbered(10, n >> 8 & 0xff), dst = numbered(11, (uint32_t)((uint64_t)n * l->n_sas >> 32));
+	uint32_t n_flows = (uint32_t)(l->n_sas > FLOWS ? l->n_sas : FLOWS), flow;
+	struct addr src = numbered(10, 1), dst;
 	uint8_t *ip;
 
+	l->chosen = l->chosen * 1664525u + 1013904223u;
+	flow = (uint32_t)((uint64_t)l->chosen * n_flows >> 32);
+	dst = numbered(11, flow % (uint32_t)l->n_sas);
 	*p = (struct pkt){ .buf = l->memory + i * BUFFER, .cap = BUFFER, .len = l->size };
 	ip = p->data = p->buf + PKT_HEADROOM;
 	memset(ip, 0, IPV4_MIN + 8);
@@ -171,7 +174,7 @@ static void make_clear(struct lab *l, size_t i)
 	memcpy(ip + V4_SRC, src.bytes, 4);
 	memcpy(ip + V4_DST, dst.bytes, 4);
 	ip_set_checksum(p);
-	put_be16(ip + IPV4_MIN, (uint16_t)(n % FLOWS + 1024));
+	put_be16(ip + IPV4_MIN, (uint16_t)(1024 + flow / l->n_sas));
 	put_be16(ip + IPV4_MIN + 2, 53);
 	put_be16(ip + IPV4_MIN + 4, (uint16_t)(l->size - IPV4_MIN));
 }

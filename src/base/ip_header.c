@@ -51,7 +51,14 @@ uint32_t ip_sum(const void *data, size_t len, uint32_t sum)
 
 void ip_set_checksum(struct pkt *p)
 {
+	uint16_t sum;
+
 	put_be16(p->data + V4_SUM, 0);
+	if (p->data[0] == 0x45) {
+		sum = (uint16_t)~ip_sum_v4_min(p->data);
+		memcpy(p->data + V4_SUM, &sum, sizeof(sum));
+		return;
+	}
 	put_be16(p->data + V4_SUM, (uint16_t)~ip_sum(p->data, (size_t)(p->data[0] & 0x0f) * 4, 0));
 }
 
