@@ -202,17 +202,13 @@ void worker_keep_op(struct worker *w, const struct job *j, enum crypto_dir dir)
 	w->ops[dir].n += j->op != NULL;
 }
 
-/* The SA of a job's step with its plan; false where it cannot be worked out. */
-static bool take_plan(struct worker *w, struct job *j, struct sa *sa)
+const struct plan *worker_plan(struct worker *w, const struct sa *sa)
 {
-	j->sa = sa;
-	j->outcome->spi = sa->spi;
-	j->plan = plans_get(&w->plans, w->crypto, sa, &w->db->tun, w->generation);
-	return j->plan;
+	return plans_get(&w->plans, w->crypto, sa, &w->db->tun, w->generation);
 }
 
-bool worker_take_sa(struct worker *w, struct job *j, struct sa *sa, enum crypto_dir dir,
-		    enum drop_reason *reason)
+bool worker_take_sa(struct worker *w, struct job *j, struct sa *sa, const struct plan *plan,
+		    enum crypto_dir dir, enum drop_reason *reason)
 {
 	*reason = DROP_NOT_PROVIDED;
 	j->sa = sa;
@@ -220,7 +216,8 @@ bool worker_take_sa(struct worker *w, struct job *j, struct sa *sa, enum crypto_
 	if (!transform_of(sa->proto) || sa->unprovided)
 		return false;
 	*reason = DROP_CRYPTO;
-	if (!take_plan(w, j, sa))
+	j->plan = plan ? plan : worker_plan(w, sa);
+	if (!j->plan)
 		return false;
 	if (transform_of(sa->proto)->keyless)
 		j->op = NULL;
@@ -261,7 +258,8 @@ static bool take_segment(struct worker *w, struct job *j, enum crypto_dir dir, e
 	j->sa = sa;
 	if (!sa->unprovided)
 		reason = DROP_CRYPTO;
-	if (!sa->unprovided && take_plan(w, j, sa)) {
+	j->outcome->spi = sa->spi;
+	if (!sa->unprovided && (j->plan = worker_plan(w, sa))) {
 		struct crypto_op op = { .key = j->plan->key };
 
 		j->op = &op;

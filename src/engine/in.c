@@ -135,7 +135,7 @@ static bool prepare_in(struct worker *w, struct job *j, enum sa_proto proto, str
 		sa = arriving_sa(w, j, proto, &reason);
 	if (sa && proto == SA_ESP && j->in_udp != (sa->natt.type != 0))
 		reason = DROP_ENCAPSULATION;
-	else if (sa && worker_take_sa(w, j, sa, CRYPTO_OPEN, &reason) &&
+	else if (sa && worker_take_sa(w, j, sa, NULL, CRYPTO_OPEN, &reason) &&
 		 transform_of(proto)->in(j, step, &reason)) {
 		w->stats.proto[proto].ibytes += j->inner;
 		worker_keep_op(w, j, CRYPTO_OPEN);
