@@ -331,7 +331,7 @@ static bool open_round(struct worker *w, struct step *step, const struct now *no
 }
 
 /* The header that a request is about: that of the tunnel inside it, or the packet's own. */
-static void ends_of(const struct policy *pol, unsigned i, const struct flow *flow,
+static void ends_of(const struct spd_policy *pol, unsigned i, const struct flow *flow,
 		    const struct addr **src, const struct addr **dst)
 {
 	*src = &flow->src;
@@ -361,7 +361,7 @@ static bool fits_tunnel(const struct applied *a, const struct request *req)
 }
 
 /* Whether what was applied is what request number i demands. */
-static bool fits_request(const struct applied *a, const struct policy *pol, unsigned i,
+static bool fits_request(const struct applied *a, const struct spd_policy *pol, unsigned i,
 			 enum policy_level level, const struct flow *flow)
 {
 	const struct request *req = &pol->requests[i];
@@ -388,7 +388,7 @@ static bool had_kind(const struct job *j, uint8_t proto)
 }
 
 /* Whether request number i was applied inside of what was seen already: *seen from outside. */
-static bool had_next(const struct job *j, unsigned *seen, const struct policy *pol, unsigned i,
+static bool had_next(const struct job *j, unsigned *seen, const struct spd_policy *pol, unsigned i,
 		     enum policy_level level, const struct flow *flow)
 {
 	while (*seen < j->n_bundle) {
@@ -423,7 +423,7 @@ static bool satisfied(const struct worker *w, const struct job *j, const struct 
 	return true;
 }
 
-static bool names_tunnel(const struct policy *pol, const struct applied *a)
+static bool names_tunnel(const struct spd_policy *pol, const struct applied *a)
 {
 	for (unsigned i = 0; i < pol->n_requests; i++) {
 		if (fits_tunnel(a, &pol->requests[i]))
