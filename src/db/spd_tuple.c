@@ -994,10 +994,12 @@ static struct key key_of(const struct spd_space *s, const struct selector *sel)
 void spd_space_add(struct spd_space *s, struct spd_node *n)
 {
 	const struct selector *sel = &n->e.sel;
-	const struct key addrs = addrs_of(sel), key = key_of(s, sel);
+	struct key addrs, key;
 
 	if (!fits_something(sel))
 		return;
+	addrs = addrs_of(sel);
+	key = key_of(s, sel);
 	if (!spd_tally_add(&s->prefixes, prefix_key(s, addrs.src, sel->src.prefix_len, addrs.shape, false),
 			   UINT64_C(1) << (sel->dst.prefix_len & 63)) ||
 	    !spd_tally_add(&s->prefixes, prefix_key(s, addrs.dst, sel->dst.prefix_len, addrs.shape, true),
@@ -1010,10 +1012,12 @@ void spd_space_add(struct spd_space *s, struct spd_node *n)
 void spd_space_remove(struct spd_space *s, struct spd_node *n)
 {
 	const struct selector *sel = &n->e.sel;
-	const struct key addrs = addrs_of(sel), key = key_of(s, sel);
+	struct key addrs, key;
 
 	if (!fits_something(sel))
 		return;
+	addrs = addrs_of(sel);
+	key = key_of(s, sel);
 	cell_remove(s, &key, n);
 	tuple_remove(s, n);
 	spd_tally_drop(&s->prefixes, prefix_key(s, addrs.src, sel->src.prefix_len, addrs.shape, false));
