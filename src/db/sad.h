@@ -98,10 +98,6 @@ struct sa {
 	uint64_t natt_packets;
 	uint32_t natt_idle_s;
 
-	/* the engine's, of IPComp: the SPD's generation + 1 when it was last asked, and its answer */
-	uint64_t spd_seen;
-	bool spd_tunnel; /* an `in` policy names a tunnel with these ends */
-
 	/* the table's own */
 	struct sa *next_in, *next_all, *prev_all;
 	struct sa_link out[2]; /* with those of any reqid, with those of its own */
