@@ -446,8 +446,8 @@ struct spd_entry *spd_next(const struct spd *spd, const struct spd_entry *after)
 	unsigned dir = POLICY_IN;
 
 	if (after) {
-		dir = after->pol.dir;
-		n = spd_tree_next(spd->order[dir++], SPD_TREE_ORDER, spd_node_of(after));
+		dir = after->pol.dir + 1u;
+		n = spd_tree_next(SPD_TREE_ORDER, spd_node_of(after));
 	}
 	for (; !n && dir <= POLICY_FWD; dir++)
 		n = spd_tree_first(spd->order[dir], SPD_TREE_ORDER);
@@ -456,7 +456,7 @@ struct spd_entry *spd_next(const struct spd *spd, const struct spd_entry *after)
 
 struct spd_entry *spd_next_ifnet(const struct spd *spd, const struct spd_entry *after)
 {
-	return entry_of(after ? spd_tree_next(spd->ifnet, SPD_TREE_ORDER, spd_node_of(after))
+	return entry_of(after ? spd_tree_next(SPD_TREE_ORDER, spd_node_of(after))
 			      : spd_tree_first(spd->ifnet, SPD_TREE_ORDER));
 }
 

@@ -31,7 +31,7 @@ enum spd_tree {
 
 struct spd_node {
 	struct {
-		struct spd_node *left, *right;
+		struct spd_node *up, *left, *right;
 	} tree[SPD_TREES];
 	struct spd_rank rank;
 	struct spd_entry e;
@@ -47,7 +47,7 @@ static inline struct spd_node *spd_node_of(const struct spd_entry *e)
 void spd_tree_insert(struct spd_node **root, enum spd_tree t, struct spd_node *n);
 void spd_tree_remove(struct spd_node **root, enum spd_tree t, struct spd_node *n);
 struct spd_node *spd_tree_first(struct spd_node *root, enum spd_tree t);
-/* The one behind n, which is in it; or NULL. */
-struct spd_node *spd_tree_next(struct spd_node *root, enum spd_tree t, const struct spd_node *n);
+/* The one behind n, which is in one; or NULL. */
+struct spd_node *spd_tree_next(enum spd_tree t, const struct spd_node *n);
 
 #endif
