@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Sets of two lines, the newer one first. Flows come from the wire, so their places are
- * chosen with a secret; and as a set is never more than two lines, a flood can make the
- * cache useless but not slow.
+ * Sets of four lines, of which a few bits of each one's hash say which is worth a look. Flows
+ * come from the wire, so their places are chosen with a secret; and as a set is never more
+ * than four lines, a flood can make the cache useless but not slow.
  *
  * Why no line outlives its policy. The SPD counts a change (spd_generation()) when it can be seen, and
  * only then retires what the change took out. Let a line hold entry E, answered
@@ -21,15 +21,13 @@
 
 #include "db/spd_table.h"
 
-#define SETS 2048
+#define SETS  1024
+#define WAYS  4
 #define BURST 32
 
-/* All of a flow that is not partial. */
+/* All of a flow that is not partial: its addresses; scopes; ports, families, protocol and direction. */
 struct flow_key {
-	uint64_t src[2], dst[2];
-	uint32_t src_scope, dst_scope;
-	uint16_t src_port, dst_port, families;
-	uint8_t proto, dir;
+	uint64_t words[6];
 };
 
 struct line {
@@ -39,7 +37,9 @@ struct line {
 };
 
 struct spd_cache {
-	struct line sets[SETS][2];
+	struct line lines[SETS][WAYS];
+	uint32_t hashes[SETS][WAYS];
+	uint8_t oldest[SETS];
 	uint64_t seed;
 };
 
@@ -64,50 +64,63 @@ void spd_cache_free(struct spd_cache *c)
 
 static inline struct flow_key key_of(uint8_t dir, const struct flow *f)
 {
-	struct flow_key k = { .src_scope = f->src.scope,
-			      .dst_scope = f->dst.scope,
-			      .src_port = f->src_port,
-			      .dst_port = f->dst_port,
-			      .families = (uint16_t)(f->src.family << 8 | f->dst.family),
-			      .proto = f->proto,
-			      .dir = dir };
+	struct flow_key k;
 
-	memcpy(k.src, f->src.bytes, sizeof(k.src));
-	memcpy(k.dst, f->dst.bytes, sizeof(k.dst));
+	memcpy(&k.words[0], f->src.bytes, 16);
+	memcpy(&k.words[2], f->dst.bytes, 16);
+	k.words[4] = (uint64_t)f->src.scope << 32 | f->dst.scope;
+	k.words[5] = (uint64_t)f->src_port << 48 | (uint64_t)f->dst_port << 32 |
+		     (uint64_t)(uint8_t)f->src.family << 24 | (uint64_t)(uint8_t)f->dst.family << 16 |
+		     (uint64_t)f->proto << 8 | dir;
 	return k;
 }
 
 /* Scopes stay out: what differs in them only is rare. */
-static inline struct line *set_of(struct spd_cache *c, const struct flow_key *k)
+static inline uint32_t hash_of(const struct spd_cache *c, const struct flow_key *k)
 {
-	uint64_t rest, h;
+	const uint64_t *w = k->words;
+	uint64_t h = spd_mix(w[0] ^ c->seed, w[2] ^ w[5] ^ UINT64_C(0xa0761d6478bd642f));
 
-	memcpy(&rest, &k->src_port, sizeof(rest));
-	h = spd_mix(k->src[0] ^ c->seed, k->dst[0] ^ rest ^ UINT64_C(0xa0761d6478bd642f));
-	if (k->src[1] | k->dst[1])
-		h ^= spd_mix(k->src[1] ^ c->seed, k->dst[1] ^ UINT64_C(0xe7037ed1a0b428db));
-	return c->sets[spd_fold(h) % SETS];
+	if (w[1] | w[3])
+		h ^= spd_mix(w[1] ^ c->seed, w[3] ^ UINT64_C(0xe7037ed1a0b428db));
+	return spd_fold(h);
 }
 
 static inline bool is_it(const struct line *l, const struct flow_key *k, uint64_t generation)
 {
-	uint64_t a[6], b[6];
+	const uint64_t *a = l->key.words, *b = k->words;
 
-	memcpy(a, &l->key, sizeof(a));
-	memcpy(b, k, sizeof(b));
 	return !((a[0] ^ b[0]) | (a[1] ^ b[1]) | (a[2] ^ b[2]) | (a[3] ^ b[3]) | (a[4] ^ b[4]) |
 		 (a[5] ^ b[5]) | (l->generation ^ generation));
 }
 
-static inline const struct line *look(const struct line *set, const struct flow_key *k, uint64_t generation)
+static inline const struct line *look(const struct spd_cache *c, const struct flow_key *k, uint32_t hash,
+				      uint64_t generation)
 {
-	return is_it(&set[0], k, generation) ? &set[0] : is_it(&set[1], k, generation) ? &set[1] : NULL;
+	const uint32_t *hashes = c->hashes[hash % SETS];
+
+	for (unsigned way = 0; way < WAYS; way++) {
+		const struct line *l = &c->lines[hash % SETS][way];
+
+		if (hashes[way] == hash && is_it(l, k, generation))
+			return l;
+	}
+	return NULL;
 }
 
-static void keep(struct line *set, const struct flow_key *k, uint64_t generation, struct spd_entry *e)
+/* In the place of the same of an earlier generation, or of the oldest. */
+static void keep(struct spd_cache *c, const struct flow_key *k, uint32_t hash, uint64_t generation,
+		 struct spd_entry *e)
 {
-	set[1] = set[0];
-	set[0] = (struct line){ *k, generation, e };
+	size_t set = hash % SETS;
+	unsigned way = 0;
+
+	while (way < WAYS && c->hashes[set][way] != hash)
+		way++;
+	if (way == WAYS)
+		way = c->oldest[set]++ % WAYS;
+	c->hashes[set][way] = hash;
+	c->lines[set][way] = (struct line){ *k, generation, e };
 }
 
 struct spd_entry *spd_cache_find(struct spd_cache *c, const struct spd *spd, uint8_t dir,
@@ -115,15 +128,15 @@ struct spd_entry *spd_cache_find(struct spd_cache *c, const struct spd *spd, uin
 {
 	uint64_t generation = spd_generation(spd) + 1;
 	const struct flow_key k = key_of(dir, flow);
-	struct line *set = set_of(c, &k);
-	const struct line *l = flow->partial ? NULL : look(set, &k, generation);
+	uint32_t hash = hash_of(c, &k);
+	const struct line *l = flow->partial ? NULL : look(c, &k, hash, generation);
 	struct spd_entry *e;
 
 	if (l)
 		return l->entry;
 	e = spd_find(spd, dir, flow);
 	if (!flow->partial)
-		keep(set, &k, generation, e);
+		keep(c, &k, hash, generation, e);
 	return e;
 }
 
@@ -137,7 +150,8 @@ static void find_some(struct spd_cache *c, const struct spd *spd, uint8_t dir,
 
 	for (size_t i = 0; i < n; i++) {
 		const struct flow_key k = key_of(dir, flows[i]);
-		const struct line *l = flows[i]->partial ? NULL : look(set_of(c, &k), &k, generation);
+		const struct line *l =
+			flows[i]->partial ? NULL : look(c, &k, hash_of(c, &k), generation);
 
 		if (l) {
 			found[i] = l->entry;
@@ -154,7 +168,7 @@ static void find_some(struct spd_cache *c, const struct spd *spd, uint8_t dir,
 
 		found[place[i]] = missed_found[i];
 		if (!missed[i]->partial)
-			keep(set_of(c, &k), &k, generation, missed_found[i]);
+			keep(c, &k, hash_of(c, &k), generation, missed_found[i]);
 	}
 }
 
