@@ -86,10 +86,10 @@ void spd_free(struct spd *spd)
 		spd_remove(spd, e);
 	for (int dir = 0; dir <= POLICY_FWD; dir++)
 		spd_space_fini(&spd->space[dir]);
-	spd_tally_fini(&spd->ipcomp);
+	spd_table_free_items(&spd->ipcomp);
 	spd_table_fini(&spd->by_selector);
 	spd_table_fini(&spd->by_id);
-	spd_tally_fini(&spd->reqids);
+	spd_table_free_items(&spd->reqids);
 	free(spd);
 }
 

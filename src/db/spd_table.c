@@ -42,6 +42,19 @@ void spd_table_fini(struct spd_table *t)
 	spd_table_init(t);
 }
 
+void spd_table_free_items(struct spd_table *t)
+{
+	struct spd_slots *s = atomic_load_explicit(&t->slots, memory_order_relaxed);
+
+	for (size_t i = 0; i <= s->mask; i++) {
+		void *item = atomic_load_explicit(&s->slot[i].item, memory_order_relaxed);
+
+		if (item != spd_gone)
+			free(item);
+	}
+	spd_table_fini(t);
+}
+
 static struct spd_slots *new_slots(size_t n)
 {
 	size_t size = sizeof(struct spd_slots) + n * sizeof(struct spd_slot);
@@ -180,17 +193,4 @@ void spd_tally_drop(struct spd_table *t, uint64_t key)
 		return;
 	spd_table_remove(t, spd_fold(key), row);
 	grace_retire(free, row);
-}
-
-void spd_tally_fini(struct spd_table *t)
-{
-	struct spd_slots *s = atomic_load_explicit(&t->slots, memory_order_relaxed);
-
-	for (size_t i = 0; i <= s->mask; i++) {
-		void *row = atomic_load_explicit(&s->slot[i].item, memory_order_relaxed);
-
-		if (row != spd_gone)
-			free(row);
-	}
-	spd_table_fini(t);
 }

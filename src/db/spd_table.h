@@ -35,6 +35,8 @@ extern char spd_gone[1];
 void spd_table_init(struct spd_table *t);
 /* The table only: the items are the caller's. No reader may look any more. */
 void spd_table_fini(struct spd_table *t);
+/* The same, and what is in it. */
+void spd_table_free_items(struct spd_table *t);
 /* Makes room for one more; false without memory. */
 bool spd_table_reserve(struct spd_table *t);
 /* There must be room. The same hash may be there already. */
@@ -42,6 +44,11 @@ void spd_table_add(struct spd_table *t, uint32_t hash, void *item);
 /* `item` is there. */
 void spd_table_exchange(struct spd_table *t, uint32_t hash, const void *item, void *other);
 void spd_table_remove(struct spd_table *t, uint32_t hash, const void *item);
+
+static inline size_t spd_table_slots(const struct spd_table *t)
+{
+	return atomic_load_explicit(&t->slots, memory_order_acquire)->mask + 1;
+}
 
 /* A search: all items of a hash, in no order. */
 struct spd_probe {
@@ -101,8 +108,6 @@ struct spd_tally_row {
 /* False without memory. */
 bool spd_tally_add(struct spd_table *t, uint64_t key, uint64_t bits);
 void spd_tally_drop(struct spd_table *t, uint64_t key);
-/* With its rows. */
-void spd_tally_fini(struct spd_table *t);
 
 static inline const struct spd_tally_row *spd_tally_find(const struct spd_table *t, uint64_t key)
 {

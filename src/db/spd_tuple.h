@@ -6,8 +6,7 @@
 #ifndef SALLYPORT_DB_SPD_TUPLE_H
 #define SALLYPORT_DB_SPD_TUPLE_H
 
-#include "db/spd_node.h"
-#include "db/spd_table.h"
+#include "db/spd_cell.h"
 
 /* Families of the two ends: flows of one meet no policies of another. */
 enum { SPD_IPV4, SPD_IPV6, SPD_OTHER, SPD_FAMILIES };
@@ -22,7 +21,7 @@ struct spd_space {
 	/* the writer's */
 	struct spd_table by_shape;
 	size_t n_stale[SPD_FAMILIES]; /* tuples that are better than they look */
-	size_t retired;		      /* bytes that wait for readers */
+	struct spd_trash trash;
 };
 
 /* `seed` must not be known to who sends packets. */
