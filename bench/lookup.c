@@ -13,6 +13,7 @@
  *     lengths  prefixes of every pair of lengths
  */
 #include <arpa/inet.h>
+#include <malloc.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -368,6 +369,13 @@ static void list_all(const struct spd *spd)
 	}
 }
 
+static double allocated(void)
+{
+	struct mallinfo2 m = mallinfo2();
+
+	return (double)m.uordblks + (double)m.hblkhd;
+}
+
 /* As many as are loaded between two looks at the clock. */
 #define LOADED 16
 
@@ -392,12 +400,14 @@ static void bench_spd(const char *kind, uint32_t n)
 {
 	struct bench *b = calloc(1, sizeof(*b));
 	struct rule *rules = calloc(n, sizeof(*rules));
-	double began;
+	double began, before;
 
 	need(b && rules && (b->spd = spd_new()) && (b->cache = spd_cache_new()), "no memory");
 	for (uint32_t i = 0; i < n; i++)
 		rules[i] = rule_of(kind, i, n);
+	before = allocated();
 	load(b, rules, n);
+	say("memory", (allocated() - before) / n, "bytes");
 	for (size_t i = 0; i < FLOWS; i++)
 		b->flows[i] = flow_of(&rules[random32() % n]);
 	list_all(b->spd);

@@ -77,7 +77,8 @@ static inline void *spd_probe_next(struct spd_probe *p)
 
 		if (!item)
 			return NULL;
-		if (atomic_load_explicit(&s->hash, memory_order_relaxed) == p->hash && item != spd_gone)
+		/* acquire: whoever then finds that no change has overtaken it has read it before */
+		if (atomic_load_explicit(&s->hash, memory_order_acquire) == p->hash && item != spd_gone)
 			return item;
 	}
 }
