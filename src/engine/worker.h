@@ -42,8 +42,6 @@ struct worker {
 		bool known, ours;
 	} last; /* the destination that was last asked about, in this burst */
 	struct sa any_ipcomp; /* stands in where a well-known CPI has no SA: RFC 3173 section 3.3 */
-	uint64_t ipcomp_seen; /* generation of the SPD that was searched for requests of ipcomp */
-	bool ipcomp_wanted;   /* whether there were any */
 	uint8_t scratch[STEP_SCRATCH];
 };
 
