@@ -138,13 +138,12 @@ size_t worker_crypt(struct worker *w, enum crypto_dir dir, struct job **jobs, si
 
 	for (size_t i = 0; i < n; i++) {
 		if (jobs[i]->op.key)
-			w->ops[n_ops++] = jobs[i]->op;
+			w->ops[n_ops++] = &jobs[i]->op;
 	}
 	crypto_burst(w->crypto, dir, w->ops, n_ops);
-	n_ops = 0;
 	for (size_t i = 0; i < n; i++) {
 		struct job *j = jobs[i];
-		enum crypto_status status = j->op.key ? w->ops[n_ops++].status : CRYPTO_OK;
+		enum crypto_status status = j->op.key ? j->op.status : CRYPTO_OK;
 
 		if (status == CRYPTO_OK) {
 			jobs[kept++] = j;

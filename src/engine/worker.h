@@ -20,7 +20,7 @@ struct worker {
 	struct job jobs[BURST_MAX];
 	struct job *active[BURST_MAX]; /* jobs still under way */
 	size_t n_active;
-	struct crypto_op ops[BURST_MAX];
+	struct crypto_op *ops[BURST_MAX];
 	struct sa any_ipcomp; /* stands in where a well-known CPI has no SA: RFC 3173 section 3.3 */
 	uint64_t ipcomp_seen; /* generation of the SPD that was searched for requests of ipcomp */
 	bool ipcomp_wanted;   /* whether there were any */
