@@ -24,10 +24,11 @@ static void on_gone(void *arg, const struct sa *sa)
 
 struct worker *worker_new(struct db *db)
 {
-	struct worker *w = calloc(1, sizeof(*w));
+	struct worker *w = aligned_alloc(_Alignof(struct worker), sizeof(*w));
 
 	if (!w)
 		return NULL;
+	memset(w, 0, sizeof(*w));
 	w->db = db;
 	w->any_ipcomp = (struct sa){ .proto = SA_IPCOMP,
 				     .mode = MODE_ANY,
@@ -38,6 +39,10 @@ struct worker *worker_new(struct db *db)
 	if (!plans_init(&w->plans) || !decisions_init(&w->decisions) || !w->crypto || !w->compress) {
 		worker_free(w);
 		return NULL;
+	}
+	for (size_t i = 0; i < BURST_MAX; i++) {
+		w->ops[CRYPTO_PROTECT].places[i] = &w->ops[CRYPTO_PROTECT].list[i];
+		w->ops[CRYPTO_OPEN].places[i] = &w->ops[CRYPTO_OPEN].list[i];
 	}
 	sad_observe(db->sad, on_gone, w);
 	return w;
@@ -174,7 +179,7 @@ size_t worker_crypt(struct worker *w, enum crypto_dir dir, struct job **jobs, si
 	struct ops *ops = &w->ops[dir];
 	size_t kept = 0;
 
-	crypto_burst(w->crypto, dir, ops->list, ops->n);
+	crypto_burst(w->crypto, dir, ops->places, ops->n);
 	ops->n = 0;
 	for (size_t i = 0; i < n; i++) {
 		struct job *j = jobs[i];

@@ -34,7 +34,8 @@ struct worker {
 	struct job *active[BURST_MAX]; /* jobs still under way */
 	size_t n_active;
 	struct ops {
-		struct crypto_op list[BURST_MAX];
+		_Alignas(64) struct crypto_op list[BURST_MAX];
+		struct crypto_op *places[BURST_MAX];
 		size_t n;
 	} ops[2]; /* described, by enum crypto_dir */
 	struct {
