@@ -27,14 +27,16 @@ const struct transform *transform_of(enum sa_proto proto)
 
 struct worker *worker_new(struct db *db)
 {
-	struct worker *w = calloc(1, sizeof(*w));
+	struct worker *w = aligned_alloc(_Alignof(struct worker), sizeof(*w));
 
 	if (!w)
 		return NULL;
+	memset(w, 0, sizeof(*w));
 	w->db = db;
 	w->any_ipcomp = (struct sa){ .proto = SA_IPCOMP,
 				     .mode = MODE_ANY,
 				     .state = SA_MATURE,
+				     .natt = &sa_no_natt,
 				     .enc = alg_by_name(ALG_COMP, "deflate", 7) };
 	w->crypto = crypto_new();
 	w->compress = compress_new();

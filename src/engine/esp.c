@@ -95,7 +95,7 @@ static size_t more_padding(const struct sa *sa, const struct tunables *tun, int 
 /* Of the header before it that gets it through NAT. */
 static size_t udp_len(const struct sa *sa)
 {
-	return sa->natt.type ? UDP_HEADER : 0;
+	return sa->natt->type ? UDP_HEADER : 0;
 }
 
 static size_t esp_length(const struct sa *sa, const struct tunables *tun, int family, size_t headers,
