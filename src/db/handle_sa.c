@@ -77,7 +77,12 @@ hold_only(struct call *c, struct sa *sa, enum keymsg_ext ext, const char *fmt, .
 
 static int take_protocol(struct call *c, struct sa *sa)
 {
-	return take_satype(c, &sa->proto);
+	enum sa_proto proto;
+	int err = take_satype(c, &proto);
+
+	if (!err)
+		sa->proto = (uint8_t)proto;
+	return err;
 }
 
 static int take_flags(struct call *c, struct sa *sa)
@@ -151,7 +156,10 @@ static int natt_of(struct call *c, const struct sa *sa, struct sa_natt *natt)
 
 static int take_natt(struct call *c, struct sa *sa)
 {
-	return natt_of(c, sa, &sa->natt);
+	struct sa_natt natt = { 0 };
+	int err = natt_of(c, sa, &natt);
+
+	return !err && !sa_set_natt(sa, &natt) ? no_memory(c) : err;
 }
 
 static int take_mode(struct call *c, struct sa *sa)
@@ -176,7 +184,7 @@ static struct sa_limits limits_of(const struct keymsg_lifetime *l)
 	};
 }
 
-static int take_lifetimes(struct call *c, struct sa *sa)
+static int lifetimes_of(struct call *c, struct sa_limits *hard_limits, struct sa_limits *soft_limits)
 {
 	bool hard = keymsg_has(c->req, EXT_LIFETIME_HARD),
 	     soft = keymsg_has(c->req, EXT_LIFETIME_SOFT);
@@ -185,9 +193,14 @@ static int take_lifetimes(struct call *c, struct sa *sa)
 		return call_refuse(c, EINVAL, hard ? EXT_LIFETIME_HARD : EXT_LIFETIME_SOFT,
 				   "a %s lifetime without a %s one; it takes both or neither",
 				   hard ? "hard" : "soft", hard ? "soft" : "hard");
-	sa->hard = limits_of(&c->req->hard);
-	sa->soft = limits_of(&c->req->soft);
+	*hard_limits = limits_of(&c->req->hard);
+	*soft_limits = limits_of(&c->req->soft);
 	return 0;
+}
+
+static int take_lifetimes(struct call *c, struct sa *sa)
+{
+	return lifetimes_of(c, &sa->hard, &sa->soft);
 }
 
 /* `ext` is the key of the algorithm asked for: what a caret can point to. */
@@ -219,7 +232,7 @@ static int take_alg(struct call *c, struct sa *sa, enum keymsg_ext ext, uint8_t 
 	return 0;
 }
 
-static int take_key(struct call *c, enum keymsg_ext ext, const struct alg *alg,
+static int take_key(struct call *c, struct sa *sa, enum keymsg_ext ext, const struct alg *alg,
 		    const struct keymsg_key *from, struct sa_key *key)
 {
 	const char *what = ext == EXT_KEY_AUTH ? "authentication" : "encryption";
@@ -237,11 +250,7 @@ static int take_key(struct call *c, enum keymsg_ext ext, const struct alg *alg,
 	if (!alg_key_ok(alg, bits))
 		return call_refuse(c, EINVAL, ext, "key for %s has %u bits; it takes %s", alg->name,
 				   bits, alg_key_text(alg, lengths));
-	key->bits = (uint16_t)bits;
-	key->len = (uint16_t)((bits + 7) / 8);
-	if (key->len)
-		memcpy(key->bytes, from->bytes, key->len);
-	return 0;
+	return sa_set_key(sa, key, from->bytes, bits) ? 0 : no_memory(c);
 }
 
 static int take_auth(struct call *c, struct sa *sa)
@@ -253,7 +262,7 @@ static int take_auth(struct call *c, struct sa *sa)
 	if ((sa->proto == SA_AH || sa->proto == SA_TCP) && !sa->auth)
 		return call_refuse(c, EINVAL, EXT_SA, "%s without an authentication algorithm",
 				   satypes[sa->proto].name);
-	return take_key(c, EXT_KEY_AUTH, sa->auth, &c->req->key_auth, &sa->auth_key);
+	return take_key(c, sa, EXT_KEY_AUTH, sa->auth, &c->req->key_auth, &sa->auth_key);
 }
 
 static int take_enc(struct call *c, struct sa *sa)
@@ -275,7 +284,7 @@ static int take_enc(struct call *c, struct sa *sa)
 		return call_refuse(c, EINVAL, EXT_KEY_AUTH,
 				   "%s brings its own authentication; %s is too much",
 				   sa->enc->name, sa->auth->name);
-	return take_key(c, EXT_KEY_ENCRYPT, sa->enc, &c->req->key_encrypt, &sa->enc_key);
+	return take_key(c, sa, EXT_KEY_ENCRYPT, sa->enc, &c->req->key_encrypt, &sa->enc_key);
 }
 
 static int take_replay(struct call *c, struct sa *sa)
@@ -456,41 +465,50 @@ static int check_unchanged(struct call *c, const struct sa *sa)
 static int update_mature(struct call *c, struct sa *sa)
 {
 	const uint32_t limits = 1u << EXT_LIFETIME_HARD | 1u << EXT_LIFETIME_SOFT;
-	struct sa_natt natt = sa->natt;
-	const bool unprovided = sa->unprovided;
+	struct sa_limits hard = sa->hard, soft = sa->soft;
+	struct sa_natt natt = *sa->natt;
 	int err = check_unchanged(c, sa);
 
+	if (!err)
+		err = natt_of(c, sa, &natt);
+	if (!err && c->req->present & limits)
+		err = lifetimes_of(c, &hard, &soft);
 	if (err)
 		return err;
 	if (undo_note_sa(c->db, sa))
 		return no_memory(c);
-	err = natt_of(c, sa, &natt);
-	if (!err && c->req->present & limits && !(err = take_lifetimes(c, sa)))
+	if (keymsg_has(c->req, EXT_NAT_T_TYPE) && !sad_set_natt(c->db->sad, sa, &natt))
+		return no_memory(c); /* noted as changed, which it is not: no harm */
+	if (c->req->present & limits) {
+		sad_set_limits(c->db->sad, sa, &hard, &soft);
 		sa->state = SA_MATURE;
-	if (err)
-		sa->unprovided = unprovided;
-	else if (keymsg_has(c->req, EXT_NAT_T_TYPE))
-		sad_set_natt(c->db->sad, sa, &natt); /* its packets have another length */
-	return err;
+	}
+	return 0;
 }
 
-/* Its identity and its place in the table stay; the rest comes from one that was checked whole. */
-static void grow_up(struct sad *sad, struct sa *sa, struct sa *from)
+/*
+ * Its identity and its place in the table stay; the rest comes from one that was checked whole.
+ * Whoever sees it mature sees all of it. False without memory, with nothing that counts changed.
+ */
+static bool grow_up(struct sad *sad, struct sa *sa, struct sa *from)
 {
+	if (!sa_set_key(sa, &sa->auth_key, from->auth_key.bytes, from->auth_key.bits) ||
+	    !sa_set_key(sa, &sa->enc_key, from->enc_key.bytes, from->enc_key.bits) ||
+	    !sad_set_natt(sad, sa, from->natt)) {
+		sa_drop_keys(sa);
+		return false;
+	}
 	sa->auth = from->auth;
 	sa->enc = from->enc;
-	sa->auth_key = from->auth_key;
-	sa->enc_key = from->enc_key;
 	sa->flags = from->flags;
-	sad_set_natt(sad, sa, &from->natt);
 	sa->unprovided |= from->unprovided;
 	sa->iv = from->iv;
-	sa->hard = from->hard;
-	sa->soft = from->soft;
 	sa->created_s = from->created_s;
 	sa->replay = from->replay;
 	from->replay = (struct replay){ 0 };
+	sad_set_limits(sad, sa, &from->hard, &from->soft);
 	sad_mature(sad, sa);
+	return true;
 }
 
 /* RFC 2367 section 3.1.2: what GETSPI reserved becomes an SA. */
@@ -502,10 +520,8 @@ static int update_larval(struct call *c, struct sa *sa)
 	if (!whole)
 		return no_memory(c);
 	err = take_request(c, whole);
-	if (!err && undo_note_sa(c->db, sa))
+	if (!err && (undo_note_sa(c->db, sa) || !grow_up(c->db->sad, sa, whole)))
 		err = no_memory(c);
-	if (!err)
-		grow_up(c->db->sad, sa, whole);
 	sa_free(whole);
 	return err;
 }
@@ -617,7 +633,7 @@ void call_show_sa(struct keymsg *m, const struct sa *sa, const struct tunables *
 	m->src = end_of(&sa->src);
 	m->dst = end_of(&sa->dst);
 	m->replay_window = window;
-	show_natt(m, &sa->natt);
+	show_natt(m, sa->natt);
 	m->key_auth = key_of(m, EXT_KEY_AUTH, &sa->auth_key);
 	m->key_encrypt = key_of(m, EXT_KEY_ENCRYPT, &sa->enc_key);
 }

@@ -23,28 +23,37 @@ static uint32_t words_for(uint32_t window)
 
 bool replay_init(struct replay *r, uint32_t window)
 {
+	uint32_t words = words_for(window), *many = NULL;
+
 	*r = (struct replay){ 0 };
 	if (window > REPLAY_WINDOW_MAX)
 		return false;
 	if (window == 0)
 		return true;
-	r->bits = calloc(words_for(window), sizeof(*r->bits));
-	if (!r->bits)
+	if (words > REPLAY_WORDS_INLINE && !(many = calloc(words, sizeof(*many))))
 		return false;
-	r->mask = words_for(window) - 1;
+	r->mask = words - 1;
 	r->window = window;
+	if (many)
+		r->many = many;
 	return true;
 }
 
 void replay_fini(struct replay *r)
 {
-	free(r->bits);
+	if (r->mask >= REPLAY_WORDS_INLINE)
+		free(r->many);
 	*r = (struct replay){ 0 };
 }
 
-static uint32_t *word_of(const struct replay *r, uint64_t seq)
+static const uint32_t *bits_of(const struct replay *r)
 {
-	return &r->bits[seq / WORD_BITS & r->mask];
+	return r->mask < REPLAY_WORDS_INLINE ? r->few : r->many;
+}
+
+static uint32_t word_of(const struct replay *r, uint64_t seq)
+{
+	return bits_of(r)[seq / WORD_BITS & r->mask];
 }
 
 static uint32_t bit_of(uint64_t seq)
@@ -60,19 +69,20 @@ bool replay_check(const struct replay *r, uint64_t seq)
 		return false; /* RFC 4303 section 2.2: the first one sent is 1 */
 	if (seq > r->last)
 		return true;
-	return r->last - seq < r->window && !(*word_of(r, seq) & bit_of(seq));
+	return r->last - seq < r->window && !(word_of(r, seq) & bit_of(seq));
 }
 
 /* Clears the words behind the last one's up to that of seq: what they hold is a ring ago. */
 static void slide(struct replay *r, uint64_t seq)
 {
+	uint32_t *bits = replay_bits(r);
 	uint64_t from = r->last / WORD_BITS, n = seq / WORD_BITS - from;
 
 	if (n > r->mask) {
-		memset(r->bits, 0, ((size_t)r->mask + 1) * sizeof(*r->bits));
+		memset(bits, 0, ((size_t)r->mask + 1) * sizeof(*bits));
 	} else {
 		for (uint64_t i = 1; i <= n; i++)
-			r->bits[(from + i) & r->mask] = 0;
+			bits[(from + i) & r->mask] = 0;
 	}
 	r->last = seq;
 }
@@ -87,7 +97,7 @@ bool replay_update(struct replay *r, uint64_t seq)
 	}
 	if (seq > r->last)
 		slide(r, seq);
-	*word_of(r, seq) |= bit_of(seq);
+	replay_bits(r)[seq / WORD_BITS & r->mask] |= bit_of(seq);
 	return true;
 }
 

@@ -13,12 +13,24 @@
 
 #define REPLAY_WINDOW_MAX (1u << 20)
 
+/* Words that need no memory of their own: those of windows of up to 96 packets. */
+#define REPLAY_WORDS_INLINE 4
+
 struct replay {
-	uint32_t window; /* packets; 0 = everything is accepted */
 	uint64_t last;   /* highest sequence number accepted */
+	uint32_t window; /* packets; 0 = everything is accepted */
 	uint32_t mask;   /* words - 1 */
-	uint32_t *bits;  /* NULL while window is 0 */
+	union {
+		uint32_t few[REPLAY_WORDS_INLINE];
+		uint32_t *many; /* where mask says that there are more */
+	};
 };
+
+/* The words of a window that is not 0. */
+static inline uint32_t *replay_bits(struct replay *r)
+{
+	return r->mask < REPLAY_WORDS_INLINE ? r->few : r->many;
+}
 
 /* Sets a window of so many packets; false without memory or above the maximum. */
 bool replay_init(struct replay *r, uint32_t window);

@@ -1,18 +1,22 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The memory of SAs. They hold keys, so they live in pages of their own, which
- * are left out of core files and, as far as the limits of the process allow, out
- * of swap. Both work on pages only: SAs are dealt out of slabs,
+ * The memory of SAs. They hold keys, so they live in memory of their own, which is left out
+ * of core files and, as far as the limits of the process allow, out of swap. Both work on
+ * pages only: SAs, and keys that have no room in them, are dealt out of chunks,
  *
- *     | struct slab | sa | sa | ... | sa |    SLAB_SIZE bytes, aligned to it
+ *     | struct chunk | slot | slot | ... | slot |    CHUNK_SIZE bytes, aligned to it
  *
- * where the slab of an SA is found by clearing the low bits of its address.
+ * where the chunk of a slot is found by clearing the low bits of its address. The first chunk
+ * of a kind is touched, and locked, piece by piece: a few SAs take a few pages. Those behind
+ * it are a huge page each. A slot is zero while it is out of use.
  */
 #include "db/sad.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -54,118 +58,248 @@ static void note_unmapped(void *p, size_t len)
 #define note_unused(p, len) ((void)(p), (void)(len))
 #endif
 
-#define SLAB_SIZE (64u * 1024)
+#define CHUNK_SIZE (2u * 1024 * 1024)
+#define PIECE_SIZE (64u * 1024)
 
-struct slot {
-	_Alignas(64) struct sa sa;
+/* Slots of one size. The lists are of chunks with room. */
+struct kind {
+	size_t size;
+	struct chunk *with_room;
+	unsigned chunks;
 };
-
-struct slab {
-	struct slab *next, *prev; /* in the list of slabs with room */
-	uint32_t used;		  /* SAs out */
-	uint32_t n_free;
-	uint16_t free[SLAB_SIZE / sizeof(struct slot)]; /* indices of free slots, a stack */
-	struct slot slots[];
-};
-
-#define SLOTS ((SLAB_SIZE - offsetof(struct slab, slots)) / sizeof(struct slot))
 
 /*
- * Slabs with room. The one thing that changes outside a database: SAs are made
- * before it is known whether a database takes them. Single writer, as the SAD.
+ * The one thing that changes outside a database: SAs are made before it is known whether a
+ * database takes them. Single writer, as the SAD.
  */
-static struct slab *with_room;
+static struct kind of_sas = { .size = sizeof(struct sa) }, of_long_keys = { .size = SA_KEY_MAX };
+static struct sa_memory held;
 
-static void link_slab(struct slab *s)
+const struct sa_natt sa_no_natt;
+
+struct chunk {
+	struct kind *kind;
+	struct chunk *next, *prev;
+	uint8_t *slots;
+	uint32_t n;	  /* slots */
+	uint32_t n_used;
+	uint32_t n_begun; /* slots before this one have been out once */
+	uint32_t n_back;
+	size_t asked, locked; /* bytes from the start that were to be locked, and that are */
+	uint16_t back[];  /* indices of slots that were given back, a stack */
+};
+
+static void link_chunk(struct chunk *c)
 {
-	s->prev = NULL;
-	s->next = with_room;
-	if (with_room)
-		with_room->prev = s;
-	with_room = s;
+	c->prev = NULL;
+	c->next = c->kind->with_room;
+	if (c->next)
+		c->next->prev = c;
+	c->kind->with_room = c;
 }
 
-static void unlink_slab(struct slab *s)
+static void unlink_chunk(struct chunk *c)
 {
-	if (s->prev)
-		s->prev->next = s->next;
+	if (c->prev)
+		c->prev->next = c->next;
 	else
-		with_room = s->next;
-	if (s->next)
-		s->next->prev = s->prev;
+		c->kind->with_room = c->next;
+	if (c->next)
+		c->next->prev = c->prev;
 }
 
-/* SLAB_SIZE bytes at a multiple of SLAB_SIZE: twice as many, less what is over. */
+/* CHUNK_SIZE bytes at a multiple of CHUNK_SIZE: twice as many, less what is over. */
 static void *map_aligned(void)
 {
-	uint8_t *p = mmap(NULL, 2 * SLAB_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+	uint8_t *p = mmap(NULL, 2 * CHUNK_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
 			  -1, 0);
 	size_t before;
 
 	if (p == MAP_FAILED)
 		return NULL;
-	before = -(uintptr_t)p % SLAB_SIZE;
+	before = -(uintptr_t)p % CHUNK_SIZE;
 	if (before)
 		munmap(p, before);
-	munmap(p + before + SLAB_SIZE, SLAB_SIZE - before);
+	munmap(p + before + CHUNK_SIZE, CHUNK_SIZE - before);
 	return p + before;
 }
 
-static struct slab *slab_new(void)
+/* No reason to fail: without the right to lock memory one still needs SAs. */
+static void lock_up_to(struct chunk *c, size_t end)
 {
-	struct slab *s = map_aligned();
+	size_t len = end - c->asked;
 
-	if (!s)
-		return NULL;
-	/* Neither is a reason to fail: without the right to lock memory one still needs SAs. */
-	(void)madvise(s, SLAB_SIZE, MADV_DONTDUMP);
-	(void)mlock(s, SLAB_SIZE);
-	note_mapped(s, SLAB_SIZE);
-	for (uint16_t i = 0; i < SLOTS; i++)
-		s->free[s->n_free++] = (uint16_t)(SLOTS - 1 - i);
-	note_unused(s->slots, SLOTS * sizeof(struct slot));
-	link_slab(s);
-	return s;
+	if (mlock((uint8_t *)c + c->asked, len) == 0) {
+		c->locked += len;
+		held.locked += len;
+	} else {
+		held.lock_errno = errno;
+	}
+	held.mapped += len;
+	c->asked = end;
 }
 
-static void slab_free(struct slab *s)
+static struct chunk *chunk_new(struct kind *kind)
 {
-	unlink_slab(s);
-	note_used(s->slots, SLOTS * sizeof(struct slot));
-	note_unmapped(s, SLAB_SIZE);
-	munmap(s, SLAB_SIZE);
+	struct chunk *c = map_aligned();
+	bool first = kind->chunks == 0;
+	size_t head;
+
+	if (!c)
+		return NULL;
+	(void)madvise(c, CHUNK_SIZE, MADV_DONTDUMP);
+	(void)madvise(c, CHUNK_SIZE, first ? MADV_NOHUGEPAGE : MADV_HUGEPAGE);
+	note_mapped(c, CHUNK_SIZE);
+	c->kind = kind;
+	lock_up_to(c, first ? PIECE_SIZE : CHUNK_SIZE);
+	c->n = (uint32_t)((CHUNK_SIZE - sizeof(*c) - 64) / (kind->size + sizeof(c->back[0])));
+	head = (sizeof(*c) + c->n * sizeof(c->back[0]) + 63) & ~(size_t)63;
+	c->slots = (uint8_t *)c + head;
+	note_unused(c->slots, c->n * kind->size);
+	kind->chunks++;
+	link_chunk(c);
+	return c;
+}
+
+static void chunk_free(struct chunk *c)
+{
+	unlink_chunk(c);
+	c->kind->chunks--;
+	held.mapped -= c->asked;
+	held.locked -= c->locked;
+	note_used(c->slots, c->n * c->kind->size);
+	note_unmapped(c, CHUNK_SIZE);
+	munmap(c, CHUNK_SIZE);
+}
+
+static uint32_t begin_slot(struct chunk *c)
+{
+	size_t end = (size_t)(c->slots - (uint8_t *)c) + (c->n_begun + 1) * c->kind->size;
+
+	if (end > c->asked)
+		lock_up_to(c, c->asked + PIECE_SIZE);
+	return c->n_begun++;
+}
+
+static void *slot_get(struct kind *kind)
+{
+	struct chunk *c = kind->with_room ? kind->with_room : chunk_new(kind);
+	uint8_t *slot;
+
+	if (!c)
+		return NULL;
+	slot = c->slots + (c->n_back ? c->back[--c->n_back] : begin_slot(c)) * kind->size;
+	if (++c->n_used == c->n)
+		unlink_chunk(c);
+	note_used(slot, kind->size);
+	return slot;
+}
+
+static void slot_put(void *slot)
+{
+	struct chunk *c = (struct chunk *)((uintptr_t)slot & ~(uintptr_t)(CHUNK_SIZE - 1));
+	size_t size = c->kind->size;
+
+	explicit_bzero(slot, size);
+	note_unused(slot, size);
+	if (c->n_used == c->n)
+		link_chunk(c);
+	c->back[c->n_back++] = (uint16_t)((size_t)((uint8_t *)slot - c->slots) / size);
+	if (--c->n_used == 0)
+		chunk_free(c);
+}
+
+struct sa_memory sa_memory(void)
+{
+	return held;
 }
 
 struct sa *sa_new(void)
 {
-	struct slab *s = with_room ? with_room : slab_new();
-	struct sa *sa;
+	struct sa *sa = slot_get(&of_sas);
 
-	if (!s)
+	if (!sa)
 		return NULL;
-	sa = &s->slots[s->free[--s->n_free]].sa;
-	s->used++;
-	if (s->n_free == 0)
-		unlink_slab(s);
-	note_used(sa, sizeof(*sa));
-	memset(sa, 0, sizeof(*sa));
+	sa->auth_key.bytes = sa->enc_key.bytes = sa->keys;
+	sa->natt = &sa_no_natt;
 	return sa;
+}
+
+static bool is_inline(const struct sa *sa, const struct sa_key *key)
+{
+	return key->bytes >= sa->keys && key->bytes <= sa->keys + sizeof(sa->keys);
+}
+
+bool sa_set_key(struct sa *sa, struct sa_key *key, const uint8_t *bytes, unsigned bits)
+{
+	size_t len = (bits + 7u) / 8;
+	uint8_t *at = sa->keys + sa->keys_len;
+
+	assert(len <= SA_KEY_MAX && key->len == 0);
+	if (len > sizeof(sa->keys) - sa->keys_len) {
+		if (!(at = slot_get(&of_long_keys)))
+			return false;
+	} else {
+		sa->keys_len = (uint8_t)(sa->keys_len + len);
+	}
+	if (len)
+		memcpy(at, bytes, len);
+	*key = (struct sa_key){ .bits = (uint16_t)bits, .len = (uint16_t)len, .bytes = at };
+	return true;
+}
+
+static void drop_key(struct sa *sa, struct sa_key *key)
+{
+	if (!is_inline(sa, key))
+		slot_put(key->bytes);
+	*key = (struct sa_key){ .bytes = sa->keys };
+}
+
+void sa_drop_keys(struct sa *sa)
+{
+	drop_key(sa, &sa->auth_key);
+	drop_key(sa, &sa->enc_key);
+	explicit_bzero(sa->keys, sizeof(sa->keys));
+	sa->keys_len = 0;
+}
+
+const struct sa_natt *sa_natt_new(const struct sa_natt *natt)
+{
+	struct sa_natt *own;
+
+	if (!natt->type)
+		return &sa_no_natt;
+	own = malloc(sizeof(*own));
+	if (own)
+		*own = *natt;
+	return own;
+}
+
+void sa_natt_free(const struct sa_natt *natt)
+{
+	if (natt != &sa_no_natt)
+		free((void *)(uintptr_t)natt);
+}
+
+bool sa_set_natt(struct sa *sa, const struct sa_natt *natt)
+{
+	const struct sa_natt *own = sa_natt_new(natt);
+
+	if (!own)
+		return false;
+	sa_natt_free(sa->natt);
+	sa->natt = own;
+	return true;
 }
 
 void sa_free(struct sa *sa)
 {
-	struct slab *s = (struct slab *)((uintptr_t)sa & ~(uintptr_t)(SLAB_SIZE - 1));
-
 	if (!sa)
 		return;
 	replay_fini(&sa->replay);
-	explicit_bzero(sa, sizeof(*sa));
-	note_unused(sa, sizeof(*sa));
-	if (s->n_free == 0)
-		link_slab(s);
-	s->free[s->n_free++] = (uint16_t)((struct slot *)(void *)sa - s->slots);
-	if (--s->used == 0)
-		slab_free(s);
+	sa_natt_free(sa->natt);
+	sa_drop_keys(sa);
+	slot_put(sa);
 }
 
 static const uint8_t ip_protos[SA_PROTO_COUNT] = {

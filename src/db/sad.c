@@ -268,7 +268,7 @@ static void link_natt(struct sad *sad, struct sa *sa)
 {
 	sa->prev_natt = NULL;
 	sa->next_natt = NULL;
-	if (!sa->natt.type)
+	if (!sa->natt->type)
 		return;
 	sa->next_natt = sad->first_natt;
 	if (sa->next_natt)
@@ -279,7 +279,7 @@ static void link_natt(struct sad *sad, struct sa *sa)
 
 static void unlink_natt(struct sad *sad, struct sa *sa)
 {
-	if (!sa->natt.type)
+	if (!sa->natt->type)
 		return;
 	if (sa->prev_natt)
 		sa->prev_natt->next_natt = sa->next_natt;
@@ -523,11 +523,30 @@ size_t sad_count_natt(const struct sad *sad)
 	return sad->n_natt;
 }
 
-void sad_set_natt(struct sad *sad, struct sa *sa, const struct sa_natt *natt)
+static void free_natt(void *natt)
 {
+	sa_natt_free(natt);
+}
+
+bool sad_set_natt(struct sad *sad, struct sa *sa, const struct sa_natt *natt)
+{
+	const struct sa_natt *own = sa_natt_new(natt), *old = sa->natt;
+
+	if (!own)
+		return false;
 	unlink_natt(sad, sa);
-	sa->natt = *natt;
+	sa->natt = own;
 	link_natt(sad, sa);
+	grace_retire(free_natt, (void *)(uintptr_t)old);
+	sad_changed(sad);
+	return true;
+}
+
+void sad_set_limits(struct sad *sad, struct sa *sa, const struct sa_limits *hard,
+		    const struct sa_limits *soft)
+{
+	sa->hard = *hard;
+	sa->soft = *soft;
 	sad_changed(sad);
 }
 

@@ -9,6 +9,7 @@
 #ifndef SALLYPORT_DB_SAD_H
 #define SALLYPORT_DB_SAD_H
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -18,7 +19,7 @@
 #include "base/sa.h"
 #include "db/replay.h"
 
-#define SA_KEY_MAX 256 /* bytes */
+#define SA_KEY_MAX 256 /* bytes of one key */
 
 enum sa_proto { SA_AH, SA_ESP, SA_IPCOMP, SA_TCP, SA_PROTO_COUNT };
 
@@ -40,15 +41,18 @@ enum sa_drop {
 	SA_DROP_COUNT
 };
 
+/* Bytes and packets first: they are what every packet is compared with. */
 struct sa_limits {
-	uint64_t bytes, add_s, use_s; /* 0 = none */
+	uint64_t bytes;	  /* 0 = none, as in the others */
 	uint32_t packets;
+	uint64_t add_s, use_s;
 };
 
+/* The bytes lie where the SA lies, or in a piece of the same kind of memory: sa_set_key(). Never NULL. */
 struct sa_key {
 	uint16_t bits;
 	uint16_t len; /* bytes */
-	uint8_t bytes[SA_KEY_MAX];
+	uint8_t *bytes;
 };
 
 /* UDP encapsulation of ESP: RFC 3948. */
@@ -59,39 +63,50 @@ struct sa_natt {
 	struct addr oa, oar; /* original addresses; AF_UNSPEC = not given */
 };
 
+/* That of every SA that does not go in UDP. */
+extern const struct sa_natt sa_no_natt;
+
 /* An SA's place in a list of those that could protect the same traffic, oldest first. */
 struct sa_link {
 	struct sad_flow *flow; /* NULL = in none */
 	struct sa *next, *prev;
 };
 
+/* Bytes of keys that have room in the SA itself: what AES-256 with HMAC-SHA2-512 needs. */
+#define SA_KEYS_INLINE 96
+
+/*
+ * What packets touch comes first, in three cache lines: the first is what look-ups compare,
+ * the second what a packet is made or opened with, the third what is counted.
+ */
 struct sa {
-	/* identity */
-	uint32_t spi;
-	enum sa_proto proto;
-	struct addr src, dst;
-	uint8_t mode; /* enum policy_mode */
+	_Alignas(64) uint32_t spi;
+	uint32_t index; /* unique among those whose memory has not been given back, small: for arrays; 0 = in no database yet */
+	struct addr dst, src;
+	uint8_t proto; /* enum sa_proto */
+	uint8_t mode;  /* enum policy_mode */
+	_Atomic uint8_t state; /* enum sa_state */
+	bool unprovided; /* held, but the engine cannot do its work: its packets are dropped */
 	uint32_t reqid;
 
-	/* how */
-	const struct alg *auth, *enc; /* NULL = none; enc of an IPComp SA is its compression */
-	struct sa_key auth_key, enc_key;
 	uint32_t flags; /* SAF_* */
-	struct sa_natt natt;
-	bool unprovided; /* held, but the engine cannot do its work: its packets are dropped */
-	uint64_t id;    /* unique for the life of the process */
-	uint32_t index; /* unique among those whose memory has not been given back, small: for arrays; 0 = in no database yet */
-
-	/* state */
-	uint8_t state;   /* enum sa_state */
+	/* What a router said of the path to dst, in bytes of IP datagram (RFC 4301 section 8.2), and below until when it counts. */
+	uint32_t pmtu; /* 0 = nothing */
+	const struct alg *auth, *enc; /* NULL = none; enc of an IPComp SA is its compression */
+	const struct sa_natt *_Atomic natt; /* never NULL; type 0 where it does not go in UDP */
 	uint64_t seq;    /* last sequence number sent, 0 = none yet; above 2^32 with ESN only */
 	uint64_t iv;     /* next counter IV of an AEAD or CTR cipher */
+	uint64_t used_s; /* unix seconds of the first use; 0 = not yet */
+	uint64_t id;     /* unique for the life of the process, and grows with youth */
+
 	struct replay replay;
-	uint64_t created_s, used_s; /* unix seconds; used_s = first use, 0 = not yet */
 	uint64_t bytes, packets;
-	struct sa_limits hard, soft;
-	/* What a router said of the path to dst, in bytes of IP datagram (RFC 4301 section 8.2), and until when it counts. */
-	uint32_t pmtu; /* 0 = nothing */
+	struct sa_limits hard; /* its times are of the control side */
+
+	/* From here on the control side's alone. */
+	struct sa_key auth_key, enc_key;
+	struct sa_limits soft;
+	uint64_t created_s; /* unix seconds */
 	uint64_t pmtu_until_s; /* unix seconds */
 	uint32_t drops[SA_DROP_COUNT]; /* packets that it was the reason to drop */
 
@@ -104,7 +119,13 @@ struct sa {
 	struct sa *next_in, *next_all, *prev_all;
 	struct sa_link out[2]; /* with those of any reqid, with those of its own */
 	struct sa *next_natt, *prev_natt; /* those that go in UDP, in no order */
+
+	uint8_t keys_len; /* bytes of keys that are used */
+	uint8_t keys[SA_KEYS_INLINE];
 };
+
+static_assert(offsetof(struct sa, replay) == 128 && offsetof(struct sa, hard.add_s) == 192,
+	      "what a packet touches is in three cache lines");
 
 struct sad;
 
@@ -120,6 +141,21 @@ void sad_observe(struct sad *sad, void (*gone)(void *arg, const struct sa *sa), 
 /* A zeroed SA in memory that is kept out of core files; sa_free() wipes its keys. NULL without memory. */
 struct sa *sa_new(void);
 void sa_free(struct sa *sa);
+/* Gives an SA one of its two keys, which it has not had yet: copies. False without memory. */
+bool sa_set_key(struct sa *sa, struct sa_key *key, const uint8_t *bytes, unsigned bits);
+/* Takes both away again, and wipes them. */
+void sa_drop_keys(struct sa *sa);
+/* Whether and how an SA that is in no database goes in UDP: copies. False without memory. */
+bool sa_set_natt(struct sa *sa, const struct sa_natt *natt);
+/* Such an object by itself, and back: private to db/. */
+const struct sa_natt *sa_natt_new(const struct sa_natt *natt);
+void sa_natt_free(const struct sa_natt *natt);
+/* Bytes that SAs take, and how many of them are locked into memory; what mlock() said where it would not. */
+struct sa_memory {
+	size_t mapped, locked;
+	int lock_errno; /* 0 = it never refused */
+};
+struct sa_memory sa_memory(void);
 
 /* Takes sa on success only. -EEXIST where its identity is taken, -ENOMEM. */
 int sad_insert(struct sad *sad, struct sa *sa);
@@ -149,10 +185,13 @@ struct sa *sad_find_between(const struct sad *sad, enum sa_proto proto, const st
 			    const struct addr *dst);
 /* A larval SA has got its keys: for packets that is another SAD. */
 void sad_mature(struct sad *sad, struct sa *sa);
+/* Changes its limits. */
+void sad_set_limits(struct sad *sad, struct sa *sa, const struct sa_limits *hard,
+		    const struct sa_limits *soft);
 /* An SA was changed in place. */
 void sad_changed(struct sad *sad);
-/* Whether and how an SA goes in UDP was changed. */
-void sad_set_natt(struct sad *sad, struct sa *sa, const struct sa_natt *natt);
+/* Changes whether and how an SA goes in UDP; false without memory. */
+bool sad_set_natt(struct sad *sad, struct sa *sa, const struct sa_natt *natt);
 /* Unlinks, and once no reader can hold it wipes and frees. */
 void sad_remove(struct sad *sad, struct sa *sa);
 /* The second half of that, of one that was detached. */

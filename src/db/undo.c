@@ -3,7 +3,7 @@
  * The notes of a transaction, one a change, taken back last first:
  *
  *     SA_ADDED    remove it            SA_REMOVED   it waits here: attach it
- *     SA_CHANGED  a copy waits here    SP_ADDED, SP_REMOVED as with SAs
+ *     SA_CHANGED  what it was waits here    SP_ADDED, SP_REMOVED as with SAs
  */
 #include "db/undo.h"
 
@@ -18,7 +18,18 @@ struct step {
 		struct sa *sa;
 		struct spd_entry *sp;
 	};
-	struct sa *before; /* of SA_CHANGED; its replay window is lent from the SA */
+	struct sa_before *before; /* of SA_CHANGED */
+};
+
+/* All that UPDATE may change. Keys and a window an SA gets once, when it is larval no more. */
+struct sa_before {
+	uint8_t state;
+	bool unprovided;
+	const struct alg *auth, *enc;
+	uint32_t flags;
+	struct sa_natt natt;
+	uint64_t iv, created_s;
+	struct sa_limits hard, soft;
 };
 
 struct undo {
@@ -69,12 +80,6 @@ static void end(struct db *db)
 	db->undo = NULL;
 }
 
-static void forget_copy(struct sa *before)
-{
-	before->replay = (struct replay){ 0 };
-	sa_free(before);
-}
-
 void undo_commit(struct db *db)
 {
 	for (size_t i = 0; i < db->undo->n; i++) {
@@ -83,32 +88,30 @@ void undo_commit(struct db *db)
 		if (s->kind == SA_REMOVED)
 			sad_discard(db->sad, s->sa);
 		else if (s->kind == SA_CHANGED)
-			forget_copy(s->before);
+			free(s->before);
 		else if (s->kind == SP_REMOVED)
 			spd_entry_free(s->sp);
 	}
 	end(db);
 }
 
-/* All that UPDATE may change; links, identity and counters stay. */
-static void restore(struct sad *sad, struct sa *sa, struct sa *before)
+static void restore(struct sad *sad, struct sa *sa, struct sa_before *before)
 {
-	if (sa->replay.bits != before->replay.bits)
+	if (before->state == SA_LARVAL && sa->state != SA_LARVAL) {
+		sa->state = SA_LARVAL;
 		replay_fini(&sa->replay);
-	sa->replay = before->replay;
+		sa_drop_keys(sa);
+	}
 	sa->auth = before->auth;
 	sa->enc = before->enc;
-	sa->auth_key = before->auth_key;
-	sa->enc_key = before->enc_key;
 	sa->flags = before->flags;
-	sad_set_natt(sad, sa, &before->natt);
+	(void)sad_set_natt(sad, sa, &before->natt); /* without memory it goes in UDP as it was to */
 	sa->unprovided = before->unprovided;
 	sa->iv = before->iv;
 	sa->state = before->state;
 	sa->created_s = before->created_s;
-	sa->hard = before->hard;
-	sa->soft = before->soft;
-	forget_copy(before);
+	sad_set_limits(sad, sa, &before->hard, &before->soft);
+	free(before);
 }
 
 static void take_back(struct db *db, struct step *s)
@@ -169,13 +172,22 @@ int undo_remove_sa(struct db *db, struct sa *sa)
 
 int undo_note_sa(struct db *db, struct sa *sa)
 {
-	struct sa *before;
+	struct sa_before *before;
 
 	if (!db->undo)
 		return 0;
-	if (reserve(db, 1) || !(before = sa_new()))
+	if (reserve(db, 1) || !(before = malloc(sizeof(*before))))
 		return -ENOMEM;
-	*before = *sa;
+	*before = (struct sa_before){ .state = sa->state,
+				      .unprovided = sa->unprovided,
+				      .auth = sa->auth,
+				      .enc = sa->enc,
+				      .flags = sa->flags,
+				      .natt = *sa->natt,
+				      .iv = sa->iv,
+				      .created_s = sa->created_s,
+				      .hard = sa->hard,
+				      .soft = sa->soft };
 	note(db, (struct step){ .kind = SA_CHANGED, .sa = sa, .before = before });
 	return 0;
 }

@@ -33,6 +33,7 @@ struct worker *worker_new(struct db *db)
 	w->any_ipcomp = (struct sa){ .proto = SA_IPCOMP,
 				     .mode = MODE_ANY,
 				     .state = SA_MATURE,
+				     .natt = &sa_no_natt,
 				     .enc = alg_by_name(ALG_COMP, "deflate", 7) };
 	w->crypto = crypto_new();
 	w->compress = compress_new();

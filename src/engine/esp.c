@@ -46,7 +46,7 @@ void esp_shape(const struct sa *sa, const struct tunables *tun, struct esp_shape
 		.iv = cipher->iv,
 		.icv = cipher->aead ? cipher->icv : sa->auth ? sa->auth->icv : 0,
 		.block = cipher->block < 4 ? 4 : cipher->block, /* and whole words */
-		.udp = sa->natt.type ? UDP_HEADER : 0,
+		.udp = sa->natt->type ? UDP_HEADER : 0,
 		.n_salt = cipher->salt,
 		.aead = cipher->aead,
 		.iv_covered = cipher->iv_covered,

@@ -96,7 +96,7 @@ static bool prepare_in(struct worker *w, struct job *j, enum sa_proto proto, str
 		reason = DROP_NESTED;
 	else
 		sa = arriving_sa(w, j, proto, &reason);
-	if (sa && proto == SA_ESP && j->in_udp != (sa->natt.type != 0))
+	if (sa && proto == SA_ESP && j->in_udp != (sa->natt->type != 0))
 		reason = DROP_ENCAPSULATION;
 	else if (sa && worker_take_sa(w, j, sa, NULL, CRYPTO_OPEN, &reason) &&
 		 transform_of(proto)->in(j, step, &reason)) {
@@ -114,8 +114,8 @@ static bool prepare_in(struct worker *w, struct job *j, enum sa_proto proto, str
 static const struct sa_natt *nat_passed(const struct job *j)
 {
 	for (unsigned i = j->n_bundle; i-- > 0 && !j->bundle[i].tunnel;) {
-		if (j->bundle[i].sa->natt.type)
-			return &j->bundle[i].sa->natt;
+		if (j->bundle[i].sa->natt->type)
+			return j->bundle[i].sa->natt;
 	}
 	return NULL;
 }

@@ -18,8 +18,8 @@ enum { UDP_SRC = 0, UDP_DST = 2, UDP_LEN = 4, UDP_SUM = 6 };
 
 void udp_fill_header(uint8_t *udp, const struct sa *sa, size_t len)
 {
-	put_be16(udp + UDP_SRC, sa->natt.sport);
-	put_be16(udp + UDP_DST, sa->natt.dport);
+	put_be16(udp + UDP_SRC, sa->natt->sport);
+	put_be16(udp + UDP_DST, sa->natt->dport);
 	put_be16(udp + UDP_LEN, (uint16_t)len);
 	put_be16(udp + UDP_SUM, 0);
 }
@@ -47,7 +47,7 @@ static bool is_natt_port(const struct sad *sad, const struct addr *dst, uint16_t
 	if (port == NATT_PORT)
 		return true;
 	while ((sa = sad_next_natt(sad, sa))) {
-		if (sa->natt.dport == port && addr_equal(&sa->dst, dst))
+		if (sa->natt->dport == port && addr_equal(&sa->dst, dst))
 			return true;
 	}
 	return false;
@@ -65,10 +65,10 @@ static enum udp_kind kind_of(const struct job *j, const struct sad *sad)
 	if (len < UDP_HEADER + 4 || get_be32(inside) <= SPI_RESERVED_MAX)
 		return UDP_OTHER;
 	sa = sad_find_in(sad, SA_ESP, get_be32(inside), &j->view.dst);
-	if (!sa || !sa->natt.type)
+	if (!sa || !sa->natt->type)
 		return UDP_OTHER;
-	if (get_be16(udp + UDP_SRC) != sa->natt.sport || get_be16(udp + UDP_DST) != sa->natt.dport)
-		return get_be16(udp + UDP_DST) == sa->natt.dport ? UDP_MISMATCH : UDP_OTHER;
+	if (get_be16(udp + UDP_SRC) != sa->natt->sport || get_be16(udp + UDP_DST) != sa->natt->dport)
+		return get_be16(udp + UDP_DST) == sa->natt->dport ? UDP_MISMATCH : UDP_OTHER;
 	return UDP_ESP;
 }
 
@@ -95,8 +95,8 @@ enum udp_kind udp_peel(struct job *j, const struct sad *sad)
 
 static bool made_in_udp(const struct sa *sa, const struct ip_view *v, const uint8_t *udp)
 {
-	return sa->proto == SA_ESP && sa->natt.type && get_be16(udp + UDP_SRC) == sa->natt.sport &&
-	       get_be16(udp + UDP_DST) == sa->natt.dport && addr_equal(&sa->src, &v->src) &&
+	return sa->proto == SA_ESP && sa->natt->type && get_be16(udp + UDP_SRC) == sa->natt->sport &&
+	       get_be16(udp + UDP_DST) == sa->natt->dport && addr_equal(&sa->src, &v->src) &&
 	       addr_equal(&sa->dst, &v->dst);
 }
 

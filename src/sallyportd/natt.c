@@ -61,8 +61,8 @@ static bool is_outbound(const struct db *db, const struct sa *sa)
 /* Whether the NAT cannot tell it from sa, and it spoke lately. */
 static bool speaks_for(const struct sa *other, const struct sa *sa, uint32_t seconds)
 {
-	return other->natt.type && other->natt.sport == sa->natt.sport &&
-	       other->natt.dport == sa->natt.dport && other->natt_idle_s < seconds &&
+	return other->natt->type && other->natt->sport == sa->natt->sport &&
+	       other->natt->dport == sa->natt->dport && other->natt_idle_s < seconds &&
 	       sa_is_usable(other);
 }
 
@@ -114,10 +114,10 @@ const char *natt_ports(const struct db *db, const struct outcome *o, char text[s
 		return NULL;
 	sa = sad_find_in(db->sad, SA_ESP, o->spi, &v.dst);
 	udp = v.proto == IPPROTO_UDP && !v.fragment ? pkt_at(o->pkt, v.upper, 4) : NULL;
-	if (!sa || !sa->natt.type || !udp)
+	if (!sa || !sa->natt->type || !udp)
 		return NULL;
 	snprintf(text, NATT_PORTS_MAX,
 		 "from port %u to %u, its SA says %u to %u; has a NAT changed its mapping?",
-		 get_be16(udp), get_be16(udp + 2), sa->natt.sport, sa->natt.dport);
+		 get_be16(udp), get_be16(udp + 2), sa->natt->sport, sa->natt->dport);
 	return text;
 }

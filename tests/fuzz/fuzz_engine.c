@@ -74,12 +74,14 @@ static const struct alg *nth_alg(enum alg_class class, uint8_t protocol, unsigne
 	return found[n % count];
 }
 
-static void set_key(struct sa_key *key, const struct alg *a)
+static void set_key(struct sa *sa, struct sa_key *key, const struct alg *a)
 {
-	key->bits = a->key.min_bits;
-	key->len = (uint16_t)(key->bits / 8);
-	for (unsigned i = 0; i < key->len; i++)
-		key->bytes[i] = (uint8_t)(i * 37 + 11);
+	uint8_t bytes[SA_KEY_MAX];
+
+	for (unsigned i = 0; i < a->key.min_bits / 8; i++)
+		bytes[i] = (uint8_t)(i * 37 + 11);
+	if (!sa_set_key(sa, key, bytes, a->key.min_bits))
+		abort();
 }
 
 static struct sa *new_sa(const struct config *c, enum sa_proto proto, uint32_t spi, const char *src,
@@ -117,22 +119,26 @@ static void add_sas(struct host *h, const struct config *c, const char *const *i
 	esp->enc = c->how & WITH_CIPHER ? nth_alg(ALG_ENC, for_esp, c->cipher)
 					: alg_by_name(ALG_ENC, "null", 4);
 	esp->flags |= esp->enc->sa_flags;
-	set_key(&esp->enc_key, esp->enc);
+	set_key(esp, &esp->enc_key, esp->enc);
 	if (c->how & WITH_AUTH && !esp->enc->aead && !(c->form & OLD)) {
 		esp->auth = nth_alg(ALG_AUTH, ALG_FOR_ESP, c->auth);
-		set_key(&esp->auth_key, esp->auth);
+		set_key(esp, &esp->auth_key, esp->auth);
 	}
-	if (c->more & NATT)
-		esp->natt = (struct sa_natt){ .type = 2, .sport = 1000, .dport = 4500 };
-	if (c->more & NAT_KNOWN)
-		esp->natt.oa = lab_addr(inner[0]);
+	if (c->more & NATT) {
+		struct sa_natt natt = { .type = 2, .sport = 1000, .dport = 4500 };
+
+		if (c->more & NAT_KNOWN)
+			natt.oa = lab_addr(inner[0]);
+		if (!sa_set_natt(esp, &natt))
+			abort();
+	}
 	ah->auth = nth_alg(ALG_AUTH, for_ah, c->auth);
-	set_key(&ah->auth_key, ah->auth);
+	set_key(ah, &ah->auth_key, ah->auth);
 	if (c->more & SIGNED) {
 		struct sa *tcp = new_sa(c, SA_TCP, 0x1003, inner[0], inner[1], false);
 
 		tcp->auth = alg_by_name(ALG_AUTH, "tcp-md5", 7);
-		set_key(&tcp->auth_key, tcp->auth);
+		set_key(tcp, &tcp->auth_key, tcp->auth);
 		h->db.tun.tcp_md5_ports[1] = 0x1234;
 		h->db.tun.n_tcp_md5_ports = 2;
 		if (sad_insert(h->db.sad, tcp))

@@ -65,11 +65,11 @@ struct sa_spec {
 	uint8_t mode;
 };
 
-static inline void lab_key(struct sa_key *k, const char *text)
+static inline void lab_key(struct sa *sa, struct sa_key *k, const char *text)
 {
-	k->len = (uint16_t)strlen(text);
-	k->bits = (uint16_t)(k->len * 8);
-	memcpy(k->bytes, text, k->len);
+	bool kept = sa_set_key(sa, k, (const uint8_t *)text, (unsigned)strlen(text) * 8);
+
+	assert(kept);
 }
 
 static inline struct sa *host_add_sa(struct host *h, const struct sa_spec *s)
@@ -88,12 +88,12 @@ static inline struct sa *host_add_sa(struct host *h, const struct sa_spec *s)
 	if (s->auth) {
 		sa->auth = alg_by_name(ALG_AUTH, s->auth, strlen(s->auth));
 		assert(sa->auth);
-		lab_key(&sa->auth_key, s->auth_key);
+		lab_key(sa, &sa->auth_key, s->auth_key);
 	}
 	if (s->enc) {
 		sa->enc = alg_by_name(ALG_ENC, s->enc, strlen(s->enc));
 		assert(sa->enc);
-		lab_key(&sa->enc_key, s->enc_key ? s->enc_key : "");
+		lab_key(sa, &sa->enc_key, s->enc_key ? s->enc_key : "");
 	}
 	assert(replay_init(&sa->replay, s->window));
 	assert(sad_insert(h->db.sad, sa) == 0);

@@ -30,12 +30,13 @@ struct making {
 static const char *const ends[2][2] = { { A4, B4 }, { A6, B6 } };
 static const size_t header[2] = { 20, 40 };
 
-static void fill_key(struct sa_key *key, unsigned bits)
+static void fill_key(struct sa *sa, struct sa_key *key, unsigned bits)
 {
-	key->bits = (uint16_t)bits;
-	key->len = (uint16_t)(bits / 8);
-	for (unsigned i = 0; i < key->len; i++)
-		key->bytes[i] = (uint8_t)(i * 29 + 7);
+	uint8_t bytes[SA_KEY_MAX];
+
+	for (unsigned i = 0; i < bits / 8; i++)
+		bytes[i] = (uint8_t)(i * 29 + 7);
+	assert_true(sa_set_key(sa, key, bytes, bits));
 }
 
 static struct sa *add(struct host *h, const struct making *m)
@@ -51,8 +52,8 @@ static struct sa *add(struct host *h, const struct making *m)
 	sa->auth = m->auth;
 	sa->enc = m->enc;
 	sa->iv = 0x1122334455667788;
-	fill_key(&sa->auth_key, m->auth_bits);
-	fill_key(&sa->enc_key, m->enc_bits);
+	fill_key(sa, &sa->auth_key, m->auth_bits);
+	fill_key(sa, &sa->enc_key, m->enc_bits);
 	sa->state = SA_MATURE;
 	assert_true(replay_init(&sa->replay, m->flags & SAF_OLD ? 0 : 64));
 	assert_int_equal(sad_insert(h->db.sad, sa), 0);

@@ -27,6 +27,14 @@ static struct sa *add_sa(struct host *h, const char *src, const char *dst, uint8
 	return sa;
 }
 
+/* The same in UDP, behind a NAT whose side of the original addresses is known. */
+static void add_behind(struct host *h, struct addr oa, struct addr oar)
+{
+	struct sa_natt natt = { .type = 2, .sport = 40000, .dport = 4500, .oa = oa, .oar = oar };
+
+	sad_set_natt(h->db.sad, add_sa(h, A4, B4, MODE_TRANSPORT, false), &natt);
+}
+
 static struct request request(uint8_t mode, const char *src, const char *dst)
 {
 	struct request r = { .proto = IPPROTO_ESP, .mode = mode, .level = LEVEL_REQUIRE };
@@ -246,7 +254,7 @@ static void checksums(void **state)
 
 		pair_init(&p);
 		add_sa(&p.a, REAL, B4, MODE_TRANSPORT, true);
-		add_sa(&p.b, A4, B4, MODE_TRANSPORT, true)->natt.oa = rows[i].known ? lab_addr(REAL) : (struct addr){ 0 };
+		add_behind(&p.b, rows[i].known ? lab_addr(REAL) : (struct addr){ 0 }, (struct addr){ 0 });
 		host_add_requests(&p.a, REAL, B4, POLICY_OUT, &req, 1);
 		host_add_requests(&p.b, A4, B4, POLICY_IN, &req, 1);
 		p.b.db.tun.natt_cksum = anew;
@@ -291,7 +299,7 @@ static void checksums_of_a_hidden_receiver(void **state)
 
 		pair_init(&p);
 		add_sa(&p.a, A4, OUTSIDE, MODE_TRANSPORT, true);
-		add_sa(&p.b, A4, B4, MODE_TRANSPORT, true)->natt.oar = lab_addr(OUTSIDE);
+		add_behind(&p.b, (struct addr){ 0 }, lab_addr(OUTSIDE));
 		host_add_requests(&p.a, A4, OUTSIDE, POLICY_OUT, &req, 1);
 		host_add_requests(&p.b, A4, B4, POLICY_IN, &req, 1);
 		assert_true(ip_parse(&l->pkt, &v, &reason));
@@ -352,7 +360,7 @@ static void checksums_behind_ipcomp(void **state)
 
 		pair_init(&p);
 		add_sa(&p.a, REAL, B4, MODE_TRANSPORT, true);
-		add_sa(&p.b, A4, B4, MODE_TRANSPORT, true)->natt.oa = known ? lab_addr(REAL) : (struct addr){ 0 };
+		add_behind(&p.b, known ? lab_addr(REAL) : (struct addr){ 0 }, (struct addr){ 0 });
 		host_add_sa(&p.a, &(struct sa_spec){ REAL, B4, SA_IPCOMP, 2, .mode = MODE_TRANSPORT })->enc =
 			alg_by_name(ALG_COMP, "deflate", 7);
 		host_add_sa(&p.b, &(struct sa_spec){ A4, B4, SA_IPCOMP, 2, .mode = MODE_TRANSPORT })->enc =

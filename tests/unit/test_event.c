@@ -238,6 +238,7 @@ static void expire(void **state)
 	struct sad *sad = sad_new();
 	struct sa *sa = sa_new();
 	struct heard h = { 0 };
+	static const uint8_t key[16];
 
 	(void)state;
 	sa->proto = SA_AH;
@@ -246,8 +247,7 @@ static void expire(void **state)
 	sa->dst = v4(2);
 	sa->state = SA_MATURE;
 	sa->auth = alg_next(ALG_AUTH, NULL);
-	sa->auth_key.len = 16;
-	sa->auth_key.bits = 128;
+	assert_true(sa_set_key(sa, &sa->auth_key, key, 128));
 	sa->created_s = 1000;
 	sa->soft.add_s = 2;
 	sa->hard.add_s = 4;

@@ -885,15 +885,15 @@ static void udp_encapsulation_later(void **state)
 	m.natt_sport = 4500;
 	m.natt_dport = 4501;
 	refused("half a lifetime", m, EINVAL, EXT_LIFETIME_HARD, "without a soft one");
-	assert_true(sa->natt.type == 0 && !sa->unprovided);
+	assert_true(sa->natt->type == 0 && !sa->unprovided);
 	m.present &= ~BIT(LIFETIME_HARD);
 	generation = sad_generation(db.sad);
 	ok(m);
 	assert_true(!sa->unprovided && sad_generation(db.sad) > generation);
-	assert_int_equal(sa->natt.dport, 4501);
+	assert_int_equal(sa->natt->dport, 4501);
 	m.natt_dport = 4502;
 	ok(m);
-	assert_int_equal(sa->natt.dport, 4502);
+	assert_int_equal(sa->natt->dport, 4502);
 }
 
 /* A larval SA keeps its mode when its keys come. */

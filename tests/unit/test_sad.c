@@ -9,6 +9,7 @@
 
 #include <netinet/in.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -75,7 +76,7 @@ static void in_udp(void **state)
 	(void)state;
 	for (uint32_t i = 0; i < 4; i++) {
 		sa[i] = make(&(struct spec){ SA_ESP, 1000 + i, a, b, MODE_ANY, 0, SA_MATURE });
-		sa[i]->natt = i % 2 ? yes : no;
+		assert_true(sa_set_natt(sa[i], i % 2 ? &yes : &no));
 		assert_int_equal(sad_insert(sad, sa[i]), 0);
 	}
 	assert_int_equal(sad_count_natt(sad), 2);
@@ -512,47 +513,84 @@ static void protocol_numbers(void **state)
 	}
 }
 
-/* More SAs than a slab has: each zeroed, none twice, slabs given back. */
-static void slabs(void **state)
+/* More SAs than a chunk has: each zeroed, none twice, chunks given back. */
+static void chunks(void **state)
 {
-	enum { N = 3 * (int)(SLAB_SIZE / sizeof(struct slot)) };
-	static struct sa *sas[N];
-	static const struct sa zero;
+	enum { N = 3 * (int)(CHUNK_SIZE / sizeof(struct sa)) + 1 };
+	static const uint8_t zero[sizeof(struct sa)], key[SA_KEY_MAX] = { 0xaa, [SA_KEY_MAX - 1] = 0xaa };
+	struct sa **all = calloc(N, sizeof(*all));
 
 	(void)state;
-	assert_null(with_room);
+	assert_null(of_sas.with_room);
 	for (int round = 0; round < 3; round++) {
 		for (int i = 0; i < N; i++) {
-			sas[i] = sa_new();
-			assert_non_null(sas[i]);
-			assert_memory_equal(sas[i], &zero, sizeof(zero));
-			memset(sas[i]->enc_key.bytes, 0xaa, SA_KEY_MAX);
-			sas[i]->spi = (uint32_t)i;
+			all[i] = sa_new();
+			assert_non_null(all[i]);
+			assert_memory_equal(&all[i]->seq, zero, offsetof(struct sa, auth_key) - offsetof(struct sa, seq));
+			assert_memory_equal(all[i]->keys, zero, sizeof(all[i]->keys));
+			assert_true(sa_set_key(all[i], &all[i]->auth_key, key, i % 3 ? 512 : 2048));
+			assert_true(sa_set_key(all[i], &all[i]->enc_key, key, 256));
+			all[i]->spi = (uint32_t)i;
+		}
+		assert_int_equal(of_sas.chunks, 4);
+		for (int i = 0; i < N; i++) {
+			assert_int_equal(all[i]->spi, i);
+			assert_int_equal(all[i]->auth_key.len, i % 3 ? 64 : 256);
+			assert_memory_equal(all[i]->auth_key.bytes, key, 255 - (i % 3 ? 192 : 0));
 		}
 		for (int i = 0; i < N; i++)
-			assert_int_equal(sas[i]->spi, i);
-		for (int i = 0; i < N; i++)
-			sa_free(sas[(i * 7 + round) % N]); /* N is no multiple of 7 */
+			sa_free(all[(i * 7 + round) % N]); /* N is no multiple of 7 */
 	}
 	assert_true(N % 7 != 0);
-	assert_null(with_room); /* all pages are back */
+	assert_null(of_sas.with_room); /* all pages are back */
+	assert_int_equal(sa_memory().mapped, 0);
+	assert_int_equal(sa_memory().locked, 0);
 	sa_free(NULL);
+	free(all);
 }
 
-/* Keys are gone from the memory of an SA that was given back. */
-static void wiped(void **state)
+/* A handful of SAs is no reason to take, or to lock, a huge page. */
+static void few_take_little(void **state)
 {
-	struct sa *keep = sa_new(), *sa = sa_new();
-	uint8_t *key = sa->enc_key.bytes;
+	struct sa *few[3];
 
 	(void)state;
-	memset(key, 0x5a, SA_KEY_MAX);
-	sa_free(sa);
-	note_used(sa, sizeof(*sa)); /* look at what is forbidden */
-	for (unsigned i = 0; i < SA_KEY_MAX; i++)
-		assert_int_equal(key[i], 0);
-	note_unused(sa, sizeof(*sa));
-	sa_free(keep);
+	for (int i = 0; i < 3; i++)
+		few[i] = sa_new();
+	assert_int_equal(sa_memory().mapped, 64 * 1024);
+	for (int i = 0; i < 3; i++)
+		sa_free(few[i]);
+	assert_int_equal(sa_memory().mapped, 0);
+}
+
+/* Keys are gone from the memory of an SA that was given back, wherever they lay. */
+static void wiped(void **state)
+{
+	static const unsigned lens[] = { 32, SA_KEY_MAX };
+
+	(void)state;
+	for (size_t k = 0; k < 2; k++) {
+		struct sa *keep = sa_new(), *sa = sa_new();
+		uint8_t some[SA_KEY_MAX], *key, *other;
+
+		memset(some, 0x5a, sizeof(some));
+		assert_true(sa_set_key(keep, &keep->auth_key, some, SA_KEY_MAX * 8)); /* so that pages stay */
+		assert_true(sa_set_key(sa, &sa->enc_key, some, lens[k] * 8));
+		assert_true(sa_set_key(sa, &sa->auth_key, some, 64 * 8));
+		key = sa->enc_key.bytes;
+		other = sa->auth_key.bytes;
+		assert_memory_equal(key, some, lens[k]);
+		sa_free(sa);
+		note_used(key, lens[k]); /* look at what is forbidden */
+		note_used(other, 64);
+		for (unsigned i = 0; i < lens[k]; i++)
+			assert_int_equal(key[i], 0);
+		for (unsigned i = 0; i < 64; i++)
+			assert_int_equal(other[i], 0);
+		note_unused(key, lens[k]);
+		note_unused(other, 64);
+		sa_free(keep);
+	}
 }
 
 /* The pages are marked in /proc/self/smaps: dd = not in core files. */
@@ -601,7 +639,8 @@ int main(void)
 		cmocka_unit_test(nothing_is_left),
 		cmocka_unit_test(many_of_one_pair),
 		cmocka_unit_test(protocol_numbers),
-		cmocka_unit_test(slabs),
+		cmocka_unit_test(chunks),
+		cmocka_unit_test(few_take_little),
 		cmocka_unit_test(wiped),
 		cmocka_unit_test(not_in_core_files),
 	};

@@ -38,7 +38,8 @@ static struct addr host(unsigned n)
 
 struct seen_sa {
 	const struct sa *at;
-	struct sa sa; /* without links */
+	struct sa sa; /* without links and pointers of its own */
+	struct sa_natt natt;
 	uint32_t bits;
 };
 
@@ -59,13 +60,24 @@ struct seen {
 };
 
 /* The window's bits, folded. */
-static uint32_t fold(const struct replay *r)
+static uint32_t fold(struct replay r)
 {
+	const uint32_t *bits = replay_bits(&r);
 	uint32_t h = 0;
 
-	for (uint32_t i = 0; r->bits && i <= r->mask; i++)
-		h = h * 31 + r->bits[i];
+	for (uint32_t i = 0; r.window && i <= r.mask; i++)
+		h = h * 31 + bits[i];
 	return h;
+}
+
+/* Without what is between and behind the fields. */
+static void see_limits(struct sa_limits *to, const struct sa_limits *l)
+{
+	memset(to, 0, sizeof(*to));
+	to->bytes = l->bytes;
+	to->add_s = l->add_s;
+	to->use_s = l->use_s;
+	to->packets = l->packets;
 }
 
 static void see_sa(struct seen_sa *s, const struct sa *sa)
@@ -74,7 +86,13 @@ static void see_sa(struct seen_sa *s, const struct sa *sa)
 	memcpy(&s->sa, sa, sizeof(*sa));
 	memset(s->sa.out, 0, sizeof(s->sa.out));
 	s->sa.next_in = s->sa.next_all = s->sa.prev_all = s->sa.next_natt = s->sa.prev_natt = NULL;
-	s->bits = fold(&sa->replay);
+	s->bits = fold(sa->replay);
+	memset(s->sa.replay.few, 0, sizeof(s->sa.replay.few));
+	s->natt = *sa->natt;
+	s->sa.natt = NULL;
+	s->sa.auth_key.bytes = s->sa.enc_key.bytes = NULL;
+	see_limits(&s->sa.hard, &sa->hard);
+	see_limits(&s->sa.soft, &sa->soft);
 }
 
 static void see_sp(struct seen_sp *s, const struct spd_entry *e)
@@ -139,9 +157,12 @@ static struct seen *look(const struct db *db)
 
 static void fill_keys(struct sa *sa, uint64_t *x)
 {
+	const uint8_t key[128] = { (uint8_t)random32(x) };
+
 	sa->auth = alg_by_name(ALG_AUTH, "hmac-sha1", strlen("hmac-sha1"));
-	sa->auth_key = (struct sa_key){ .bits = 160, .len = 20, .bytes = { (uint8_t)random32(x) } };
-	assert_true(replay_init(&sa->replay, random32(x) % 3 * 40));
+	/* beside the SA's own room, too */
+	assert_true(sa_set_key(sa, &sa->auth_key, key, random32(x) % 2 ? 160 : 1024));
+	assert_true(replay_init(&sa->replay, random32(x) % 3 * 80));
 	sa->iv = random32(x);
 	sa->state = SA_MATURE;
 }
@@ -190,9 +211,10 @@ static void change_sa(struct db *db, uint64_t *x)
 		sa->created_s = random32(x);
 		sad_mature(db->sad, sa);
 	}
-	sa->hard.add_s = random32(x);
-	sa->soft.bytes = random32(x);
-	sa->natt.sport = (uint16_t)random32(x);
+	sad_set_limits(db->sad, sa, &(struct sa_limits){ .add_s = random32(x) },
+		       &(struct sa_limits){ .bytes = random32(x) });
+	assert_true(sad_set_natt(db->sad, sa, &(struct sa_natt){ .type = random32(x) % 2 * 2,
+								 .sport = (uint16_t)random32(x) }));
 	sa->unprovided = random32(x) % 2;
 	sad_changed(db->sad);
 }
@@ -307,7 +329,6 @@ static void forget_identity(struct seen *s)
 		s->sas[i].sa.id = 0;
 		s->sas[i].sa.index = 0;
 		s->sas[i].sa.sad = NULL;
-		s->sas[i].sa.replay.bits = NULL;
 	}
 	for (size_t i = 0; i < s->n_sps; i++) {
 		s->sps[i].at = NULL;
