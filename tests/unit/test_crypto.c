@@ -2,7 +2,8 @@
 /*
  * crypto/ against the published vectors, in both directions; that forgeries
  * are found before anything is decrypted; that lengths are checked; that a
- * burst does what its operations do one by one.
+ * burst does what its operations do one by one. All of it twice: with the fastest
+ * providers, and with libcrypto alone.
  */
 #include <setjmp.h>
 #include <spawn.h>
@@ -810,6 +811,14 @@ static int setup(void **state)
 	return crypto ? 0 : -1;
 }
 
+static int setup_libcrypto(void **state)
+{
+	(void)state;
+	vectors = vectors_load("tests/vectors/*.txt", &vector_count);
+	crypto = crypto_new_by(CRYPTO_BY_LIBCRYPTO);
+	return crypto ? 0 : -1;
+}
+
 static int teardown(void **state)
 {
 	(void)state;
@@ -843,5 +852,6 @@ int main(int argc, char **argv)
 
 	if (argc == 2 && strcmp(argv[1], "without-legacy") == 0)
 		return without_legacy();
-	return cmocka_run_group_tests(tests, setup, teardown);
+	return cmocka_run_group_tests_name("fastest", tests, setup, teardown) +
+	       cmocka_run_group_tests_name("libcrypto", tests, setup_libcrypto, teardown);
 }
