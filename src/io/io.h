@@ -76,7 +76,7 @@ struct io_stats {
 /* How a packet goes back. */
 enum io_to {
 	IO_TO_WIRE,  /* out of the protected interface, with its link header */
-	IO_TO_STACK, /* up this host's stack, as if it had arrived on the protected interface; also superpackets */
+	IO_TO_STACK, /* up this host's stack, as if it had arrived on the protected interface */
 };
 
 struct io_ops {
@@ -120,7 +120,7 @@ struct io {
 	uint32_t ifindex;
 	uint32_t mtu; /* of the protected interface, in bytes of IP datagram; kept up to date; 0 = no limit */
 	bool recovered; /* a daemon before us ended without undoing its work */
-	uint8_t super;	/* of what IO_TO_STACK takes superpackets, flags of enum io_super */
+	uint8_t super[2]; /* by enum io_to: of what tx() takes superpackets, flags of enum io_super; kept up to date */
 	struct io_stats stats;
 };
 

@@ -26,6 +26,7 @@
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 
+#include "io/device.h"
 #include "io/drivers.h"
 #include "io/frame.h"
 #include "io/setup.h"
@@ -33,6 +34,8 @@
 
 /* Bytes that are received at once, about: what a burst makes of them shall stay in the cache. */
 #define RX_BYTES  65536
+/* Of superpackets, what a device's limit has to be; a smaller one is seldom met. */
+#define GSO_SIZE  65536
 /* A full send queue is waited for this often, a millisecond each, before packets are dropped. */
 #define TX_TRIES  3
 /* Asked for; what a user namespace's limit leaves of it will do. */
@@ -43,6 +46,7 @@ struct tc {
 	struct setup setup;
 	struct frame_pool pool[2]; /* by enum pkt_dir */
 	int wire;
+	int wire_super; /* another one, whose packets have the header that TAPs' have; -1: none */
 	bool shut;     /* an earlier daemon's traffic waits for the first steer() */
 	bool gone;     /* the interface is, and that was said */
 	time_t looked; /* when the interface was looked at last */
@@ -88,13 +92,38 @@ static int wire_open(struct tc *tc, const struct io_config *cfg)
 	return -err;
 }
 
+/* Superpackets have one of their own: the header costs what has no use for it some percent. */
+static void wire_super_open(struct tc *tc)
+{
+	int on = 1;
+
+	tc->wire_super = socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (tc->wire_super < 0 ||
+	    (setsockopt(tc->wire_super, SOL_PACKET, PACKET_VNET_HDR, &on, sizeof(on)) == 0 &&
+	     wire_bind(tc->wire_super, tc->io.ifindex) == 0))
+		return;
+	close(tc->wire_super);
+	tc->wire_super = -1;
+}
+
+/* The device may be told otherwise at any time. */
+static void look_at_device(struct tc *tc, const struct nl_link *link)
+{
+	bool any = tc->wire_super >= 0 && link->gso_size >= GSO_SIZE &&
+		   link->gso_segments >= BURST_MAX;
+
+	tc->io.super[IO_TO_WIRE] = any ? device_super(tc->wire, link->name) : 0;
+}
+
 static void tc_free(struct tc *tc)
 {
 	frame_pool_close(&tc->pool[PKT_OUT]);
 	frame_pool_close(&tc->pool[PKT_IN]);
 	if (tc->wire >= 0)
 		close(tc->wire);
-	tc->wire = -1;
+	if (tc->wire_super >= 0)
+		close(tc->wire_super);
+	tc->wire = tc->wire_super = -1;
 }
 
 static int tc_open_by(struct io *io, const struct io_config *cfg, enum steer_by by)
@@ -103,6 +132,7 @@ static int tc_open_by(struct io *io, const struct io_config *cfg, enum steer_by 
 	struct setup *s = &tc->setup;
 	int err = wire_open(tc, cfg);
 
+	tc->wire_super = -1;
 	if (!err)
 		err = setup_open(s, cfg, by);
 	if (err) {
@@ -111,9 +141,12 @@ static int tc_open_by(struct io *io, const struct io_config *cfg, enum steer_by 
 	}
 	io->ifindex = s->link.ifindex;
 	io->mtu = s->link.mtu;
-	io->super = s->takes;
+	io->super[IO_TO_STACK] = s->takes;
 	io->recovered = tc->shut = s->recovered;
 	err = wire_bind(tc->wire, io->ifindex);
+	if (cfg->super)
+		wire_super_open(tc);
+	look_at_device(tc, &s->link);
 	if (!err)
 		err = frame_pool_open(&tc->pool[PKT_OUT], PKT_OUT, io->ifindex);
 	if (!err)
@@ -206,6 +239,7 @@ static int tc_look(struct io *io)
 	if (nl_link_get(&s->nl, s->link.ifindex, "", &link) < 0 || !still_bound(tc))
 		return -ENODEV;
 	io->mtu = link.mtu;
+	look_at_device(tc, &link);
 	return tc->shut && !filters_are_there(s) ? -ENOENT : 0;
 }
 
@@ -302,7 +336,8 @@ struct out {
 };
 
 /* Headers and datagram of each packet; those that have no way back are left out. */
-static void gather(struct out *o, const struct tc *tc, enum io_to to, const struct burst *b)
+static void gather(struct out *o, const struct tc *tc, enum io_to to, bool vnets,
+		   const struct burst *b)
 {
 	struct iovec *at = o->iov;
 
@@ -317,7 +352,7 @@ static void gather(struct out *o, const struct tc *tc, enum io_to to, const stru
 		if (!len)
 			continue;
 		*at++ = (struct iovec){ link, len };
-		if (to == IO_TO_STACK) {
+		if (vnets) {
 			vnet_write(p, len, &vnet);
 			memcpy(o->header[o->n], &vnet, sizeof(vnet));
 			*first = (struct iovec){ o->header[o->n], sizeof(vnet) + len };
@@ -370,20 +405,30 @@ static unsigned send_all(int fd, struct out *o,
 	return sent;
 }
 
+static bool any_super(const struct burst *b)
+{
+	for (size_t i = 0; i < b->n; i++) {
+		if (b->pkts[i]->offload.csum)
+			return true;
+	}
+	return false;
+}
+
 static int tc_tx(struct io *io, enum io_to to, const struct burst *b)
 {
 	struct tc *tc = tc_of(io);
+	bool super = any_super(b);
 	struct out out;
 	unsigned sent;
 
-	gather(&out, tc, to, b);
-	if (to == IO_TO_WIRE)
-		sent = send_all(tc->wire, &out, send_wire);
-	else
+	gather(&out, tc, to, super || to == IO_TO_STACK, b);
+	if (to == IO_TO_STACK)
 		sent = send_all(tc->setup.in.fd, &out, send_stack);
+	else
+		sent = send_all(super ? tc->wire_super : tc->wire, &out, send_wire);
 	io->stats.tx_packets += sent;
 	io->stats.tx_dropped += b->n - sent;
-	for (size_t i = 0; i < b->n; i++)
+	for (size_t i = 0; super && i < b->n; i++)
 		io->stats.tx_super += b->pkts[i]->offload.gso != PKT_GSO_NONE;
 	return (int)sent;
 }

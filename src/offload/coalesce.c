@@ -9,7 +9,8 @@
  *
  * with payloads of equal length, of which the last may be shorter. Not joined are headers with
  * options of IPv4 or extensions of IPv6, fragments, TCP without data or with SYN, RST, URG or
- * CWR, and UDP without a checksum. Checksums are looked at when there is somebody to join with.
+ * CWR, and frames with tags, which not every kernel takes as superpackets. Checksums are looked
+ * at when there is somebody to join with.
  */
 #include "offload/coalesce.h"
 
@@ -21,8 +22,10 @@
 
 /* Flows that are joined at once; of more than these the oldest is ended. */
 #define GROUPS_MAX 8
-/* Of a superpacket, as an IP header can state it. */
-#define SUPER_MAX  65535
+/* Of a superpacket: with any link header it is less than what devices are made for. */
+#define SUPER_MAX  (65535 - PKT_LINK_MAX)
+/* Of an Ethernet header without tags. */
+#define LINK_PLAIN 14
 
 /* What is looked at of a packet: plain TCP or UDP. */
 struct view {
@@ -32,6 +35,7 @@ struct view {
 	bool tcp;
 	bool joins; /* could be part of a superpacket */
 	bool ends;  /* and then its last */
+	bool no_sum;
 	uint32_t hash;
 };
 
@@ -46,6 +50,7 @@ struct group {
 };
 
 struct table {
+	unsigned flags;
 	struct group groups[GROUPS_MAX];
 	unsigned n, oldest;
 };
@@ -82,8 +87,8 @@ static void read_tcp(const uint8_t *h, struct view *v)
 
 static void read_udp(const uint8_t *h, struct view *v)
 {
-	v->joins = v->payload && get_be16(h + UDP_SUM) &&
-		   get_be16(h + UDP_LEN) == UDP_HEADER + v->payload;
+	v->no_sum = !get_be16(h + UDP_SUM);
+	v->joins = v->payload && get_be16(h + UDP_LEN) == UDP_HEADER + v->payload;
 }
 
 /* False where it is neither TCP nor UDP in a plain IP packet. */
@@ -107,6 +112,7 @@ static bool read_view(const struct pkt *p, struct view *v)
 		read_tcp(h, v);
 	else
 		read_udp(h, v);
+	v->joins = v->joins && p->link_len <= LINK_PLAIN;
 	/* Where two flows have the same, their addresses are compared. */
 	v->hash = get_be32(h) ^ get_be32(h - 4) * 0x9e3779b1u ^ get_be32(h - 8);
 	return true;
@@ -156,6 +162,8 @@ static bool sums_are_right(const struct pkt *p, const struct view *v)
 
 	if (is_v4(p) && ip_sum(p->data, IPV4_MIN, 0) != 0xffff)
 		return false;
+	if (v->no_sum)
+		return true;
 	/* and so the pseudo-header and the rest are summed up at once */
 	return ip_sum(p->data + at, p->len - at, sum) == 0xffff;
 }
@@ -173,6 +181,7 @@ static bool fits(struct group *g, const struct pkt *p, const struct view *v)
 	const uint8_t *a = g->head->data, *b = p->data;
 
 	return g->open && v->joins && g->view.header == v->header &&
+	       g->view.no_sum == v->no_sum &&
 	       v->payload <= g->view.payload && g->len + v->payload <= SUPER_MAX &&
 	       g->head->ifindex == p->ifindex && g->head->link_len == p->link_len &&
 	       memcmp(g->head->link, p->link, p->link_len) == 0 && same_ip(g, a, b, v->upper) &&
@@ -257,7 +266,7 @@ static void finish_all(struct table *t)
 }
 
 /* True where the packet went into one before it. */
-static bool add(struct table *t, struct pkt *p, bool udp)
+static bool add(struct table *t, struct pkt *p)
 {
 	struct group *g;
 	struct view v;
@@ -267,8 +276,10 @@ static bool add(struct table *t, struct pkt *p, bool udp)
 		finish_all(t);
 		return false;
 	}
-	if (!v.tcp && !udp)
+	if (!v.tcp && !(t->flags & COALESCE_UDP))
 		return false;
+	if (v.no_sum && !(t->flags & COALESCE_UDP_NO_SUM))
+		v.joins = false;
 	g = find(t, p, &v);
 	if (g && fits(g, p, &v)) {
 		join(g, p, &v);
@@ -282,9 +293,9 @@ static bool add(struct table *t, struct pkt *p, bool udp)
 	return false;
 }
 
-void coalesce(struct burst *b, bool udp)
+void coalesce(struct burst *b, unsigned flags)
 {
-	struct table t = { .n = 0 };
+	struct table t = { .flags = flags };
 	size_t kept = 0;
 
 	if (b->n < 2)
@@ -292,7 +303,7 @@ void coalesce(struct burst *b, bool udp)
 	for (size_t i = 0; i < b->n; i++) {
 		struct pkt *p = b->pkts[i];
 
-		if (!add(&t, p, udp))
+		if (!add(&t, p))
 			b->pkts[kept++] = p;
 	}
 	finish_all(&t);

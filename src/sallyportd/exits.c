@@ -60,7 +60,7 @@ void exits_drop(struct data *d, const struct pkt *p, enum drop_reason reason,
 }
 
 /* Packets on their way out of the engine, by where they go. */
-enum exit { EXIT_WIRE, EXIT_STACK, EXIT_ROUTED, EXIT_VIRTUAL, EXIT_COUNT };
+enum exit { EXIT_WIRE, EXIT_PASSED, EXIT_STACK, EXIT_ROUTED, EXIT_VIRTUAL, EXIT_COUNT };
 
 struct exits {
 	struct data *data;
@@ -100,10 +100,21 @@ static void send_routed(struct exits *x)
 	}
 }
 
+/* Superpackets of what there may be some. */
 static void join(struct burst *b, uint8_t super)
 {
 	if (super & IO_SUPER_TCP)
-		coalesce(b, super & IO_SUPER_UDP);
+		coalesce(b, super & IO_SUPER_UDP ? COALESCE_UDP : 0);
+}
+
+/*
+ * ESP in UDP, the only thing of ours that may be joined. RFC 3948 section 2.1 would have it
+ * without checksums, and receivers that do not care.
+ */
+static void join_protected(struct burst *b, uint8_t super)
+{
+	if (super & IO_SUPER_UDP)
+		coalesce(b, COALESCE_UDP | COALESCE_UDP_NO_SUM);
 }
 
 static void send_virtual(struct exits *x)
@@ -125,10 +136,16 @@ static void send_all(struct exits *x)
 {
 	struct io *io = x->port->io;
 
-	if (x->bursts[EXIT_WIRE].n)
+	if (x->bursts[EXIT_WIRE].n) {
+		join_protected(&x->bursts[EXIT_WIRE], io->super[IO_TO_WIRE]);
 		io->ops->tx(io, IO_TO_WIRE, &x->bursts[EXIT_WIRE]);
+	}
+	if (x->bursts[EXIT_PASSED].n) {
+		join(&x->bursts[EXIT_PASSED], io->super[IO_TO_WIRE]);
+		io->ops->tx(io, IO_TO_WIRE, &x->bursts[EXIT_PASSED]);
+	}
 	if (x->bursts[EXIT_STACK].n) {
-		join(&x->bursts[EXIT_STACK], io->super);
+		join(&x->bursts[EXIT_STACK], io->super[IO_TO_STACK]);
 		io->ops->tx(io, IO_TO_STACK, &x->bursts[EXIT_STACK]);
 	}
 	if (x->bursts[EXIT_ROUTED].n)
@@ -174,7 +191,9 @@ static enum exit exit_of(const struct outcome *o, enum pkt_dir dir)
 {
 	if (o->verdict == VERDICT_DELIVER || o->verdict == VERDICT_ANSWER || dir == PKT_IN)
 		return EXIT_STACK;
-	return o->elsewhere || leads_nowhere(o->pkt) ? EXIT_ROUTED : EXIT_WIRE;
+	if (o->elsewhere || leads_nowhere(o->pkt))
+		return EXIT_ROUTED;
+	return o->verdict == VERDICT_PASS ? EXIT_PASSED : EXIT_WIRE;
 }
 
 /* The virtual interface that an outcome is for, 0 = none: out of its tunnel, or an answer to who sent by it. */
