@@ -14,6 +14,7 @@ import fcntl
 import json
 import os
 import pathlib
+import re
 import shutil
 import socket
 import struct
@@ -60,6 +61,18 @@ def cpu_of(pid):
     return time.clock_gettime((~pid << 3) | 2)
 
 
+def memory_mb(pid):
+    """What is resident of a process, its own and its libraries'."""
+    status = pathlib.Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) * 1024 / 1e6
+
+
+def wake_ups(pid):
+    """How often the threads of a process have waited for something, and gone on."""
+    return sum(int(re.search(r"\nvoluntary_ctxt_switches:\s+(\d+)", path.read_text(encoding="ascii"))[1])
+               for path in pathlib.Path(f"/proc/{pid}/task").glob("*/status"))
+
+
 class Inside:
     """This thread in a network namespace; sockets opened there stay there."""
 
@@ -91,6 +104,8 @@ class Hosts:
         self.processes = []
         for side in SIDES:
             self.command("ip", "netns", "add", self.ns[side])
+            # or they look for routers by themselves: an idle host is to be idle
+            self.run(side, "sh", "-c", "for conf in all default; do echo 1 >/proc/sys/net/ipv6/conf/$conf/disable_ipv6; done")
         self.command("ip", "link", "add", "w0", "netns", self.ns["a"], "type", "veth",
                      "peer", "name", "w0", "netns", self.ns["b"])
         for side in SIDES:
