@@ -6,31 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-size_t addr_size(const struct addr *a)
-{
-	return a->family == AF_INET ? 4 : a->family == AF_INET6 ? 16 : 0;
-}
-
-unsigned addr_bits(const struct addr *a)
-{
-	return (unsigned)addr_size(a) * 8;
-}
-
-struct addr addr_of(int family, const uint8_t *bytes)
-{
-	struct addr a = { .family = (uint16_t)family };
-
-	memcpy(a.bytes, bytes, addr_size(&a));
-	return a;
-}
-
-bool addr_equal(const struct addr *a, const struct addr *b)
-{
-	if (a->family != b->family || memcmp(a->bytes, b->bytes, sizeof(a->bytes)) != 0)
-		return false;
-	return a->scope == b->scope || a->scope == 0 || b->scope == 0;
-}
-
 bool addr_in_prefix(const struct addr *a, const struct addr *net, unsigned bits)
 {
 	size_t whole = bits / 8;

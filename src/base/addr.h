@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/socket.h>
 
 /* Longest text of addr_text(): an IPv6 address, '%', a 32-bit number, NUL. */
@@ -20,13 +21,41 @@ struct addr {
 };
 
 /* Bytes on the wire: 4, 16, or 0 for AF_UNSPEC. */
-size_t addr_size(const struct addr *a);
+static inline size_t addr_size(const struct addr *a)
+{
+	return a->family == AF_INET ? 4 : a->family == AF_INET6 ? 16 : 0;
+}
+
 /* Bits of a whole address: 32, 128, or 0. */
-unsigned addr_bits(const struct addr *a);
+static inline unsigned addr_bits(const struct addr *a)
+{
+	return (unsigned)addr_size(a) * 8;
+}
+
 /* An address from addr_size() bytes in network order. */
-struct addr addr_of(int family, const uint8_t *bytes);
+static inline struct addr addr_of(int family, const uint8_t *bytes)
+{
+	struct addr a = { .family = (uint16_t)family };
+
+	if (family == AF_INET)
+		memcpy(a.bytes, bytes, 4);
+	else if (family == AF_INET6)
+		memcpy(a.bytes, bytes, 16);
+	return a;
+}
+
 /* Same family, bytes and scope (scopes are compared only where both are set). */
-bool addr_equal(const struct addr *a, const struct addr *b);
+static inline bool addr_equal(const struct addr *a, const struct addr *b)
+{
+	uint64_t x[2], y[2];
+
+	memcpy(x, a->bytes, sizeof(x));
+	memcpy(y, b->bytes, sizeof(y));
+	if (((x[0] ^ y[0]) | (x[1] ^ y[1])) || a->family != b->family)
+		return false;
+	return a->scope == b->scope || a->scope == 0 || b->scope == 0;
+}
+
 /* True where a and net agree in the first `bits` bits; false for different families. */
 bool addr_in_prefix(const struct addr *a, const struct addr *net, unsigned bits);
 bool addr_is_any(const struct addr *a);

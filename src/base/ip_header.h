@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "base/pkt.h"
 
@@ -44,6 +45,21 @@ enum { FH_FRAG = 2, FH_MF = 1, FH_OFFSET = 0xfff8, FH_ID = 4 }; /* of the fragme
 static inline bool ip_is_extension(uint8_t proto)
 {
 	return proto == IPPROTO_HOPOPTS || proto == IPPROTO_ROUTING || proto == IPPROTO_DSTOPTS;
+}
+
+/* The sum of an IPv4 header without options, in the machine's own order of bytes: 0xffff where its checksum is right. */
+static inline uint16_t ip_sum_v4_min(const uint8_t header[static IPV4_MIN])
+{
+	uint64_t w[2], s;
+	uint32_t last;
+
+	memcpy(w, header, sizeof(w));
+	memcpy(&last, header + sizeof(w), sizeof(last));
+	s = (w[0] & UINT32_MAX) + (w[0] >> 32) + (w[1] & UINT32_MAX) + (w[1] >> 32) + last;
+	s = (s & UINT32_MAX) + (s >> 32);
+	s = (s & 0xffff) + (s >> 16);
+	s = (s & 0xffff) + (s >> 16);
+	return (uint16_t)((s & 0xffff) + (s >> 16));
 }
 
 /* The sum of len bytes, on top of a sum so far; folded to 16 bits but not inverted. */

@@ -19,6 +19,7 @@
 #include <stdlib.h>
 
 #include "base/policy.h"
+#include "db/grace.h"
 
 #define SLOTS_MIN 64
 
@@ -40,10 +41,45 @@ struct sad {
 	size_t n_natt;
 	struct sa *newest, *first_natt;
 	uint64_t generation;
+	void (*gone)(void *arg, const struct sa *sa);
+	void *gone_arg;
 };
 
 /* Numbers of the SAs of the process: never reused, growing with age in the table. */
 static uint64_t last_id;
+
+/* Indices: those that were given back, a stack, and the least that never was out. */
+static struct {
+	uint32_t *back;
+	size_t n, cap;
+	uint32_t next;
+} indices = { .next = 1 };
+
+static uint32_t index_get(void)
+{
+	return indices.n ? indices.back[--indices.n] : indices.next++;
+}
+
+/* Without memory to remember it an index is lost. */
+static void index_put(uint32_t index)
+{
+	if (indices.n == indices.cap) {
+		size_t cap = indices.cap ? indices.cap * 2 : 64;
+		uint32_t *back = realloc(indices.back, cap * sizeof(*back));
+
+		if (!back)
+			return;
+		indices.back = back;
+		indices.cap = cap;
+	}
+	indices.back[indices.n++] = index;
+	if (indices.n == indices.next - 1) { /* all are back: as in the beginning */
+		free(indices.back);
+		indices.back = NULL;
+		indices.n = indices.cap = 0;
+		indices.next = 1;
+	}
+}
 
 /* What tells SAs of one protocol and destination apart. */
 static uint32_t hash_in(enum sa_proto proto, uint32_t spi, const struct addr *src,
@@ -80,6 +116,7 @@ void sad_free(struct sad *sad)
 		return;
 	while (sad->newest)
 		sad_remove(sad, sad->newest);
+	grace_wait();
 	free(sad->in);
 	free(sad->out);
 	free(sad);
@@ -306,6 +343,8 @@ int sad_insert(struct sad *sad, struct sa *sa)
 	*slot = sa;
 	link_all(sad, sa);
 	sa->id = ++last_id;
+	sa->index = index_get();
+	sa->sad = sad;
 	sad->generation++;
 	return 0;
 }
@@ -418,10 +457,32 @@ void sad_detach(struct sad *sad, struct sa *sa)
 	sad->generation++;
 }
 
+void sad_observe(struct sad *sad, void (*gone)(void *arg, const struct sa *sa), void *arg)
+{
+	sad->gone = gone;
+	sad->gone_arg = arg;
+}
+
+static void give_back(void *p)
+{
+	struct sa *sa = p;
+
+	if (sa->sad->gone)
+		sa->sad->gone(sa->sad->gone_arg, sa);
+	index_put(sa->index);
+	sa_free(sa);
+}
+
+void sad_discard(struct sad *sad, struct sa *sa)
+{
+	assert(sa->sad == sad);
+	grace_retire(give_back, sa);
+}
+
 void sad_remove(struct sad *sad, struct sa *sa)
 {
 	sad_detach(sad, sa);
-	sa_free(sa);
+	sad_discard(sad, sa);
 }
 
 /* Its neighbours of then are its neighbours again, and it still knows them. */

@@ -79,7 +79,8 @@ struct sa {
 	uint32_t flags; /* SAF_* */
 	struct sa_natt natt;
 	bool unprovided; /* held, but the engine cannot do its work: its packets are dropped */
-	uint64_t id;    /* unique for the life of the process: workers know their expanded keys by it */
+	uint64_t id;    /* unique for the life of the process */
+	uint32_t index; /* unique among those whose memory has not been given back, small: for arrays; 0 = in no database yet */
 
 	/* state */
 	uint8_t state;   /* enum sa_state */
@@ -103,6 +104,7 @@ struct sa {
 	bool spd_tunnel; /* an `in` policy names a tunnel with these ends */
 
 	/* the table's own */
+	struct sad *sad; /* that it is or was in last */
 	struct sa *next_in, *next_all, *prev_all;
 	struct sa_link out[2]; /* with those of any reqid, with those of its own */
 	struct sa *next_natt, *prev_natt; /* those that go in UDP, in no order */
@@ -112,6 +114,12 @@ struct sad;
 
 struct sad *sad_new(void);
 void sad_free(struct sad *sad);
+
+/*
+ * `gone` is told of each SA that had been in this database, when no reader can hold it any more
+ * and before its memory and its index are given to others. The writer calls it. NULL: nobody is.
+ */
+void sad_observe(struct sad *sad, void (*gone)(void *arg, const struct sa *sa), void *arg);
 
 /* A zeroed SA in memory that is kept out of core files; sa_free() wipes its keys. NULL without memory. */
 struct sa *sa_new(void);
@@ -149,8 +157,10 @@ void sad_mature(struct sad *sad, struct sa *sa);
 void sad_changed(struct sad *sad);
 /* Whether and how an SA goes in UDP was changed. */
 void sad_set_natt(struct sad *sad, struct sa *sa, const struct sa_natt *natt);
-/* Unlinks, wipes and frees. */
+/* Unlinks, and once no reader can hold it wipes and frees. */
 void sad_remove(struct sad *sad, struct sa *sa);
+/* The second half of that, of one that was detached. */
+void sad_discard(struct sad *sad, struct sa *sa);
 /*
  * Unlinks and gives away; sad_attach() puts it back where it was, if all that changed
  * since has been undone before, last first. False without memory.

@@ -81,7 +81,7 @@ void undo_commit(struct db *db)
 		struct step *s = &db->undo->steps[i];
 
 		if (s->kind == SA_REMOVED)
-			sa_free(s->sa);
+			sad_discard(db->sad, s->sa);
 		else if (s->kind == SA_CHANGED)
 			forget_copy(s->before);
 		else if (s->kind == SP_REMOVED)
@@ -119,7 +119,7 @@ static void take_back(struct db *db, struct step *s)
 		break;
 	case SA_REMOVED:
 		if (!sad_attach(db->sad, s->sa))
-			sa_free(s->sa); /* without memory for the one node it needs */
+			sad_discard(db->sad, s->sa); /* without memory for the one node it needs */
 		break;
 	case SA_CHANGED:
 		restore(db->sad, s->sa, s->before);
@@ -163,7 +163,7 @@ int undo_remove_sa(struct db *db, struct sa *sa)
 	if (db->undo)
 		note(db, (struct step){ .kind = SA_REMOVED, .sa = sa });
 	else
-		sa_free(sa);
+		sad_discard(db->sad, sa);
 	return 0;
 }
 

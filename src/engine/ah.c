@@ -62,11 +62,11 @@ static void describe(struct job *j, const uint8_t *ah)
 {
 	if (j->sa->auth->iv) {
 		set_nonce(j, &j->sa->auth_key, j->sa->auth, ah + fixed_len(j->sa));
-		j->op.iv = j->iv;
+		j->op->iv = j->iv;
 	}
-	j->op.auth = j->pkt->data;
-	j->op.auth_len = j->pkt->len;
-	j->op.icv = j->icv;
+	j->op->auth = j->pkt->data;
+	j->op->auth_len = j->pkt->len;
+	j->op->icv = j->icv;
 	cover_seq_high(j); /* behind the whole datagram: RFC 4302 section 3.3.3.2.1 */
 }
 
@@ -125,7 +125,7 @@ static bool ah_in(struct job *j, struct step *s, enum drop_reason *reason)
 	*reason = DROP_AH_LENGTH;
 	if (((size_t)ah[1] + 2) * 4 != size || !pkt_at(p, j->view.upper, size))
 		return false;
-	j->inner = p->len - j->view.upper - size;
+	j->inner = (uint32_t)(p->len - j->view.upper - size);
 	j->seq = fixed > 8 ? sa_whole_seq(j->sa, get_be32(ah + 8)) : 0;
 	*reason = DROP_REPLAY;
 	if (!replay_check(&j->sa->replay, j->seq))
@@ -149,8 +149,7 @@ static bool ah_in_done(struct job *j, enum drop_reason *reason)
 	if (!replay_update(&j->sa->replay, j->seq))
 		return false;
 	p->data[j->view.upper_next] = p->data[j->view.upper];
-	remove_after_headers(p, j->view.upper, size);
-	ip_set_len(p);
+	j->strip = (uint8_t)size;
 	return true;
 }
 

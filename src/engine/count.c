@@ -69,16 +69,6 @@ static void add(void *counters, size_t at)
 	++*(uint64_t *)((char *)counters + at);
 }
 
-struct proto_counters *worker_proto(struct worker *w, const struct job *j)
-{
-	return &w->stats.proto[j->proto];
-}
-
-struct policy_counters *worker_policy(struct worker *w, const struct job *j)
-{
-	return &w->stats.policy[j->view.family == AF_INET6];
-}
-
 static void count_segment(struct sig_counters *n, enum pkt_dir dir, enum drop_reason reason)
 {
 	if (dir == PKT_OUT)
@@ -113,16 +103,4 @@ void worker_count_drop(struct worker *w, const struct pkt *p, enum pkt_dir dir,
 	w->stats.drops[reason]++;
 	if (p)
 		add(&w->stats.policy[*p->data >> 4 == 6], dir == PKT_IN ? e->in : e->out);
-}
-
-/* ESP's authentication counts with AH's, as on FreeBSD. */
-void worker_note_done(struct worker *w, const struct job *j, bool tunnel)
-{
-	const struct sa *sa = j->sa;
-
-	worker_proto(w, j)->tunnel += tunnel;
-	if (sa->auth)
-		w->stats.proto[SA_AH].hist[sa->auth->pfkey]++;
-	if (sa->enc)
-		worker_proto(w, j)->hist[sa->enc->pfkey]++;
 }

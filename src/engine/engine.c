@@ -14,15 +14,12 @@
 #include "engine/tcpmd5.h"
 #include "engine/worker.h"
 
-const struct transform *transform_of(enum sa_proto proto)
+/* The writer of the SAD says when no packet can meet that SA any more. */
+static void on_gone(void *arg, const struct sa *sa)
 {
-	static const struct transform *const transforms[SA_PROTO_COUNT] = {
-		[SA_AH] = &transform_ah,
-		[SA_ESP] = &transform_esp,
-		[SA_IPCOMP] = &transform_ipcomp,
-	};
+	struct worker *w = arg;
 
-	return transforms[proto];
+	plans_forget(&w->plans, sa);
 }
 
 struct worker *worker_new(struct db *db)
@@ -38,16 +35,19 @@ struct worker *worker_new(struct db *db)
 				     .enc = alg_by_name(ALG_COMP, "deflate", 7) };
 	w->crypto = crypto_new();
 	w->compress = compress_new();
-	if (!w->crypto || !w->compress || !keys_init(&w->keys)) {
+	if (!plans_init(&w->plans) || !decisions_init(&w->decisions) || !w->crypto || !w->compress) {
 		worker_free(w);
 		return NULL;
 	}
+	sad_observe(db->sad, on_gone, w);
 	return w;
 }
 
 void worker_free(struct worker *w)
 {
-	keys_fini(&w->keys);
+	sad_observe(w->db->sad, NULL, NULL);
+	plans_fini(&w->plans);
+	decisions_fini(&w->decisions);
 	crypto_free(w->crypto);
 	compress_free(w->compress);
 	explicit_bzero(w, sizeof(*w)); /* the jobs' nonces begin with salts, which are keys */
@@ -61,7 +61,6 @@ const struct engine_stats *worker_stats(const struct worker *w)
 
 void worker_prune(struct worker *w)
 {
-	keys_prune(&w->keys, w->db->sad);
 	for (size_t i = 0; i < BURST_MAX; i++)
 		explicit_bzero(w->jobs[i].iv, sizeof(w->jobs[i].iv)); /* nonces begin with salts */
 }
@@ -93,9 +92,26 @@ static bool resume(struct worker *w, struct job *j)
 	return true;
 }
 
+/* Each summand only grows, so the sum never comes again. */
+static void note_changes(struct worker *w)
+{
+	const struct db *db = w->db;
+
+	if (memcmp(&w->seen.tun, &db->tun, sizeof(db->tun)) != 0 ||
+	    memcmp(&w->seen.carrier, &db->carrier, sizeof(db->carrier)) != 0) {
+		memcpy(&w->seen.tun, &db->tun, sizeof(db->tun));
+		memcpy(&w->seen.carrier, &db->carrier, sizeof(db->carrier));
+		w->seen.changes++;
+	}
+	w->generation = sad_generation(db->sad) + spd_generation(db->spd) + w->seen.changes;
+}
+
 void worker_begin(struct worker *w, enum pkt_dir dir, struct burst *in, struct sink *out)
 {
 	w->dir = dir;
+	note_changes(w);
+	w->last.known = false;
+	w->ops[CRYPTO_PROTECT].n = w->ops[CRYPTO_OPEN].n = 0;
 	w->n_active = 0;
 	out->n_out = in->n;
 	out->n_acquires = 0;
@@ -111,6 +127,7 @@ void worker_begin(struct worker *w, enum pkt_dir dir, struct burst *in, struct s
 		j->sa = NULL;
 		j->proto = SA_PROTO_COUNT;
 		j->signature = false;
+		j->strip = 0;
 		j->grown = 0;
 		*j->outcome = (struct outcome){ .pkt = j->pkt };
 		/* for the counters of what cannot even be parsed */
@@ -124,6 +141,26 @@ void worker_begin(struct worker *w, enum pkt_dir dir, struct burst *in, struct s
 	}
 }
 
+void worker_seek_decision(struct worker *w, struct job *j, uint8_t dir)
+{
+	struct flow_key *key = &w->flows[j - w->jobs];
+
+	j->flow = NULL;
+	/* an interface's own policies decide about its packets */
+	if ((w->db->ifnets && (dir == POLICY_IN || worker_ifnet(w, j, dir))) ||
+	    !decided_key(j, dir, key))
+		return;
+	j->flow = key;
+	j->set = decided_set(&w->decisions, key);
+	__builtin_prefetch(&j->set->two[0]);
+	__builtin_prefetch(&j->set->two[1]);
+}
+
+const struct decided *worker_decision(const struct worker *w, const struct job *j)
+{
+	return j->flow ? decided_find(j->set, j->flow, w->generation) : NULL;
+}
+
 struct step worker_step(struct worker *w)
 {
 	return (struct step){ .tun = &w->db->tun,
@@ -134,53 +171,76 @@ struct step worker_step(struct worker *w)
 
 size_t worker_crypt(struct worker *w, enum crypto_dir dir, struct job **jobs, size_t n)
 {
-	size_t kept = 0, n_ops = 0;
+	struct ops *ops = &w->ops[dir];
+	size_t kept = 0;
 
-	for (size_t i = 0; i < n; i++) {
-		if (jobs[i]->op.key)
-			w->ops[n_ops++] = jobs[i]->op;
-	}
-	crypto_burst(w->crypto, dir, w->ops, n_ops);
-	n_ops = 0;
+	crypto_burst(w->crypto, dir, ops->list, ops->n);
+	ops->n = 0;
 	for (size_t i = 0; i < n; i++) {
 		struct job *j = jobs[i];
-		enum crypto_status status = j->op.key ? w->ops[n_ops++].status : CRYPTO_OK;
+		enum crypto_status status = j->op ? j->op->status : CRYPTO_OK;
 
-		if (status == CRYPTO_OK) {
+		if (status == CRYPTO_OK)
 			jobs[kept++] = j;
-			continue;
-		}
-		worker_drop(w, j, status == CRYPTO_BAD_ICV ? DROP_ICV : DROP_CRYPTO);
+		else
+			worker_drop(w, j, status == CRYPTO_BAD_ICV ? DROP_ICV : DROP_CRYPTO);
 	}
 	return kept;
 }
 
-/* The SA of a job's step with its expanded key; false where there is no such key. */
-static bool take_key(struct worker *w, struct job *j, struct sa *sa)
+/* The next operation of that direction, for a job with the key of its plan. */
+static void begin_op(struct worker *w, struct job *j, enum crypto_dir dir)
+{
+	struct ops *ops = &w->ops[dir];
+
+	j->op = &ops->list[ops->n];
+	*j->op = (struct crypto_op){ .key = j->plan->key };
+}
+
+void worker_keep_op(struct worker *w, const struct job *j, enum crypto_dir dir)
+{
+	w->ops[dir].n += j->op != NULL;
+}
+
+/* The SA of a job's step with its plan; false where it cannot be worked out. */
+static bool take_plan(struct worker *w, struct job *j, struct sa *sa)
 {
 	j->sa = sa;
 	j->outcome->spi = sa->spi;
-	j->op = (struct crypto_op){ .key = keys_get(&w->keys, w->crypto, sa) };
-	return j->op.key;
+	j->plan = plans_get(&w->plans, w->crypto, sa, &w->db->tun, w->generation);
+	return j->plan;
 }
 
-bool worker_take_sa(struct worker *w, struct job *j, struct sa *sa, enum drop_reason *reason)
+bool worker_take_sa(struct worker *w, struct job *j, struct sa *sa, enum crypto_dir dir,
+		    enum drop_reason *reason)
 {
 	*reason = DROP_NOT_PROVIDED;
 	j->sa = sa;
 	j->outcome->spi = sa->spi;
 	if (!transform_of(sa->proto) || sa->unprovided)
 		return false;
-	j->op = (struct crypto_op){ 0 };
-	if (transform_of(sa->proto)->keyless)
-		return true;
 	*reason = DROP_CRYPTO;
-	return take_key(w, j, sa);
+	if (!take_plan(w, j, sa))
+		return false;
+	if (transform_of(sa->proto)->keyless)
+		j->op = NULL;
+	else
+		begin_op(w, j, dir);
+	return true;
 }
 
 struct sa *worker_tcp_sa(const struct worker *w, const struct job *j)
 {
 	return sad_find_out(w->db->sad, SA_TCP, MODE_TRANSPORT, 0, &j->view.src, &j->view.dst);
+}
+
+/* An operation that was described elsewhere, because only that told its direction. */
+static void add_op(struct worker *w, struct job *j, enum crypto_dir dir, const struct crypto_op *op)
+{
+	struct ops *ops = &w->ops[dir];
+
+	j->op = &ops->list[ops->n++];
+	*j->op = *op;
 }
 
 /* What is to be done to a job's segment, if anything. */
@@ -201,8 +261,14 @@ static bool take_segment(struct worker *w, struct job *j, enum crypto_dir dir, e
 	j->sa = sa;
 	if (!sa->unprovided)
 		reason = DROP_CRYPTO;
-	if (!sa->unprovided && take_key(w, j, sa))
+	if (!sa->unprovided && take_plan(w, j, sa)) {
+		struct crypto_op op = { .key = j->plan->key };
+
+		j->op = &op;
 		*what = (dir == CRYPTO_PROTECT ? tcpmd5_out : tcpmd5_in)(j, &reason);
+		if (*what != TCPMD5_DROP)
+			add_op(w, j, *what == TCPMD5_SIGN ? CRYPTO_PROTECT : CRYPTO_OPEN, &op);
+	}
 	if (*what != TCPMD5_DROP)
 		return true;
 	worker_drop(w, j, reason);
@@ -257,16 +323,6 @@ void worker_tcpmd5(struct worker *w, enum crypto_dir dir, const struct now *now)
 			dir == CRYPTO_OPEN && w->db->tun.tcp_md5_strip ? tcpmd5_in_done : NULL,
 			now);
 	worker_drop_dead(w);
-}
-
-void worker_account(struct job *j, const struct now *now)
-{
-	struct sa *sa = j->sa;
-
-	sa->bytes += j->pkt->len;
-	sa->packets++;
-	if (!sa->used_s)
-		sa->used_s = now->wall_s;
 }
 
 /* Whether the selector fits a packet whose ports are hidden, whatever they are. */
@@ -328,6 +384,14 @@ struct spd_entry *worker_find_policy(const struct worker *w, const struct job *j
 	return n ? ifnet_policy(n, dir, flow->src.family) : spd_find(w->db->spd, dir, flow);
 }
 
+void worker_count_policy(struct job *j, struct spd_entry *entry, const struct now *now)
+{
+	j->entry = entry;
+	entry->packets++;
+	entry->bytes += j->pkt->len;
+	entry->used_s = now->wall_s;
+}
+
 bool worker_decide(struct worker *w, struct job *j, uint8_t dir, const struct now *now,
 		   struct flow *flow, struct spd_entry **entry, uint8_t *action)
 {
@@ -336,6 +400,7 @@ bool worker_decide(struct worker *w, struct job *j, uint8_t dir, const struct no
 	*action = w->db->tun.def_policy[dir];
 	if (!*entry) {
 		*entry = worker_tunnel_of_error(w, j, dir);
+		j->flow = NULL; /* what it quotes is no part of its flow */
 		flow->partial = false; /* looked at there */
 	}
 	if (!*entry)
@@ -346,9 +411,6 @@ bool worker_decide(struct worker *w, struct job *j, uint8_t dir, const struct no
 		return false;
 	}
 	*action = (*entry)->pol.action;
-	j->entry = *entry;
-	(*entry)->packets++;
-	(*entry)->bytes += j->pkt->len;
-	(*entry)->used_s = now->wall_s;
+	worker_count_policy(j, *entry, now);
 	return true;
 }

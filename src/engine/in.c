@@ -135,9 +135,10 @@ static bool prepare_in(struct worker *w, struct job *j, enum sa_proto proto, str
 		sa = arriving_sa(w, j, proto, &reason);
 	if (sa && proto == SA_ESP && j->in_udp != (sa->natt.type != 0))
 		reason = DROP_ENCAPSULATION;
-	else if (sa && worker_take_sa(w, j, sa, &reason) &&
+	else if (sa && worker_take_sa(w, j, sa, CRYPTO_OPEN, &reason) &&
 		 transform_of(proto)->in(j, step, &reason)) {
 		w->stats.proto[proto].ibytes += j->inner;
+		worker_keep_op(w, j, CRYPTO_OPEN);
 		return true;
 	}
 	if (sa)
@@ -156,6 +157,15 @@ static const struct sa_natt *nat_passed(const struct job *j)
 	return NULL;
 }
 
+/* Takes out of the packet what the step has opened: headers and payload come together. */
+static void take_out(struct job *j)
+{
+	if (!j->strip)
+		return;
+	remove_after_headers(j->pkt, j->view.upper, j->strip);
+	ip_set_len(j->pkt);
+}
+
 /*
  * Takes a tunnel's header off, where the SA makes what was opened one: mode `any`
  * goes by what is inside, but a tunnel of IPComp between the same ends may have put
@@ -172,7 +182,10 @@ static bool leave_tunnel(struct worker *w, struct job *j, struct applied *a,
 	if (a->tunnel)
 		return tunnel_unwrap(j, next, &w->db->tun, reason);
 	*reason = DROP_TUNNEL_PAYLOAD;
-	if (a->sa->mode == MODE_TUNNEL || !ip_parse(j->pkt, &j->view, reason))
+	if (a->sa->mode == MODE_TUNNEL)
+		return false;
+	take_out(j);
+	if (!ip_parse(j->pkt, &j->view, reason))
 		return false;
 	if ((natt = nat_passed(j)))
 		udp_repair_checksum(j, natt, w->db->tun.natt_cksum);
@@ -209,11 +222,18 @@ static bool finish_in(struct worker *w, struct job *j, const struct now *now)
 }
 
 /* Whether the packet is for this host, and so what protects it for us to open. */
-static bool is_ours(const struct worker *w, const struct job *j)
+static bool is_ours(struct worker *w, const struct job *j)
 {
 	const struct addr_set *own = w->db->carrier.own;
 
-	return !own || addr_is_multicast(&j->view.dst) || addr_set_has(own, &j->view.dst);
+	if (!own || addr_is_multicast(&j->view.dst))
+		return true;
+	if (!w->last.known || !addr_equal(&w->last.addr, &j->view.dst)) {
+		w->last.addr = j->view.dst;
+		w->last.ours = addr_set_has(own, &j->view.dst);
+		w->last.known = true;
+	}
+	return w->last.ours;
 }
 
 /* Whether the packet that the job looks at came out of a tunnel. */
@@ -256,6 +276,7 @@ static bool leave_bare_tunnel(struct worker *w, struct job *j, const struct now 
 	if (j->n_bundle < POLICY_REQUESTS_MAX) {
 		j->sa = sa;
 		j->proto = SA_IPCOMP;
+		j->strip = 0;
 		j->outcome->spi = sa->spi;
 		worker_account(j, now);
 		j->bundle[j->n_bundle++] = (struct applied){ .sa = sa,
@@ -488,16 +509,15 @@ static void let_in(const struct worker *w, struct job *j)
 	j->outcome->arrives_on = n ? n->ifindex : 0;
 }
 
-static void check_policy(struct worker *w, struct job *j, const struct now *now)
+/* The policy that lets the packet in; NULL where it was dropped, or where the default lets it. */
+static struct spd_entry *judge_in(struct worker *w, struct job *j, const struct now *now)
 {
 	struct spd_entry *entry;
 	struct flow flow;
 	uint8_t action;
 
-	if (is_ours(w, j))
-		pmtu_learn(w, j, now);
 	if (!worker_decide(w, j, POLICY_IN, now, &flow, &entry, &action))
-		return;
+		return NULL;
 	judge_error_by_tunnel(w, j, &entry, &action);
 	reread_tunnels(j, entry);
 	if (action == POLICY_DISCARD)
@@ -506,8 +526,34 @@ static void check_policy(struct worker *w, struct job *j, const struct now *now)
 		worker_drop(w, j, DROP_TUNNEL_POLICY);
 	else if (action == POLICY_IPSEC && !satisfied(w, j, entry, &flow))
 		worker_drop(w, j, DROP_POLICY_CLEAR);
-	else
+	else {
 		let_in(w, j);
+		return entry;
+	}
+	return NULL;
+}
+
+/*
+ * A flow that was let in by a policy is let in again, if it came by the same SA in the same way
+ * (the key says in which): ends, modes and levels that were compared are the same then.
+ */
+static void check_policy(struct worker *w, struct job *j, const struct now *now)
+{
+	const struct decided *d = worker_decision(w, j);
+	struct sa *sa = j->n_bundle ? j->bundle[0].sa : NULL;
+	struct spd_entry *entry;
+
+	if (is_ours(w, j))
+		pmtu_learn(w, j, now);
+	if (d && d->sa == sa) {
+		worker_count_policy(j, d->entry, now);
+		let_in(w, j);
+		return;
+	}
+	entry = judge_in(w, j, now);
+	/* what it was bare of, and errors judged by what they quote, are not the flow's alone */
+	if (j->flow && entry && entry == j->entry && !(j->n_bundle && j->bundle[0].bare))
+		decided_note(j->set, j->flow, w->generation, entry, sa);
 }
 
 /* The largest datagram that goes back to where the job's packet came from; mtu where no policy says less. */
@@ -563,6 +609,8 @@ void engine_in(struct worker *w, struct burst *in, uint32_t mtu, struct sink *ou
 	while (open_round(w, &step, now))
 		;
 	worker_tcpmd5(w, CRYPTO_OPEN, now);
+	for (size_t i = 0; i < w->n_active; i++)
+		worker_seek_decision(w, w->active[i], POLICY_IN);
 	for (size_t i = 0; i < w->n_active; i++) {
 		check_policy(w, w->active[i], now);
 		leave_room_for_answers(w, w->active[i], mtu);

@@ -28,7 +28,6 @@ static size_t parse_v4(const struct pkt *p, struct ip_view *v)
 		.family = AF_INET,
 		.src = addr_of(AF_INET, h + V4_SRC),
 		.dst = addr_of(AF_INET, h + V4_DST),
-		.hop = addr_of(AF_INET, h + V4_DST),
 		.fragment =
 			(get_be16(h + V4_FRAG) & 0x3fff) != 0, /* more fragments, or an offset */
 		.split = header,
@@ -115,7 +114,6 @@ static size_t parse_v6(const struct pkt *p, struct ip_view *v)
 		.family = AF_INET6,
 		.src = addr_of(AF_INET6, h + V6_SRC),
 		.dst = addr_of(AF_INET6, h + V6_DST),
-		.hop = addr_of(AF_INET6, h + V6_DST),
 		.split = IPV6_HEADER,
 		.split_next = V6_NEXT,
 		.upper = IPV6_HEADER,
@@ -202,6 +200,13 @@ static size_t v6_segments_ahead(const uint8_t *rh, size_t len)
 	return leads && len % 16 == 8 && rh[LEFT] <= len / 16 ? rh[LEFT] : 0;
 }
 
+static void lead_to(struct ip_view *v, struct addr end)
+{
+	v->hop = *ip_hop(v);
+	v->routed = true;
+	v->dst = end;
+}
+
 static void look_ahead_v6(const struct pkt *p, struct ip_view *v)
 {
 	uint8_t proto = p->data[V6_NEXT];
@@ -212,7 +217,7 @@ static void look_ahead_v6(const struct pkt *p, struct ip_view *v)
 
 		at += len;
 		if (proto == IPPROTO_ROUTING && v6_segments_ahead(ext, len) > 0)
-			v->dst = addr_of(AF_INET6, p->data + at - 16);
+			lead_to(v, addr_of(AF_INET6, p->data + at - 16));
 		proto = ext[0];
 	}
 }
@@ -244,7 +249,7 @@ static void look_ahead_v4(const struct pkt *p, struct ip_view *v)
 			return;
 		at += len;
 		if (v4_route_ahead(p->data + at - len, len)) {
-			v->dst = addr_of(AF_INET, p->data + at - 4);
+			lead_to(v, addr_of(AF_INET, p->data + at - 4));
 			return;
 		}
 	}
@@ -393,6 +398,8 @@ bool ip_dont_fragment(const struct pkt *p)
 
 bool ip_checksum_ok(const struct pkt *p)
 {
+	if (p->data[0] == 0x45)
+		return ip_sum_v4_min(p->data) == 0xffff;
 	return !is_v4(p) || ip_sum(p->data, (size_t)(p->data[0] & 0x0f) * 4, 0) == 0xffff;
 }
 

@@ -34,7 +34,8 @@ enum ip_ecn { ECN_NOT_ECT = 0, ECN_ECT1 = 1, ECN_ECT0 = 2, ECN_CE = 3, ECN_MASK 
 struct ip_view {
 	int family;
 	struct addr src, dst;
-	struct addr hop;   /* the header's destination: dst, unless ip_look_ahead() found another */
+	struct addr hop;   /* where it is `routed`, the header's destination: see ip_hop() */
+	bool routed;	   /* ip_look_ahead() found another end than the header's destination */
 	bool fragment;	   /* a part of a datagram: nothing beyond `upper` can be trusted */
 	size_t split;	   /* bytes before the place for a new header */
 	size_t split_next; /* offset of the next-header byte that names what stands at split */
@@ -69,6 +70,12 @@ bool ip_spi(const struct pkt *p, const struct ip_view *v, enum sa_proto proto, u
  * SA and the policies are, and it is what AH and the checksums of TCP and UDP count.
  */
 void ip_look_ahead(const struct pkt *p, struct ip_view *v);
+
+/* Where the packet goes next: to its end, or to the first address of its source route. */
+static inline const struct addr *ip_hop(const struct ip_view *v)
+{
+	return v->routed ? &v->hop : &v->dst;
+}
 
 /*
  * Takes such a fragment header out, which is all that there is to reassemble. AH does

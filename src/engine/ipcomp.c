@@ -81,7 +81,7 @@ static bool ipcomp_in(struct job *j, struct step *s, enum drop_reason *reason)
 	*reason = DROP_IPCOMP_NESTED;
 	if (comp[0] == IPPROTO_COMP)
 		return false;
-	j->inner = p->len - at - IPCOMP_HEADER;
+	j->inner = (uint32_t)(p->len - at - IPCOMP_HEADER);
 	if (room > p->len + pkt_tailroom(p) - at)
 		room = p->len + pkt_tailroom(p) - at;
 	*reason = DROP_IPCOMP_DATA;
@@ -97,8 +97,8 @@ static bool ipcomp_in(struct job *j, struct step *s, enum drop_reason *reason)
 
 static bool ipcomp_in_done(struct job *j, enum drop_reason *reason)
 {
-	(void)j;
 	(void)reason;
+	j->strip = 0; /* what was compressed stands where its header was */
 	return true;
 }
 

@@ -116,7 +116,7 @@ static bool resolve_bundle(struct worker *w, struct job *j, const struct spd_ent
 
 	while ((found = resolve_next(&r, &req, &level)) != RESOLVED_END) {
 		*reason = DROP_NOT_PROVIDED;
-		if (!reaches_its_end(w->db, req, &j->view.hop)) {
+		if (!reaches_its_end(w->db, req, ip_hop(&j->view))) {
 			worker_policy(w, j)->out_noroute++;
 			return false;
 		}
@@ -255,7 +255,7 @@ static bool leaves_elsewhere(const struct job *j)
 {
 	const struct sa *tunnel = outermost_tunnel(j->bundle, j->n_bundle);
 
-	return tunnel && !addr_equal(&tunnel->dst, &j->view.hop);
+	return tunnel && !addr_equal(&tunnel->dst, ip_hop(&j->view));
 }
 
 /*
@@ -270,7 +270,7 @@ static bool may_go_in_clear(struct worker *w, struct job *j, const struct now *n
 	uint8_t action;
 	bool decided;
 
-	if (addr_equal(&j->view.hop, &end))
+	if (!j->view.routed || addr_equal(&j->view.hop, &end))
 		return true;
 	j->view.dst = j->view.hop;
 	decided = worker_decide(w, j, POLICY_OUT, now, &flow, &entry, &action);
@@ -307,28 +307,65 @@ static bool goes_round(const struct worker *w, const struct job *j)
 	return sa && addr_equal(&sa->src, &j->view.src);
 }
 
+/* Whether what was decided of the flow is all that there is to its next packet. */
+static bool may_remember(const struct job *j, const struct spd_entry *entry)
+{
+	if (!j->flow || !entry || entry != j->entry)
+		return false;
+	return entry->pol.action != POLICY_IPSEC || (entry->pol.n_requests == 1 && j->n_bundle == 1);
+}
+
+/* The policy's word on a packet and the bundle that follows from it; false where it is dropped. */
+static bool decide_out(struct worker *w, struct job *j, struct sink *out, const struct now *now,
+		       uint8_t *action)
+{
+	struct spd_entry *entry;
+	enum drop_reason reason;
+	struct flow flow;
+
+	if (!worker_decide(w, j, POLICY_OUT, now, &flow, &entry, action))
+		return false;
+	if (*action == POLICY_IPSEC && !resolve_bundle(w, j, entry, out, &reason)) {
+		worker_drop(w, j, reason);
+		return false;
+	}
+	if (may_remember(j, entry))
+		decided_note(j->set, j->flow, w->generation, entry,
+			     j->n_bundle ? j->bundle[0].sa : NULL);
+	return true;
+}
+
+/* The same from what is remembered; false where that does not do. */
+static bool recall_out(struct job *j, const struct decided *d, const struct now *now, uint8_t *action)
+{
+	if (!d || (d->sa && !sa_is_usable(d->sa)))
+		return false;
+	*action = d->entry->pol.action;
+	worker_count_policy(j, d->entry, now);
+	if (!d->sa)
+		return true;
+	j->bundle[0].sa = d->sa;
+	j->bundle[0].tunnel = d->entry->pol.requests[0].mode == MODE_TUNNEL;
+	j->n_bundle = 1;
+	return true;
+}
+
 /* Decides one packet: true where it is to be protected by its bundle. */
 static bool classify_out(struct worker *w, struct job *j, uint32_t mtu, struct sink *out,
 			 const struct now *now)
 {
-	const struct ifnet *n = worker_ifnet(w, j, POLICY_OUT);
-	enum drop_reason reason;
-	struct spd_entry *entry;
-	struct flow flow;
+	const struct ifnet *n = j->flow ? NULL : worker_ifnet(w, j, POLICY_OUT);
 	uint8_t action;
 
 	if (n && goes_round(w, j)) {
 		worker_drop(w, j, DROP_LOOP);
 		return false;
 	}
-	if (!worker_decide(w, j, POLICY_OUT, now, &flow, &entry, &action))
+	if (!recall_out(j, worker_decision(w, j), now, &action) &&
+	    !decide_out(w, j, out, now, &action))
 		return false;
 	if (action == POLICY_DISCARD) {
 		worker_drop(w, j, DROP_POLICY_DISCARD);
-		return false;
-	}
-	if (action == POLICY_IPSEC && !resolve_bundle(w, j, entry, out, &reason)) {
-		worker_drop(w, j, reason);
 		return false;
 	}
 	if (j->n_bundle == 0) {
@@ -351,6 +388,7 @@ static bool classify_out(struct worker *w, struct job *j, uint32_t mtu, struct s
 static bool protect(struct worker *w, struct job *j, const struct applied *a, struct step *step,
 		    enum drop_reason *reason)
 {
+	const struct transform *t = transform_of(a->sa->proto);
 	struct proto_counters *n;
 
 	j->sa = a->sa;
@@ -360,13 +398,15 @@ static bool protect(struct worker *w, struct job *j, const struct applied *a, st
 		return false;
 	if (!a->tunnel)
 		ip_join_atomic(j->pkt, &j->view);
-	if (!worker_take_sa(w, j, a->sa, reason) ||
+	if (!worker_take_sa(w, j, a->sa, CRYPTO_PROTECT, reason) ||
 	    (a->tunnel && !tunnel_wrap(j, step->tun, reason)))
 		return false;
+	if (t->keyless) /* it may leave the packet as it is */
+		ip_set_len(j->pkt);
 	n = worker_proto(w, j);
 	n->output++;
 	n->obytes += j->pkt->len - j->view.split;
-	return transform_of(a->sa->proto)->out(j, step, reason);
+	return t->out(j, step, reason);
 }
 
 /* Applies the SA at this depth to every job that has one. */
@@ -382,10 +422,12 @@ static void protect_depth(struct worker *w, unsigned depth, struct step *step,
 
 		if (depth >= j->n_bundle || j->outcome->verdict == VERDICT_DROP)
 			continue;
-		if (protect(w, j, &j->bundle[depth], step, &reason))
+		if (protect(w, j, &j->bundle[depth], step, &reason)) {
+			worker_keep_op(w, j, CRYPTO_PROTECT);
 			jobs[n++] = j;
-		else
+		} else {
 			worker_drop(w, j, reason);
+		}
 	}
 	n = worker_crypt(w, CRYPTO_PROTECT, jobs, n);
 	for (size_t i = 0; i < n; i++) {
@@ -413,6 +455,7 @@ void engine_out(struct worker *w, struct burst *in, uint32_t mtu, struct sink *o
 		w->stats.out_packets++;
 		w->stats.out_bytes += w->active[i]->pkt->len;
 		ip_look_ahead(w->active[i]->pkt, &w->active[i]->view);
+		worker_seek_decision(w, w->active[i], POLICY_OUT);
 	}
 	worker_tcpmd5(w, CRYPTO_PROTECT, now);
 	for (size_t i = 0; i < w->n_active; i++) {

@@ -72,11 +72,11 @@ static void describe(struct job *j, const struct tcp_segment *s)
 
 	memcpy(j->headers + n, s->tcp, TCP_HEADER);
 	put_be16(j->headers + n + TCP_SUM, 0);
-	j->op.auth = j->headers;
-	j->op.auth_len = n + TCP_HEADER;
-	j->op.auth_tail = s->tcp + s->header;
-	j->op.auth_tail_len = len - s->header;
-	j->op.icv = j->icv;
+	j->op->auth = j->headers;
+	j->op->auth_len = n + TCP_HEADER;
+	j->op->auth_tail = s->tcp + s->header;
+	j->op->auth_tail_len = len - s->header;
+	j->op->icv = j->icv;
 }
 
 /* Options on their way to a new list. */

@@ -20,6 +20,7 @@
 #include "engine/drop.h"
 #include "engine/engine.h"
 #include "engine/ip.h"
+#include "engine/plan.h"
 
 /* AEAD nonces and CBC IVs: the longest is AES' block. */
 #define IV_MAX 16
@@ -34,27 +35,32 @@ struct applied {
 
 /* One packet on its way through the engine. */
 struct job {
-	struct pkt *pkt;
-	struct ip_view view;
+	_Alignas(64) struct pkt *pkt;
 	struct outcome *outcome;
 
-	/* what is to be applied, innermost first (out), or was taken off, outermost first (in) */
-	struct applied bundle[POLICY_REQUESTS_MAX];
-	unsigned n_bundle;
-
-	struct spd_entry *entry; /* the policy that decided, NULL = none */
-
 	/* the step under way */
-	struct sa *sa;	     /* NULL = none yet */
-	enum sa_proto proto; /* of its header; SA_PROTO_COUNT = none */
-	size_t inner;	     /* in: bytes between its header and its ICV */
-	struct crypto_op op;
-	bool in_udp;	/* in: ESP that came in UDP */
-	bool signature; /* of TCP: made, or found to be right */
-	size_t grown;	/* bytes that it took */
+	struct sa *sa;		 /* NULL = none yet */
+	const struct plan *plan; /* the SA's */
+	struct crypto_op *op;	 /* NULL: without cryptography */
+	enum sa_proto proto;	 /* of its header; SA_PROTO_COUNT = none */
+	bool in_udp;		 /* in: ESP that came in UDP */
+	bool signature;		 /* of TCP: made, or found to be right */
+	uint8_t strip;		 /* in: bytes at view.upper that are to be taken out */
+	uint32_t inner;		 /* in: bytes between its header and its ICV */
+	uint32_t grown;		 /* bytes that a signature took */
 	uint64_t seq;
 	uint8_t iv[IV_MAX];
-	uint8_t aad[12];		 /* ESP with an AEAD: SPI and sequence number */
+
+	struct spd_entry *entry; /* the policy that decided, NULL = none */
+	struct flow_key *flow;	 /* key, where there is one; NULL = none, which is no flow to remember */
+	struct decided_set *set; /* where its decision is kept */
+	struct ip_view view;
+
+	/* what is to be applied, innermost first (out), or was taken off, outermost first (in) */
+	unsigned n_bundle;
+	struct applied bundle[POLICY_REQUESTS_MAX];
+
+	uint8_t aad[12];		 /* ESP with an AEAD and ESN: SPI and the whole sequence number */
 	uint8_t seq_high[4];		 /* ESN: what the ICV covers and nobody sends */
 	uint8_t icv[CRYPTO_ICV_MAX];	 /* AH: as received */
 	uint8_t headers[IP_HEADERS_MAX]; /* AH: as they were before the mutable fields were zeroed
@@ -83,10 +89,26 @@ struct transform {
 	bool (*out)(struct job *j, struct step *s, enum drop_reason *reason);
 	void (*out_done)(struct job *j);
 	bool (*in)(struct job *j, struct step *s, enum drop_reason *reason);
+	/* Names in j->strip what is to be taken out, and in the header before that what is behind it. */
 	bool (*in_done)(struct job *j, enum drop_reason *reason);
 };
 
 extern const struct transform transform_ah, transform_esp, transform_ipcomp;
+
+/* The transform of a kind of SA, NULL where there is none. */
+static inline const struct transform *transform_of(enum sa_proto proto)
+{
+	static const struct transform *const transforms[SA_PROTO_COUNT] = {
+		[SA_AH] = &transform_ah,
+		[SA_ESP] = &transform_esp,
+		[SA_IPCOMP] = &transform_ipcomp,
+	};
+
+	return transforms[proto];
+}
+
+/* The shape of an SA of ESP: engine/esp.c. */
+void esp_shape(const struct sa *sa, const struct tunables *tun, struct esp_shape *e);
 
 /*
  * The next sequence number of an SA, into *seq; false when they are used up (RFC 4303
@@ -136,8 +158,19 @@ static inline void cover_seq_high(struct job *j)
 	if (!(j->sa->flags & SAF_ESN))
 		return;
 	put_be32(j->seq_high, (uint32_t)(j->seq >> 32));
-	j->op.auth_tail = j->seq_high;
-	j->op.auth_tail_len = sizeof(j->seq_high);
+	j->op->auth_tail = j->seq_high;
+	j->op->auth_tail_len = sizeof(j->seq_high);
+}
+
+/* Headers are mostly of one of two lengths: memmove() with those known is a few instructions. */
+static inline void move_headers(uint8_t *to, const uint8_t *from, size_t len)
+{
+	if (len == IPV4_MIN)
+		memmove(to, from, IPV4_MIN);
+	else if (len == IPV6_HEADER)
+		memmove(to, from, IPV6_HEADER);
+	else
+		memmove(to, from, len);
 }
 
 /* Moves the headers before `at` so that `len` bytes fit behind them; NULL without room. */
@@ -145,14 +178,14 @@ static inline uint8_t *insert_after_headers(struct pkt *p, size_t at, size_t len
 {
 	if (!pkt_push(p, len))
 		return NULL;
-	memmove(p->data, p->data + len, at);
+	move_headers(p->data, p->data + len, at);
 	return p->data + at;
 }
 
 /* Takes len bytes at `at` out of the datagram by moving the headers before them. */
 static inline void remove_after_headers(struct pkt *p, size_t at, size_t len)
 {
-	memmove(p->data + len, p->data, at);
+	move_headers(p->data + len, p->data, at);
 	pkt_pull(p, len);
 }
 

@@ -80,25 +80,66 @@ static uint16_t packet_id(const struct sa *sa)
 	return (uint16_t)(((sa->spi * 0x9e3779b1u >> 16) + sa->seq) % UINT16_MAX + 1);
 }
 
+void tunnel_shape(const struct sa *sa, const struct tunables *tun, struct tunnel_shape *t)
+{
+	*t = (struct tunnel_shape){ 0 };
+	if (sa->src.family != sa->dst.family)
+		return;
+	t->len = (uint8_t)ip_header_len(sa->dst.family);
+	if (sa->dst.family == AF_INET) {
+		t->header[0] = 0x45;
+		t->header[V4_TTL] = tun->tunnel_ttl;
+		memcpy(t->header + V4_SRC, sa->src.bytes, 4);
+		memcpy(t->header + V4_DST, sa->dst.bytes, 4);
+	} else {
+		t->header[0] = 0x60;
+		t->header[V6_HOPS] = tun->tunnel_ttl;
+		memcpy(t->header + V6_SRC, sa->src.bytes, 16);
+		memcpy(t->header + V6_DST, sa->dst.bytes, 16);
+	}
+}
+
+/* Length and checksum are the transform's to set, which makes the packet longer still. */
+static void push_header(struct job *j, const struct tunnel_shape *t, uint8_t tos, uint8_t proto, bool df)
+{
+	uint8_t *h = j->pkt->data;
+
+	if (t->len == IPV4_MIN) {
+		memcpy(h, t->header, IPV4_MIN);
+		h[V4_TOS] = tos;
+		put_be16(h + V4_ID, packet_id(j->sa));
+		put_be16(h + V4_FRAG, df ? V4_DF : 0);
+		h[V4_PROTO] = proto;
+	} else {
+		memcpy(h, t->header, IPV6_HEADER);
+		put_be16(h, (uint16_t)(0x6000 | tos << 4));
+		h[V6_NEXT] = proto;
+	}
+	j->view = (struct ip_view){
+		.family = j->sa->dst.family,
+		.src = addr_of(j->sa->src.family, j->sa->src.bytes),
+		.dst = addr_of(j->sa->dst.family, j->sa->dst.bytes),
+		.split = t->len,
+		.split_next = t->len == IPV4_MIN ? (size_t)V4_PROTO : (size_t)V6_NEXT,
+		.upper = t->len,
+		.upper_next = t->len == IPV4_MIN ? (size_t)V4_PROTO : (size_t)V6_NEXT,
+		.proto = proto,
+	};
+}
+
 bool tunnel_wrap(struct job *j, const struct tunables *tun, enum drop_reason *reason)
 {
-	const struct sa *sa = j->sa;
-	uint8_t tos = ip_tos(j->pkt);
-	struct ip_fields f = {
-		.src = sa->src,
-		.dst = sa->dst,
-		.tos = (uint8_t)((tos & ~ECN_MASK) | ecn_into(ecn_mode(tun, sa->dst.family), tos & ECN_MASK)),
-		.ttl = tun->tunnel_ttl,
-		.proto = j->view.family == AF_INET ? IPPROTO_IPIP : IPPROTO_IPV6,
-		.id = packet_id(sa),
-		.df = df_outside(tun->tunnel_df, j->pkt, j->view.family),
-	};
+	const struct tunnel_shape *t = &j->plan->tunnel;
+	uint8_t tos = ip_tos(j->pkt), ecn = ecn_into(ecn_mode(tun, j->sa->dst.family), tos & ECN_MASK);
+	bool df = df_outside(tun->tunnel_df, j->pkt, j->view.family);
 
 	*reason = DROP_NO_ROOM;
-	if (!ip_push_header(j->pkt, &f))
+	if (!t->len || !pkt_push(j->pkt, t->len))
 		return false;
+	push_header(j, t, (uint8_t)((tos & ~ECN_MASK) | ecn),
+		    j->view.family == AF_INET ? IPPROTO_IPIP : IPPROTO_IPV6, df);
 	j->outcome->tunnelled = true;
-	return ip_parse(j->pkt, &j->view, reason);
+	return true;
 }
 
 /* Sources that no packet on a wire has: RFC 1122 section 3.2.1.3, RFC 4291 section 2.5.3. */
@@ -121,7 +162,7 @@ bool tunnel_unwrap(struct job *j, uint8_t next, const struct tunables *tun,
 	enum tunnel_ecn mode = ecn_mode(tun, j->view.family);
 	uint8_t outer = ip_tos(p), tos, ecn;
 
-	pkt_pull(p, j->view.upper);
+	pkt_pull(p, j->view.upper + j->strip);
 	p->whole.known = false; /* that was about the tunnel's packet */
 	if (!ip_parse(p, &j->view, reason) || j->view.family != family || !ip_checksum_ok(p)) {
 		*reason = DROP_INNER_MALFORMED;

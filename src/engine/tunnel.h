@@ -9,7 +9,12 @@
 
 /* Whether this protocol number announces an IP packet inside another. */
 bool tunnel_is_ip(uint8_t proto);
-/* Puts the header of the step's SA before the job's packet, which the job now looks at. */
+/* What of a tunnel's header is the same for all packets of an SA. */
+void tunnel_shape(const struct sa *sa, const struct tunables *tun, struct tunnel_shape *t);
+/*
+ * Puts the header of the step's SA before the job's packet, which the job now looks at; its
+ * length, and IPv4's checksum, are still to be set.
+ */
 bool tunnel_wrap(struct job *j, const struct tunables *tun, enum drop_reason *reason);
 /* Takes the header off that the job looks at; `next` names what is inside. */
 bool tunnel_unwrap(struct job *j, uint8_t next, const struct tunables *tun,

@@ -7,30 +7,47 @@
 #define SALLYPORT_ENGINE_WORKER_H
 
 #include "engine/engine.h"
-#include "engine/keys.h"
+#include "engine/decided.h"
+#include "engine/plan.h"
 #include "engine/transform.h"
 
 struct worker {
 	struct db *db;
 	struct crypto *crypto;
 	struct compress *compress;
-	struct keys keys;
+	struct plans plans;
+	struct decisions decisions;
 	struct engine_stats stats;
 	enum pkt_dir dir; /* of the burst */
+	/*
+	 * What all that is remembered rests on when the burst begins: the databases, by a number that
+	 * grows with every change of them, and what they were read with.
+	 */
+	uint64_t generation;
+	struct {
+		struct tunables tun;
+		struct carrier carrier;
+		uint64_t changes;
+	} seen;
 	struct job jobs[BURST_MAX];
+	struct flow_key flows[BURST_MAX]; /* the jobs' */
 	struct job *active[BURST_MAX]; /* jobs still under way */
 	size_t n_active;
-	struct crypto_op ops[BURST_MAX];
+	struct ops {
+		struct crypto_op list[BURST_MAX];
+		size_t n;
+	} ops[2]; /* described, by enum crypto_dir */
+	struct {
+		struct addr addr;
+		bool known, ours;
+	} last; /* the destination that was last asked about, in this burst */
 	struct sa any_ipcomp; /* stands in where a well-known CPI has no SA: RFC 3173 section 3.3 */
 	uint64_t ipcomp_seen; /* generation of the SPD that was searched for requests of ipcomp */
 	bool ipcomp_wanted;   /* whether there were any */
 	uint8_t scratch[STEP_SCRATCH];
 };
 
-/* The transform of a kind of SA, NULL where there is none yet. */
-const struct transform *transform_of(enum sa_proto proto);
-
-/* Begins a job for each packet; those whose headers are no good are dropped at once. */
+/* Begins a burst, and a job for each packet; those whose headers are no good are dropped at once. */
 void worker_begin(struct worker *w, enum pkt_dir dir, struct burst *in, struct sink *out);
 /* Drops a job's packet: its outcome and the counter say why. */
 void worker_drop(struct worker *w, struct job *j, enum drop_reason reason);
@@ -55,8 +72,21 @@ bool worker_decide(struct worker *w, struct job *j, uint8_t dir, const struct no
  * none, or no such error.
  */
 struct spd_entry *worker_tunnel_of_error(const struct worker *w, const struct job *j, uint8_t dir);
-/* Chooses the SA of a job's step and its expanded key. */
-bool worker_take_sa(struct worker *w, struct job *j, struct sa *sa, enum drop_reason *reason);
+/*
+ * Chooses the SA of a job's step: its plan, and where it has a key an operation to be described,
+ * which counts once worker_keep_op() says so.
+ */
+bool worker_take_sa(struct worker *w, struct job *j, struct sa *sa, enum crypto_dir dir,
+		    enum drop_reason *reason);
+void worker_keep_op(struct worker *w, const struct job *j, enum crypto_dir dir);
+/*
+ * What is remembered of the flow of the packet that a job looks at, in the places of the two
+ * steps: the first prefetches what the second looks at, and answers NULL where nothing is.
+ */
+void worker_seek_decision(struct worker *w, struct job *j, uint8_t dir);
+const struct decided *worker_decision(const struct worker *w, const struct job *j);
+/* Counts a packet for the policy that decides on it. */
+void worker_count_policy(struct job *j, struct spd_entry *entry, const struct now *now);
 /* Takes those that were dropped off the list of active jobs. */
 void worker_drop_dead(struct worker *w);
 /* The SA that signs the job's segments, NULL = none. */
@@ -64,22 +94,45 @@ struct sa *worker_tcp_sa(const struct worker *w, const struct job *j);
 /* Signs the active jobs' segments of TCP, or looks at their signatures: by dir. */
 void worker_tcpmd5(struct worker *w, enum crypto_dir dir, const struct now *now);
 /*
- * Does the cryptography of n jobs whose operations are described; keeps those that
- * came out right, at the front, and drops the others. Answers how many are kept.
+ * Does the cryptography of n jobs, in the order in which their operations were kept; keeps
+ * those that came out right, at the front, and drops the others. Answers how many are kept.
  */
 size_t worker_crypt(struct worker *w, enum crypto_dir dir, struct job **jobs, size_t n);
 /* The part of engine_wants_whole() for what arrives. */
 bool in_wants_whole(struct worker *w, struct job *j);
 /* The counters of the protocol of a job's step, which has one; those of policies about the job. */
-struct proto_counters *worker_proto(struct worker *w, const struct job *j);
-struct policy_counters *worker_policy(struct worker *w, const struct job *j);
+static inline struct proto_counters *worker_proto(struct worker *w, const struct job *j)
+{
+	return &w->stats.proto[j->proto];
+}
+static inline struct policy_counters *worker_policy(struct worker *w, const struct job *j)
+{
+	return &w->stats.policy[j->view.family == AF_INET6];
+}
 /* engine/count.c: what the counters with historical names make of a drop. */
 void worker_note_drop(struct worker *w, struct job *j, enum drop_reason reason);
-/* A step that was done: its algorithms, and whether it was a tunnel's. */
-void worker_note_done(struct worker *w, const struct job *j, bool tunnel);
+/* A step that was done: its algorithms, and whether it was a tunnel's. ESP's authentication counts with AH's, as on FreeBSD. */
+static inline void worker_note_done(struct worker *w, const struct job *j, bool tunnel)
+{
+	const struct sa *sa = j->sa;
+
+	worker_proto(w, j)->tunnel += tunnel;
+	if (sa->auth)
+		w->stats.proto[SA_AH].hist[sa->auth->pfkey]++;
+	if (sa->enc)
+		worker_proto(w, j)->hist[sa->enc->pfkey]++;
+}
 /* What steps need of the worker; random bytes are the caller's to add. */
 struct step worker_step(struct worker *w);
 /* Counts a packet for the SA of its step. */
-void worker_account(struct job *j, const struct now *now);
+static inline void worker_account(struct job *j, const struct now *now)
+{
+	struct sa *sa = j->sa;
+
+	sa->bytes += j->pkt->len;
+	sa->packets++;
+	if (!sa->used_s)
+		sa->used_s = now->wall_s;
+}
 
 #endif

@@ -145,6 +145,56 @@ static void newest_first(void **state)
 	sad_free(sad);
 }
 
+/* What the observer of a database has heard: the index of each SA that has gone. */
+struct heard {
+	uint32_t index[8];
+	size_t n;
+};
+
+static void hear(void *arg, const struct sa *sa)
+{
+	struct heard *h = arg;
+
+	h->index[h->n++] = sa->index;
+}
+
+/* Small numbers, no two the same, used again only once the observer has heard. */
+static void indices_are_dense(void **state)
+{
+	struct sad *sad = sad_new(), *other = sad_new();
+	struct heard heard = { 0 };
+	struct sa *sas[4], *sa;
+	uint32_t first;
+
+	(void)state;
+	sad_observe(sad, hear, &heard);
+	for (unsigned i = 0; i < 4; i++) {
+		sas[i] = put(i == 1 ? other : sad, (struct spec){ SA_ESP, 300 + i, v4(1), v4(2), MODE_ANY, 0, SA_MATURE });
+		assert_int_equal(sas[i]->index, i + 1);
+	}
+	first = sas[0]->index;
+	sad_detach(sad, sas[0]);
+	assert_int_equal(heard.n, 0);
+	sa = put(sad, (struct spec){ SA_ESP, 310, v4(1), v4(2), MODE_ANY, 0, SA_MATURE });
+	assert_int_equal(sa->index, 5);
+	assert_true(sad_attach(sad, sas[0]));
+	assert_int_equal(sas[0]->index, first);
+	sad_remove(sad, sas[0]);
+	sad_remove(other, sas[1]);
+	assert_true(heard.n == 1 && heard.index[0] == first);
+	sad_detach(sad, sas[2]);
+	sad_discard(sad, sas[2]);
+	assert_true(heard.n == 2 && heard.index[1] == 3);
+	for (unsigned i = 0; i < 3; i++)
+		assert_true(put(sad, (struct spec){ SA_ESP, 320 + i, v4(1), v4(2), MODE_ANY, 0, SA_MATURE })->index <= 3);
+	sad_free(other);
+	sad_free(sad);
+	assert_int_equal(heard.n, 7);
+	sad = sad_new();
+	assert_int_equal(put(sad, (struct spec){ SA_ESP, 300, v4(1), v4(2), MODE_ANY, 0, SA_MATURE })->index, 1);
+	sad_free(sad);
+}
+
 static void generation(void **state)
 {
 	struct sad *sad = sad_new();
@@ -541,6 +591,7 @@ int main(void)
 		cmocka_unit_test(triples),
 		cmocka_unit_test(in_udp),
 		cmocka_unit_test(newest_first),
+		cmocka_unit_test(indices_are_dense),
 		cmocka_unit_test(generation),
 		cmocka_unit_test(outbound),
 		cmocka_unit_test(link_local_scopes),

@@ -302,6 +302,8 @@ static void forget_identity(struct seen *s)
 	for (size_t i = 0; i < s->n_sas; i++) {
 		s->sas[i].at = NULL;
 		s->sas[i].sa.id = 0;
+		s->sas[i].sa.index = 0;
+		s->sas[i].sa.sad = NULL;
 		s->sas[i].sa.replay.bits = NULL;
 	}
 	for (size_t i = 0; i < s->n_sps; i++) {

@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the engine costs a packet: clear IP datagrams in memory become protected ones,
+ * policy and SA looked up, and back. Tunnels, one for each policy, each with its SA; the
+ * packets go to them in no order. Prints lines `NAME NANOSECONDS ns`:
+ *
+ *     engine.DIRECTION.ALGORITHM.SIZE.SAS.BURST
+ *
+ *     engine [-a ALGORITHM] [-s SIZE] [-n SAS] [-b BURST] [-r ROUNDS] [-d out|in]
+ *
+ * Time is that of the engine's calls alone, read from the processor's clock around each
+ * burst, while packets are made ready in between; a slice is some thousand of those, and
+ * the best of many slices counts, so that what other processes take does not.
+ */
+#include <arpa/inet.h>
+#include <assert.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/ip_header.h"
+#include "base/wire.h"
+#include "ticks.h"
+#include "engine/engine.h"
+
+#define BUFFER	      (PKT_HEADROOM + 9216 + PKT_TAILROOM)
+#define SLICE_PACKETS 4096
+/* At least so many flows, and one for each tunnel. */
+#define FLOWS	      1024
+#define WINDOW	      64
+
+/* What a row of `algorithms` means to an SA. */
+struct choice {
+	const char *name, *enc, *auth;
+	uint16_t enc_len, auth_len;
+};
+
+static const struct choice choices[] = {
+	{ "gcm-128", "aes-gcm-16", NULL, 20, 0 },
+	{ "gcm-256", "aes-gcm-16", NULL, 36, 0 },
+	{ "cbc-sha1", "aes-cbc", "hmac-sha1", 16, 20 },
+	{ "cbc-sha256", "aes-cbc", "hmac-sha2-256", 16, 32 },
+	{ "chacha", "chacha20-poly1305", NULL, 36, 0 },
+	{ "3des-sha1", "3des-cbc", "hmac-sha1", 24, 20 },
+	{ "blowfish-md5", "blowfish-cbc", "hmac-md5", 16, 16 },
+};
+
+struct lab {
+	struct db db[2]; /* by enum pkt_dir: who sends, who receives */
+	struct worker *worker[2];
+	struct sink sink;
+	const struct choice *choice;
+	size_t n_sas, size, burst;
+	uint32_t chosen; /* for numbers in no order */
+	uint8_t *memory;
+	struct pkt pkts[BURST_MAX];
+	uint8_t random[BURST_MAX * ENGINE_RANDOM_PER_PACKET];
+};
+
+static void need(bool true_, const char *what)
+{
+	if (true_)
+		return;
+	fprintf(stderr, "engine: %s\n", what);
+	exit(1);
+}
+
+/* Ends of the tunnels: 12.0.0.0/8; what they carry: 11.0.0.0/8. */
+static struct addr numbered(uint8_t net, uint32_t i)
+{
+	uint8_t b[4] = { net, (uint8_t)(i >> 16), (uint8_t)(i >> 8), (uint8_t)i };
+
+	return addr_of(AF_INET, b);
+}
+
+static void set_key(struct sa_key *key, uint16_t len, uint32_t seed)
+{
+	key->len = len;
+	key->bits = (uint16_t)(len * 8);
+	for (uint16_t i = 0; i < len; i++)
+		key->bytes[i] = (uint8_t)((seed + i) * 0x9e3779b1u >> 24);
+}
+
+static void add_sa(struct lab *l, struct db *db, uint32_t i)
+{
+	const struct choice *c = l->choice;
+	struct sa *sa = sa_new();
+
+	need(sa, "no memory for SAs");
+	sa->spi = 0x10000 + i;
+	sa->proto = SA_ESP;
+	sa->mode = MODE_TUNNEL;
+	sa->state = SA_MATURE;
+	sa->src = numbered(192, 1);
+	sa->dst = numbered(12, i);
+	sa->enc = alg_by_name(ALG_ENC, c->enc, strlen(c->enc));
+	set_key(&sa->enc_key, c->enc_len, i);
+	if (c->auth) {
+		sa->auth = alg_by_name(ALG_AUTH, c->auth, strlen(c->auth));
+		set_key(&sa->auth_key, c->auth_len, i + 1);
+	}
+	need(sa->enc && (sa->auth || !c->auth), "an algorithm is not in the table");
+	need(replay_init(&sa->replay, WINDOW) && sad_insert(db->sad, sa) == 0, "no memory for SAs");
+}
+
+static void add_policy(struct db *db, uint8_t dir, uint32_t i)
+{
+	struct selector sel = { .src = { .addr = numbered(10, 0), .prefix_len = 8 },
+				.dst = { .addr = numbered(11, i), .prefix_len = 32 },
+				.proto = PROTO_ANY };
+	struct policy pol = { .dir = dir, .action = POLICY_IPSEC, .n_requests = 1 };
+	struct spd_entry *entry;
+
+	pol.requests[0] = (struct request){ .proto = IPPROTO_ESP,
+					    .mode = MODE_TUNNEL,
+					    .level = LEVEL_REQUIRE,
+					    .src = numbered(192, 1),
+					    .dst = numbered(12, i) };
+	need(spd_insert(db->spd, &sel, &pol, 1, &entry) == 0, "no memory for policies");
+}
+
+static void lab_open(struct lab *l)
+{
+	static const uint8_t dirs[] = { [PKT_OUT] = POLICY_OUT, [PKT_IN] = POLICY_IN };
+
+	l->memory = mmap(NULL, (size_t)BUFFER * BURST_MAX, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	need(l->memory != MAP_FAILED, "no memory for packets");
+	memset(l->memory, 0x5a, (size_t)BUFFER * BURST_MAX);
+	need(crypto_random(l->random, sizeof(l->random)), "no random bytes");
+	for (int d = 0; d < 2; d++) {
+		need(db_init(&l->db[d]), "no memory");
+		l->db[d].carrier = (struct carrier){ .routes = true, .fragments = true };
+		l->worker[d] = worker_new(&l->db[d]);
+		need(l->worker[d], "no memory, or no cryptographic library");
+		for (uint32_t i = 0; i < l->n_sas; i++) {
+			add_sa(l, &l->db[d], i);
+			add_policy(&l->db[d], dirs[d], i);
+		}
+	}
+}
+
+static void lab_close(struct lab *l)
+{
+	for (int d = 0; d < 2; d++) {
+		worker_free(l->worker[d]);
+		db_fini(&l->db[d]);
+	}
+	munmap(l->memory, (size_t)BUFFER * BURST_MAX);
+}
+
+/* The clear datagram number i of a burst: UDP to one of the tunnels, from one of the ports. */
+static void make_clear(struct lab *l, size_t i)
+{
+	struct pkt *p = &l->pkts[i];
+	uint32_t n_flows = (uint32_t)(l->n_sas > FLOWS ? l->n_sas : FLOWS), flow;
+	struct addr src = numbered(10, 1), dst;
+	uint8_t *ip;
+
+	l->chosen = l->chosen * 1664525u + 1013904223u;
+	flow = (uint32_t)((uint64_t)l->chosen * n_flows >> 32);
+	dst = numbered(11, flow % (uint32_t)l->n_sas);
+	*p = (struct pkt){ .buf = l->memory + i * BUFFER, .cap = BUFFER, .len = l->size };
+	ip = p->data = p->buf + PKT_HEADROOM;
+	memset(ip, 0, IPV4_MIN + 8);
+	ip[0] = 0x45;
+	put_be16(ip + V4_LEN, (uint16_t)l->size);
+	ip[V4_TTL] = 64;
+	ip[V4_PROTO] = IPPROTO_UDP;
+	memcpy(ip + V4_SRC, src.bytes, 4);
+	memcpy(ip + V4_DST, dst.bytes, 4);
+	ip_set_checksum(p);
+	put_be16(ip + IPV4_MIN, (uint16_t)(1024 + flow / l->n_sas));
+	put_be16(ip + IPV4_MIN + 2, 53);
+	put_be16(ip + IPV4_MIN + 4, (uint16_t)(l->size - IPV4_MIN));
+}
+
+static void expect(const struct lab *l, enum verdict verdict)
+{
+	for (size_t i = 0; i < l->sink.n_out; i++) {
+		if (l->sink.out[i].verdict == verdict)
+			continue;
+		fprintf(stderr, "engine: %s: %s\n", l->choice->name, drop_text(l->sink.out[i].reason));
+		exit(1);
+	}
+}
+
+/* Nanoseconds that the engine takes for a burst of this direction. */
+static uint64_t run_burst(struct lab *l, enum pkt_dir dir)
+{
+	struct now now = { .wall_s = 1000, .random = l->random, .random_len = sizeof(l->random) };
+	struct burst b = { .n = l->burst };
+	uint64_t began;
+
+	for (size_t i = 0; i < l->burst; i++)
+		b.pkts[i] = &l->pkts[i];
+	began = ticks();
+	(dir == PKT_OUT ? engine_out : engine_in)(l->worker[dir], &b, 0, &l->sink, &now);
+	began = ticks() - began;
+	expect(l, dir == PKT_OUT ? VERDICT_WIRE : VERDICT_DELIVER);
+	return began;
+}
+
+/* A slice: nanoseconds a packet. */
+static double run_slice(struct lab *l, enum pkt_dir dir)
+{
+	uint64_t spent = 0;
+	size_t n = 0;
+
+	for (; n < SLICE_PACKETS; n += l->burst) {
+		for (size_t i = 0; i < l->burst; i++)
+			make_clear(l, i);
+		if (dir == PKT_OUT) {
+			spent += run_burst(l, PKT_OUT);
+			continue;
+		}
+		run_burst(l, PKT_OUT);
+		spent += run_burst(l, PKT_IN);
+	}
+	return ticks_ns(spent) / (double)n;
+}
+
+static void measure(struct lab *l, unsigned dirs, unsigned rounds)
+{
+	static const char *const names[] = { [PKT_OUT] = "out", [PKT_IN] = "in" };
+
+	lab_open(l);
+	for (int dir = 0; dir < 2; dir++) {
+		double best = 0;
+
+		for (unsigned i = 0; dirs & 1u << dir && i < rounds; i++) {
+			double ns = run_slice(l, dir);
+
+			best = best == 0 || ns < best ? ns : best;
+		}
+		if (best > 0)
+			printf("engine.%s.%s.%zu.%zu.%zu %.2f ns\n", names[dir], l->choice->name, l->size,
+			       l->n_sas, l->burst, best);
+	}
+	fflush(stdout);
+	lab_close(l);
+}
+
+static const struct choice *choice_named(const char *name)
+{
+	for (size_t i = 0; i < sizeof(choices) / sizeof(*choices); i++) {
+		if (strcmp(choices[i].name, name) == 0)
+			return &choices[i];
+	}
+	need(false, "no such algorithm");
+	return NULL;
+}
+
+int main(int argc, char **argv)
+{
+	static struct lab lab;
+	unsigned rounds = 50, dirs = 3;
+	int option;
+
+	lab = (struct lab){ .choice = choices, .n_sas = 1, .size = 512, .burst = 32 };
+	while ((option = getopt(argc, argv, "a:s:n:b:r:d:")) != -1) {
+		switch (option) {
+		case 'a': lab.choice = choice_named(optarg); break;
+		case 's': lab.size = (size_t)atol(optarg); break;
+		case 'n': lab.n_sas = (size_t)atol(optarg); break;
+		case 'b': lab.burst = (size_t)atol(optarg); break;
+		case 'r': rounds = (unsigned)atoi(optarg); break;
+		case 'd': dirs = strcmp(optarg, "in") == 0 ? 1u << PKT_IN : 1u << PKT_OUT; break;
+		default: return 2;
+		}
+	}
+	need(lab.size >= IPV4_MIN + 8 && lab.size <= 9000, "sizes are 28 to 9000 bytes");
+	need(lab.burst > 0 && lab.burst <= BURST_MAX && lab.n_sas > 0 && lab.n_sas < 1u << 24, "too many, or none");
+	measure(&lab, dirs, rounds);
+	return 0;
+}

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Grace periods by liburcu's quiescent states. Each state is told to ThreadSanitizer, which
+ * does not see into that library: what a reader did before it passed happens before
+ * what the writer frees after it has waited.
+ */
+#include "db/grace.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <urcu/urcu-qsbr.h>
+
+#ifdef __SANITIZE_THREAD__
+#include <sanitizer/tsan_interface.h>
+#define note_passed() __tsan_release(&n_readers)
+#define note_waited() __tsan_acquire(&n_readers)
+#else
+#define note_passed() ((void)0)
+#define note_waited() ((void)0)
+#endif
+
+struct retired {
+	void (*free_it)(void *p);
+	void *p;
+};
+
+/* Waited for in one go once there are so many. */
+#define RETIRED_MAX 65536
+
+static atomic_uint n_readers;
+/* The writer's. */
+static struct retired *retired;
+static size_t n_retired, retired_room;
+
+void grace_enter(void)
+{
+	urcu_qsbr_register_thread();
+	atomic_fetch_add(&n_readers, 1);
+}
+
+void grace_leave(void)
+{
+	note_passed();
+	atomic_fetch_sub(&n_readers, 1);
+	urcu_qsbr_unregister_thread();
+}
+
+void grace_pass(void)
+{
+	note_passed();
+	urcu_qsbr_quiescent_state();
+}
+
+void grace_rest(void)
+{
+	note_passed();
+	urcu_qsbr_thread_offline();
+}
+
+void grace_resume(void)
+{
+	urcu_qsbr_thread_online();
+}
+
+static bool remember(void (*free_it)(void *p), void *p)
+{
+	if (n_retired == retired_room) {
+		size_t room = retired_room ? retired_room * 2 : 64;
+		struct retired *wider = realloc(retired, room * sizeof(*retired));
+
+		if (!wider)
+			return false;
+		retired = wider;
+		retired_room = room;
+	}
+	retired[n_retired++] = (struct retired){ free_it, p };
+	return true;
+}
+
+void grace_retire(void (*free_it)(void *p), void *p)
+{
+	if (atomic_load(&n_readers) && n_retired < RETIRED_MAX && remember(free_it, p))
+		return;
+	grace_wait();
+	free_it(p);
+}
+
+void grace_wait(void)
+{
+	if (atomic_load(&n_readers))
+		urcu_qsbr_synchronize_rcu();
+	note_waited();
+	for (size_t i = 0; i < n_retired; i++)
+		retired[i].free_it(retired[i].p);
+	free(retired);
+	retired = NULL;
+	n_retired = retired_room = 0;
+}

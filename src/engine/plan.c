@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Plans, in pages that are made on demand: indices are dense, but most SAs of a large SAD
+ * may never see a packet.
+ */
+#include "engine/plan.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/transform.h"
+#include "engine/tunnel.h"
+
+#define PAGE  256
+#define PAGES 65536
+
+struct page {
+	_Alignas(64) struct plan plans[PAGE];
+};
+
+bool plans_init(struct plans *p)
+{
+	/* half a megabyte of zeros that nobody has touched takes no memory */
+	p->pages = calloc(PAGES, sizeof(*p->pages));
+	return p->pages;
+}
+
+static void wipe(struct plan *plan)
+{
+	crypto_key_free(plan->key);
+	explicit_bzero(plan, sizeof(*plan)); /* a salt is part of a key */
+}
+
+void plans_fini(struct plans *p)
+{
+	for (size_t i = 0; p->pages && i < PAGES; i++) {
+		for (size_t k = 0; p->pages[i] && k < PAGE; k++)
+			wipe(&p->pages[i][k]);
+		free(p->pages[i]);
+	}
+	free(p->pages);
+	p->pages = NULL;
+}
+
+static struct plan *make_page(void)
+{
+	struct page *page = aligned_alloc(_Alignof(struct page), sizeof(*page));
+
+	if (page)
+		memset(page, 0, sizeof(*page));
+	return page ? page->plans : NULL;
+}
+
+struct plan *plans_slot(struct plans *p, const struct sa *sa)
+{
+	size_t page = sa->index / PAGE;
+
+	if (page >= PAGES)
+		return NULL;
+	if (!p->pages[page] && !(p->pages[page] = make_page()))
+		return NULL;
+	return &p->pages[page][sa->index % PAGE];
+}
+
+static struct crypto_key *expand(struct crypto *c, const struct sa *sa)
+{
+	struct crypto_spec spec = { .cipher = PRIM_NULL, .auth = PRIM_NULL };
+
+	if (sa->enc) {
+		spec.cipher = sa->enc->prim;
+		spec.cipher_key = sa->enc_key.bytes;
+		spec.cipher_key_len = sa->enc_key.len - sa->enc->salt;
+		spec.icv_len = sa->enc->aead ? sa->enc->icv : 0;
+	}
+	if (sa->auth) {
+		spec.auth = sa->auth->prim;
+		spec.auth_key = sa->auth_key.bytes;
+		spec.auth_key_len = sa->auth_key.len - sa->auth->salt;
+		spec.icv_len = sa_auth_icv(sa);
+	}
+	return crypto_key_new(c, &spec);
+}
+
+static bool is_keyless(const struct sa *sa)
+{
+	const struct transform *t = transform_of(sa->proto);
+
+	return t && t->keyless;
+}
+
+/* SAs of TCP have a key and no transform. */
+static bool work_out(struct plan *plan, struct crypto *c, const struct sa *sa,
+		     const struct tunables *tun)
+{
+	if (plan->id != sa->id) {
+		wipe(plan);
+		if (!is_keyless(sa) && !(plan->key = expand(c, sa)))
+			return false;
+		plan->id = sa->id;
+	}
+	if (sa->proto == SA_ESP)
+		esp_shape(sa, tun, &plan->esp);
+	tunnel_shape(sa, tun, &plan->tunnel);
+	return true;
+}
+
+const struct plan *plans_get(struct plans *p, struct crypto *c, const struct sa *sa,
+			     const struct tunables *tun, uint64_t generation)
+{
+	struct plan *plan = plans_slot(p, sa);
+
+	if (!plan || (plan->id == sa->id && plan->generation == generation))
+		return plan;
+	if (!work_out(plan, c, sa, tun))
+		return NULL;
+	plan->generation = generation;
+	return plan;
+}
+
+void plans_forget(struct plans *p, const struct sa *sa)
+{
+	size_t page = sa->index / PAGE;
+	struct plan *plan = page < PAGES && p->pages[page] ? &p->pages[page][sa->index % PAGE] : NULL;
+
+	if (plan && plan->id == sa->id)
+		wipe(plan);
+}
