@@ -40,6 +40,20 @@ struct pkt_via {
 	struct addr dst; /* the tunnel's end */
 };
 
+/*
+ * What is left to do to a datagram, as the kernel leaves it to its devices: a checksum to be
+ * completed, where that of the pseudo-header stands, and segments to be cut. Where there are
+ * segments the datagram is a superpacket: its headers are those of all, its lengths its own.
+ */
+enum pkt_gso { PKT_GSO_NONE, PKT_GSO_TCP, PKT_GSO_UDP };
+
+struct pkt_offload {
+	bool csum;	   /* the sum from csum_start to the end goes to csum_start + csum_offset */
+	uint8_t gso;	   /* enum pkt_gso; then csum, too */
+	uint16_t gso_size; /* payload of a segment, the last may have less */
+	uint16_t csum_start, csum_offset; /* the former from the begin of the datagram */
+};
+
 struct pkt {
 	uint8_t *buf;  /* start of the buffer */
 	size_t cap;    /* its size */
@@ -56,12 +70,26 @@ struct pkt {
 	struct pkt_whole whole; /* known where this is a fragment of a datagram seen whole */
 	bool reassembled;	/* put together from fragments */
 	struct pkt_via via;	/* fragments of other tunnels do not belong to it */
+
+	/* From and for drivers that take superpackets; the engine sees no packet that has any of it. */
+	struct pkt_offload offload;
+	struct pkt *more; /* whose bytes follow these: payloads of one superpacket */
 };
 
 struct burst {
 	struct pkt *pkts[BURST_MAX];
 	size_t n;
 };
+
+/* Of a packet that a driver fills anew nothing of the last one stays but its buffer. */
+static inline void pkt_renew(struct pkt *p)
+{
+	p->whole = (struct pkt_whole){ 0 };
+	p->reassembled = false;
+	p->via = (struct pkt_via){ 0 };
+	p->offload = (struct pkt_offload){ 0 };
+	p->more = NULL;
+}
 
 static inline size_t pkt_headroom(const struct pkt *p)
 {

@@ -94,9 +94,7 @@ bool frame_split(struct pkt *p, size_t len)
 	p->link_len = (uint8_t)link_len;
 	p->data = frame + link_len;
 	p->len = ip_len;
-	p->whole = (struct pkt_whole){ 0 };
-	p->reassembled = false;
-	p->via = (struct pkt_via){ 0 };
+	pkt_renew(p);
 	return true;
 }
 

@@ -21,9 +21,11 @@
 #include <string.h>
 #include <unistd.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <arpa/inet.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
+#include <linux/virtio_net.h>
 
 #include "io/setup.h"
 
@@ -152,6 +154,8 @@ static int probe_socket(const struct setup *s)
 static int probe_mark(struct setup *s)
 {
 	struct ethhdr probe[5] = { { .h_proto = htons(ETH_P_802_EX1) } };
+	struct virtio_net_hdr vnet = { 0 };
+	const struct iovec parts[] = { { &vnet, sizeof(vnet) }, { probe, sizeof(probe) } };
 	struct pollfd p = { .fd = probe_socket(s), .events = POLLIN };
 	int err = 0;
 
@@ -159,7 +163,7 @@ static int probe_mark(struct setup *s)
 		return p.fd;
 	memcpy(probe[0].h_dest, s->link.mac, ETH_ALEN);
 	memcpy(probe[0].h_source, s->link.mac, ETH_ALEN);
-	if (write(s->in.fd, probe, sizeof(probe)) < 0)
+	if (writev(s->in.fd, parts, 2) < 0)
 		err = -errno;
 	else if (poll(&p, 1, PROBE_MS) != 1)
 		err = -EPROTONOSUPPORT;

@@ -49,10 +49,17 @@ struct io_way {
 /* Hardware address of the next hop that does not exist: what bears it has no way but a tunnel. */
 #define IO_NOWHERE { 0x02, 0x53, 0x61, 0x6c, 0x6c, 0x79 }
 
+/*
+ * Superpackets: packets whose checksum is still to be completed, and such as are of many
+ * segments (struct pkt_offload). Only who asks for them is given any.
+ */
+enum io_super { IO_SUPER_TCP = 1, IO_SUPER_UDP = 2 };
+
 struct io_config {
 	const char *interface; /* the protected one; pcap: unused */
 	const char *journal;   /* path of the undo journal */
 	const char *pcap_in, *pcap_out;
+	bool super; /* rx() may give superpackets */
 	uint32_t mark; /* routed_mark()'s: packets that have it leave unseen, if they are protected; 0 = none */
 	/* Told what is being done and what is wrong, one line each without newline; never packets' contents. */
 	void (*log)(void *arg, const char *line);
@@ -60,7 +67,8 @@ struct io_config {
 };
 
 struct io_stats {
-	uint64_t rx_packets, tx_packets; /* over all queues */
+	uint64_t rx_packets, tx_packets; /* over all queues; a superpacket is one */
+	uint64_t rx_super, tx_super;	 /* superpackets of many segments among these */
 	uint64_t rx_dropped;             /* too long, not IP, no buffer */
 	uint64_t tx_dropped;             /* the kernel refused */
 };
@@ -112,6 +120,7 @@ struct io {
 	uint32_t ifindex;
 	uint32_t mtu; /* of the protected interface, in bytes of IP datagram; kept up to date; 0 = no limit */
 	bool recovered; /* a daemon before us ended without undoing its work */
+	uint8_t super[2]; /* by enum io_to: of what tx() takes superpackets, flags of enum io_super; kept up to date */
 	struct io_stats stats;
 };
 

@@ -43,6 +43,10 @@ static int on_link(const struct nlmsghdr *h, void *arg)
 	{
 		if (mnl_attr_get_type(a) == IFLA_MTU && mnl_attr_get_payload_len(a) == 4)
 			link->mtu = mnl_attr_get_u32(a);
+		if (mnl_attr_get_type(a) == IFLA_GSO_MAX_SIZE && mnl_attr_get_payload_len(a) == 4)
+			link->gso_size = mnl_attr_get_u32(a);
+		if (mnl_attr_get_type(a) == IFLA_GSO_MAX_SEGS && mnl_attr_get_payload_len(a) == 4)
+			link->gso_segments = mnl_attr_get_u32(a);
 		if (mnl_attr_get_type(a) == IFLA_ADDRESS && mnl_attr_get_payload_len(a) == 6)
 			memcpy(link->mac, mnl_attr_get_payload(a), 6);
 		if (mnl_attr_get_type(a) == IFLA_IFNAME &&

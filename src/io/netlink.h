@@ -22,6 +22,7 @@
 struct nl_link {
 	uint32_t ifindex, mtu, flags; /* IFF_* */
 	uint16_t type;		      /* ARPHRD_* */
+	uint32_t gso_size, gso_segments; /* limits of a superpacket that it sends */
 	uint8_t mac[6];
 	char name[IFNAMSIZ];
 };

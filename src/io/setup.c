@@ -18,6 +18,8 @@
 #include <unistd.h>
 #include <linux/if_tun.h>
 
+#include "io/vnet.h"
+
 #define TUN_DEVICE "/dev/net/tun"
 
 int setup_note(struct setup *s, const char *line)
@@ -184,19 +186,22 @@ static int say_tap(const struct setup *s, const struct tap *t, int err)
 	return err;
 }
 
-static int tap_attach(const struct setup *s, struct tap *t)
+static int tap_attach(struct setup *s, struct tap *t)
 {
-	struct ifreq r = { .ifr_flags = IFF_TAP | IFF_NO_PI };
+	struct ifreq r = { .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR };
+	int takes;
 
 	t->fd = open(TUN_DEVICE, O_RDWR | O_NONBLOCK | O_CLOEXEC);
 	if (t->fd < 0)
 		return say_tun(s, -errno);
 	strcpy(r.ifr_name, t->name);
-	/* Offload 0: the kernel segments and completes checksums before we see a packet. */
-	if (ioctl(t->fd, TUNSETIFF, &r) < 0 || ioctl(t->fd, TUNSETOFFLOAD, 0UL) < 0 ||
-	    ioctl(t->fd, TUNSETPERSIST, 1UL) < 0)
+	if (ioctl(t->fd, TUNSETIFF, &r) < 0)
 		return say_tap(s, t, -errno);
-	return 0;
+	takes = vnet_open(t->fd, s->super);
+	if (takes < 0)
+		return say_tap(s, t, takes);
+	s->takes = (uint8_t)takes;
+	return ioctl(t->fd, TUNSETPERSIST, 1UL) < 0 ? say_tap(s, t, -errno) : 0;
 }
 
 /* Journalled only when we make it: a daemon that holds it must not have it undone by us. */
@@ -381,6 +386,7 @@ int setup_open(struct setup *s, const struct io_config *cfg, enum steer_by by)
 	memset(s, 0, sizeof(*s));
 	s->say = say_to(cfg);
 	s->mark_out = cfg->mark;
+	s->super = cfg->super;
 	s->out.fd = s->in.fd = s->journal.fd = -1;
 	err = choose_mark(&s->mark);
 	if (!err)

@@ -42,6 +42,8 @@ struct setup {
 	struct journal journal;
 	struct nl_link link; /* the protected interface */
 	struct tap out, in;
+	bool super;	  /* superpackets are wanted */
+	uint8_t takes;	  /* and what the TAPs take of them: flags of enum io_super */
 	enum steer_by by; /* never STEER_BY_ANY once open */
 	uint32_t mark;	  /* of packets that go round from spi to the protected interface */
 	uint32_t mark_out; /* of protected packets that are routed: struct io_config */

@@ -26,10 +26,16 @@
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 
+#include "io/device.h"
 #include "io/drivers.h"
 #include "io/frame.h"
 #include "io/setup.h"
+#include "io/vnet.h"
 
+/* Bytes that are received at once, about: what a burst makes of them shall stay in the cache. */
+#define RX_BYTES  65536
+/* Of superpackets, what a device's limit has to be; a smaller one is seldom met. */
+#define GSO_SIZE  65536
 /* A full send queue is waited for this often, a millisecond each, before packets are dropped. */
 #define TX_TRIES  3
 /* Asked for; what a user namespace's limit leaves of it will do. */
@@ -40,6 +46,7 @@ struct tc {
 	struct setup setup;
 	struct frame_pool pool[2]; /* by enum pkt_dir */
 	int wire;
+	int wire_super; /* another one, whose packets have the header that TAPs' have; -1: none */
 	bool shut;     /* an earlier daemon's traffic waits for the first steer() */
 	bool gone;     /* the interface is, and that was said */
 	time_t looked; /* when the interface was looked at last */
@@ -85,13 +92,38 @@ static int wire_open(struct tc *tc, const struct io_config *cfg)
 	return -err;
 }
 
+/* Superpackets have one of their own: the header costs what has no use for it some percent. */
+static void wire_super_open(struct tc *tc)
+{
+	int on = 1;
+
+	tc->wire_super = socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (tc->wire_super < 0 ||
+	    (setsockopt(tc->wire_super, SOL_PACKET, PACKET_VNET_HDR, &on, sizeof(on)) == 0 &&
+	     wire_bind(tc->wire_super, tc->io.ifindex) == 0))
+		return;
+	close(tc->wire_super);
+	tc->wire_super = -1;
+}
+
+/* The device may be told otherwise at any time. */
+static void look_at_device(struct tc *tc, const struct nl_link *link)
+{
+	bool any = tc->wire_super >= 0 && link->gso_size >= GSO_SIZE &&
+		   link->gso_segments >= BURST_MAX;
+
+	tc->io.super[IO_TO_WIRE] = any ? device_super(tc->wire, link->name) : 0;
+}
+
 static void tc_free(struct tc *tc)
 {
 	frame_pool_close(&tc->pool[PKT_OUT]);
 	frame_pool_close(&tc->pool[PKT_IN]);
 	if (tc->wire >= 0)
 		close(tc->wire);
-	tc->wire = -1;
+	if (tc->wire_super >= 0)
+		close(tc->wire_super);
+	tc->wire = tc->wire_super = -1;
 }
 
 static int tc_open_by(struct io *io, const struct io_config *cfg, enum steer_by by)
@@ -100,6 +132,7 @@ static int tc_open_by(struct io *io, const struct io_config *cfg, enum steer_by 
 	struct setup *s = &tc->setup;
 	int err = wire_open(tc, cfg);
 
+	tc->wire_super = -1;
 	if (!err)
 		err = setup_open(s, cfg, by);
 	if (err) {
@@ -108,8 +141,12 @@ static int tc_open_by(struct io *io, const struct io_config *cfg, enum steer_by 
 	}
 	io->ifindex = s->link.ifindex;
 	io->mtu = s->link.mtu;
+	io->super[IO_TO_STACK] = s->takes;
 	io->recovered = tc->shut = s->recovered;
 	err = wire_bind(tc->wire, io->ifindex);
+	if (cfg->super)
+		wire_super_open(tc);
+	look_at_device(tc, &s->link);
 	if (!err)
 		err = frame_pool_open(&tc->pool[PKT_OUT], PKT_OUT, io->ifindex);
 	if (!err)
@@ -202,6 +239,7 @@ static int tc_look(struct io *io)
 	if (nl_link_get(&s->nl, s->link.ifindex, "", &link) < 0 || !still_bound(tc))
 		return -ENODEV;
 	io->mtu = link.mtu;
+	look_at_device(tc, &link);
 	return tc->shut && !filters_are_there(s) ? -ENOENT : 0;
 }
 
@@ -237,29 +275,52 @@ static int tc_fd(const struct io *io, enum pkt_dir dir)
 	return dir == PKT_OUT ? tc->setup.out.fd : tc->setup.in.fd;
 }
 
+/* One frame into p: its length, or -errno; 0 where it is none of ours to judge. */
+static ssize_t receive_one(struct tc *tc, int fd, struct pkt *p)
+{
+	struct virtio_net_hdr vnet;
+	uint8_t *at = frame_room(p) - sizeof(vnet);
+	ssize_t len;
+
+	do
+		len = read(fd, at, sizeof(vnet) + FRAME_MAX);
+	while (len < 0 && errno == EINTR);
+	if (len < 0)
+		return -errno;
+	/*
+	 * Before the first steer() there is no policy to judge what was left in the queue.
+	 */
+	if (tc->shut || len <= (ssize_t)sizeof(vnet))
+		return 0;
+	memcpy(&vnet, at, sizeof(vnet));
+	len -= (ssize_t)sizeof(vnet);
+	return frame_split(p, (size_t)len) && vnet_read(&vnet, p) ? len : 0;
+}
+
 static int tc_rx(struct io *io, enum pkt_dir dir, struct burst *b)
 {
 	struct tc *tc = tc_of(io);
 	int fd = tc_fd(io, dir);
+	size_t bytes = 0;
 
 	if (dir == PKT_OUT)
 		look_at_interface(tc);
 	b->n = 0;
-	for (size_t i = 0; i < BURST_MAX; i++) {
+	for (size_t i = 0; i < BURST_MAX && bytes < RX_BYTES; i++) {
 		struct pkt *p = &tc->pool[dir].pkts[b->n];
-		ssize_t len = read(fd, frame_room(p), FRAME_MAX);
+		ssize_t len = receive_one(tc, fd, p);
 
-		if (len < 0 && errno != EAGAIN && errno != EINTR && !b->n)
-			return -errno;
+		if (len < 0 && len != -EAGAIN && b->n == 0)
+			return (int)len;
 		if (len < 0)
 			break;
-		/*
-		 * Before the first steer() there is no policy to judge what was left in the queue.
-		 */
-		if (!tc->shut && frame_split(p, (size_t)len))
-			b->pkts[b->n++] = p;
-		else
+		if (len == 0) {
 			io->stats.rx_dropped++;
+			continue;
+		}
+		bytes += (size_t)len;
+		io->stats.rx_super += p->offload.gso != PKT_GSO_NONE;
+		b->pkts[b->n++] = p;
 	}
 	io->stats.rx_packets += b->n;
 	return (int)b->n;
@@ -269,26 +330,37 @@ static int tc_rx(struct io *io, enum pkt_dir dir, struct burst *b)
 
 struct out {
 	struct mmsghdr msgs[BURST_MAX];
-	struct iovec iov[BURST_MAX][2];
-	uint8_t link[BURST_MAX][PKT_LINK_MAX];
+	struct iovec iov[2 * BURST_MAX]; /* a header for each packet, and all of their parts */
+	uint8_t header[BURST_MAX][sizeof(struct virtio_net_hdr) + PKT_LINK_MAX];
 	unsigned n;
 };
 
-/* Link header and datagram of each packet; those that have no way back are left out. */
-static void gather(struct out *o, const struct tc *tc, enum io_to to, const struct burst *b)
+/* Headers and datagram of each packet; those that have no way back are left out. */
+static void gather(struct out *o, const struct tc *tc, enum io_to to, bool vnets,
+		   const struct burst *b)
 {
+	struct iovec *at = o->iov;
+
 	o->n = 0;
 	for (size_t i = 0; i < b->n; i++) {
 		const struct pkt *p = b->pkts[i];
-		size_t len = frame_link(p, to, tc->setup.link.mac, o->link[o->n]);
+		struct virtio_net_hdr vnet;
+		uint8_t *link = o->header[o->n] + sizeof(vnet);
+		size_t len = frame_link(p, to, tc->setup.link.mac, link);
+		struct iovec *first = at;
 
 		if (!len)
 			continue;
-		o->iov[o->n][0] = (struct iovec){ o->link[o->n], len };
-		o->iov[o->n][1] = (struct iovec){ p->data, p->len };
-		o->msgs[o->n] =
-			(struct mmsghdr){ .msg_hdr = { .msg_iov = o->iov[o->n], .msg_iovlen = 2 } };
-		o->n++;
+		*at++ = (struct iovec){ link, len };
+		if (vnets) {
+			vnet_write(p, len, &vnet);
+			memcpy(o->header[o->n], &vnet, sizeof(vnet));
+			*first = (struct iovec){ o->header[o->n], sizeof(vnet) + len };
+		}
+		for (; p; p = p->more)
+			*at++ = (struct iovec){ p->data, p->len };
+		o->msgs[o->n++].msg_hdr =
+			(struct msghdr){ .msg_iov = first, .msg_iovlen = (size_t)(at - first) };
 	}
 }
 
@@ -299,7 +371,9 @@ static int send_wire(int fd, struct out *o, unsigned from)
 
 static int send_stack(int fd, struct out *o, unsigned from)
 {
-	return writev(fd, o->iov[from], 2) < 0 ? -1 : 1;
+	const struct msghdr *m = &o->msgs[from].msg_hdr;
+
+	return writev(fd, m->msg_iov, (int)m->msg_iovlen) < 0 ? -1 : 1;
 }
 
 static bool worth_waiting(int err)
@@ -331,19 +405,31 @@ static unsigned send_all(int fd, struct out *o,
 	return sent;
 }
 
+static bool any_super(const struct burst *b)
+{
+	for (size_t i = 0; i < b->n; i++) {
+		if (b->pkts[i]->offload.csum)
+			return true;
+	}
+	return false;
+}
+
 static int tc_tx(struct io *io, enum io_to to, const struct burst *b)
 {
 	struct tc *tc = tc_of(io);
+	bool super = any_super(b);
 	struct out out;
 	unsigned sent;
 
-	gather(&out, tc, to, b);
-	if (to == IO_TO_WIRE)
-		sent = send_all(tc->wire, &out, send_wire);
-	else
+	gather(&out, tc, to, super || to == IO_TO_STACK, b);
+	if (to == IO_TO_STACK)
 		sent = send_all(tc->setup.in.fd, &out, send_stack);
+	else
+		sent = send_all(super ? tc->wire_super : tc->wire, &out, send_wire);
 	io->stats.tx_packets += sent;
 	io->stats.tx_dropped += b->n - sent;
+	for (size_t i = 0; super && i < b->n; i++)
+		io->stats.tx_super += b->pkts[i]->offload.gso != PKT_GSO_NONE;
 	return (int)sent;
 }
 

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 #include <linux/if_tun.h>
 
@@ -21,15 +22,19 @@
 #include "io/journal.h"
 #include "io/netlink.h"
 #include "io/say.h"
+#include "io/vnet.h"
 
 #define TUN_DEVICE "/dev/net/tun"
 /* A shorter queue loses what one burst of a fast sender brings. */
 #define TUN_QUEUE  10000
+/* Bytes that are received at once, about: what a burst makes of them shall stay in the cache. */
+#define RX_BYTES   65536
 
 struct tunif {
 	struct say say;
 	int fd, ctl; /* the device; a socket for ioctls about it */
 	uint32_t ifindex;
+	uint8_t super; /* of what it takes superpackets, flags of enum io_super */
 	char name[IFNAMSIZ]; /* as it was made */
 	struct journal journal;
 	struct frame_pool pool;
@@ -44,15 +49,19 @@ static bool request_of(const struct tunif *t, struct ifreq *r)
 
 static int attach(struct tunif *t)
 {
-	struct ifreq r = { .ifr_flags = IFF_TUN | IFF_NO_PI };
+	struct ifreq r = { .ifr_flags = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR };
+	int takes;
 
 	t->fd = open(TUN_DEVICE, O_RDWR | O_NONBLOCK | O_CLOEXEC);
 	if (t->fd < 0)
 		return -errno;
 	memcpy(r.ifr_name, t->name, sizeof(r.ifr_name));
-	/* Offload 0: the kernel segments and completes checksums before we see a packet. */
-	if (ioctl(t->fd, TUNSETIFF, &r) < 0 || ioctl(t->fd, TUNSETOFFLOAD, 0UL) < 0)
+	if (ioctl(t->fd, TUNSETIFF, &r) < 0)
 		return -errno;
+	takes = vnet_open(t->fd, true);
+	if (takes < 0)
+		return takes;
+	t->super = (uint8_t)takes;
 	t->ifindex = if_nametoindex(t->name);
 	return t->ifindex ? 0 : -errno;
 }
@@ -218,24 +227,35 @@ int tunif_fd(const struct tunif *t)
 	return t->fd;
 }
 
+uint8_t tunif_super(const struct tunif *t)
+{
+	return t->super;
+}
+
 int tunif_rx(struct tunif *t, struct burst *b)
 {
+	size_t bytes = 0;
+
 	b->n = 0;
-	while (b->n < BURST_MAX) {
+	while (b->n < BURST_MAX && bytes < RX_BYTES) {
 		struct pkt *p = &t->pool.pkts[b->n];
-		ssize_t len = read(t->fd, p->buf + PKT_HEADROOM, FRAME_MAX);
+		struct virtio_net_hdr vnet;
+		uint8_t *at = p->buf + PKT_HEADROOM - sizeof(vnet);
+		ssize_t len = read(t->fd, at, sizeof(vnet) + FRAME_MAX);
 
 		if (len < 0 && errno != EAGAIN && errno != EINTR && !b->n)
 			return -errno;
 		if (len < 0)
 			break;
+		if (len <= (ssize_t)sizeof(vnet))
+			continue;
+		memcpy(&vnet, at, sizeof(vnet));
 		p->data = p->buf + PKT_HEADROOM;
-		p->len = (size_t)len;
+		p->len = (size_t)len - sizeof(vnet);
 		p->link_len = 0;
-		p->whole = (struct pkt_whole){ 0 };
-		p->reassembled = false;
-		p->via = (struct pkt_via){ 0 };
-		if (len > 0)
+		pkt_renew(p);
+		bytes += p->len;
+		if (vnet_read(&vnet, p))
 			b->pkts[b->n++] = p;
 	}
 	return (int)b->n;
@@ -243,12 +263,19 @@ int tunif_rx(struct tunif *t, struct burst *b)
 
 int tunif_tx(struct tunif *t, const struct pkt *p)
 {
-	ssize_t n;
+	struct iovec parts[1 + BURST_MAX];
+	struct virtio_net_hdr vnet;
+	int n = 1;
+	ssize_t done;
 
+	vnet_write(p, 0, &vnet);
+	parts[0] = (struct iovec){ &vnet, sizeof(vnet) };
+	for (; p && n <= BURST_MAX; p = p->more)
+		parts[n++] = (struct iovec){ p->data, p->len };
 	do
-		n = write(t->fd, p->data, p->len);
-	while (n < 0 && errno == EINTR);
-	if (n >= 0)
+		done = writev(t->fd, parts, n);
+	while (done < 0 && errno == EINTR);
+	if (done >= 0)
 		return 0;
 	return errno == EIO ? -ENETDOWN : -errno;
 }

@@ -36,8 +36,10 @@ int tunif_undo(const char *journal);
 uint32_t tunif_index(const struct tunif *t);
 /* To wait on until tunif_rx() has something. */
 int tunif_fd(const struct tunif *t);
-/* Up to BURST_MAX packets that leave by it, lent until the next call. How many, or -errno: it is
- * gone. */
+/* Of what tunif_tx() takes superpackets, flags of enum io_super. */
+uint8_t tunif_super(const struct tunif *t);
+/* Up to BURST_MAX packets that leave by it, superpackets too, lent until the next call. How many,
+ * or -errno: it is gone. */
 int tunif_rx(struct tunif *t, struct burst *b);
 /* Lets a packet arrive on it: 0 or -errno; -ENETDOWN: it is down. */
 int tunif_tx(struct tunif *t, const struct pkt *p);

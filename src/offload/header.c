@@ -198,7 +198,7 @@ void header_begin(struct pkt *out, const struct pkt *like, size_t len)
 	out->link_len = like->link_len;
 	out->dir = like->dir;
 	out->ifindex = like->ifindex;
+	pkt_renew(out);
 	out->whole = like->whole;
-	out->reassembled = false;
 	out->via = like->via;
 }

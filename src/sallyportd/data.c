@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- *   driver rx -> fragments put together -> engine_out -> cut -> to the wire, by its own
- *                                                               or the clear packet's way
- *                                                            | ICMP to the stack | dropped
- *   driver rx -> fragments put together -> engine_in  -> to the stack | dropped
+ *   driver rx -> superpackets cut into segments -> fragments put together
+ *       -> engine_out -> cut -> to the wire, by its own or the clear packet's way
+ *                             | ICMP to the stack | dropped
+ *       -> engine_in  -> joined into superpackets -> to the stack | dropped
  *
  *   virtual interface -> engine_out -> by its own way; what engine_in took out of the tunnel of
  *   one arrives there
@@ -31,6 +31,7 @@
 #include "sallyportd/ifnets.h"
 #include "sallyportd/log.h"
 #include "sallyportd/natt.h"
+#include "sallyportd/segments.h"
 #include "sallyportd/steering.h"
 
 /* Bursts of one direction before the other one and the control path get their turn. */
@@ -117,6 +118,13 @@ static void on_refused(void *arg, const struct pkt *fragment, const char *why)
 	exits_drop(r->data, fragment, DROP_REASSEMBLY, r->dir, why);
 }
 
+static void on_no_segments(void *arg, const struct pkt *p, const char *why)
+{
+	const struct refusal *r = arg;
+
+	exits_drop(r->data, p, DROP_MALFORMED, r->dir, why);
+}
+
 /* What the engine could not judge because it came out of a tunnel in fragments. */
 static void gather_held(const struct data *d, struct burst *held)
 {
@@ -142,7 +150,7 @@ static void judge_both(struct data *d, struct port *port, enum pkt_dir dir, stru
 }
 
 /* Fragments wait for their whole; the engine sees them behind what came with them. */
-static void process(struct data *d, struct port *port, enum pkt_dir dir, struct burst *b)
+static void process_plain(struct data *d, struct port *port, enum pkt_dir dir, struct burst *b)
 {
 	struct refusal r = { d, dir };
 
@@ -151,6 +159,16 @@ static void process(struct data *d, struct port *port, enum pkt_dir dir, struct 
 		judge_both(d, port, dir, b);
 	while (fragments_next(d->fragments, d->worker, b, on_refused, &r))
 		judge_both(d, port, dir, b);
+}
+
+static void process(struct data *d, struct port *port, enum pkt_dir dir, const struct burst *received)
+{
+	struct refusal r = { d, dir };
+	struct burst b;
+
+	segments_take(d->segments, received);
+	while (segments_next(d->segments, &b, on_no_segments, &r))
+		process_plain(d, port, dir, &b);
 }
 
 /* A queue that fails goes on failing, and its descriptor would wake us for ever. */
@@ -409,12 +427,13 @@ struct data *data_new(struct event_base *base, struct db *db, data_miss *miss, v
 	d->worker = worker_new(db);
 	d->settle = evtimer_new(base, on_settle, d);
 	d->release = evtimer_new(base, on_release, d);
+	d->segments = segments_new();
 	d->fragments = fragments_new();
 	d->inside = fragments_new();
 	d->tunnels.data = calls.arg = d;
 	d->ifnets = ifnets_new(base, db, &calls);
 	refill_random(d, 0);
-	if (!d->worker || !d->settle || !d->release || !d->fragments ||
+	if (!d->worker || !d->settle || !d->release || !d->segments || !d->fragments ||
 	    !d->inside || !d->ifnets || !d->random_len) {
 		log_line("no memory, or no cryptographic library");
 		data_free(d, true);
@@ -486,6 +505,8 @@ static void tell_port(const char *port, const struct io_stats *io,
 		uint64_t value;
 	} counters[] = { { "rx", io->rx_packets },
 			 { "tx", io->tx_packets },
+			 { "rx-superpackets", io->rx_super },
+			 { "tx-superpackets", io->tx_super },
 			 { "rx-dropped", io->rx_dropped },
 			 { "tx-dropped", io->tx_dropped } };
 
@@ -541,6 +562,8 @@ void data_free(struct data *d, bool clean)
 		routed_close(d->routed);
 	if (d->host)
 		host_free(d->host);
+	if (d->segments)
+		segments_free(d->segments);
 	if (d->fragments)
 		fragments_free(d->fragments);
 	if (d->inside)

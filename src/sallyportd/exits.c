@@ -2,8 +2,8 @@
 /*
  *   engine's outcome -> cut, if it is too long -> the wire, by the clear packet's link header
  *                                               -> routed anew
- *                                               -> up the stack
- *                                               -> a virtual interface
+ *                                               -> up the stack, joined into superpackets
+ *                                               -> a virtual interface, likewise
  *                    -> dropped, counted, told in the log at most once in a while for each reason
  */
 #include <errno.h>
@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "io/routed.h"
+#include "offload/coalesce.h"
 #include "sallyportd/data_path.h"
 #include "sallyportd/fragments.h"
 #include "sallyportd/ifnets.h"
@@ -59,13 +60,14 @@ void exits_drop(struct data *d, const struct pkt *p, enum drop_reason reason,
 }
 
 /* Packets on their way out of the engine, by where they go. */
-enum exit { EXIT_WIRE, EXIT_STACK, EXIT_ROUTED, EXIT_COUNT };
+enum exit { EXIT_WIRE, EXIT_PASSED, EXIT_STACK, EXIT_ROUTED, EXIT_VIRTUAL, EXIT_COUNT };
 
 struct exits {
 	struct data *data;
 	struct port *port;
 	struct burst bursts[EXIT_COUNT];
 	enum exit cut_to; /* of the fragments under way */
+	uint32_t on;	  /* the virtual interface of EXIT_VIRTUAL's */
 };
 
 /* A packet is longer than the interface that it leaves by carries: others' MTU is not ours. */
@@ -98,16 +100,58 @@ static void send_routed(struct exits *x)
 	}
 }
 
+/* Superpackets of what there may be some. */
+static void join(struct burst *b, uint8_t super)
+{
+	if (super & IO_SUPER_TCP)
+		coalesce(b, super & IO_SUPER_UDP ? COALESCE_UDP : 0);
+}
+
+/*
+ * ESP in UDP, the only thing of ours that may be joined. RFC 3948 section 2.1 would have it
+ * without checksums, and receivers that do not care.
+ */
+static void join_protected(struct burst *b, uint8_t super)
+{
+	if (super & IO_SUPER_UDP)
+		coalesce(b, COALESCE_UDP | COALESCE_UDP_NO_SUM);
+}
+
+static void send_virtual(struct exits *x)
+{
+	struct data *d = x->data;
+	struct burst *b = &x->bursts[EXIT_VIRTUAL];
+
+	join(b, ifnets_super(d->ifnets, x->on));
+	for (size_t i = 0; i < b->n; i++) {
+		int err = ifnets_deliver(d->ifnets, x->on, b->pkts[i]);
+
+		for (const struct pkt *p = b->pkts[i]; err && p; p = p->more)
+			exits_drop(d, b->pkts[i], DROP_INTERFACE_DOWN, PKT_IN,
+				   err == -ENETDOWN ? NULL : strerror(-err));
+	}
+}
+
 static void send_all(struct exits *x)
 {
 	struct io *io = x->port->io;
 
-	if (x->bursts[EXIT_WIRE].n)
+	if (x->bursts[EXIT_WIRE].n) {
+		join_protected(&x->bursts[EXIT_WIRE], io->super[IO_TO_WIRE]);
 		io->ops->tx(io, IO_TO_WIRE, &x->bursts[EXIT_WIRE]);
-	if (x->bursts[EXIT_STACK].n)
+	}
+	if (x->bursts[EXIT_PASSED].n) {
+		join(&x->bursts[EXIT_PASSED], io->super[IO_TO_WIRE]);
+		io->ops->tx(io, IO_TO_WIRE, &x->bursts[EXIT_PASSED]);
+	}
+	if (x->bursts[EXIT_STACK].n) {
+		join(&x->bursts[EXIT_STACK], io->super[IO_TO_STACK]);
 		io->ops->tx(io, IO_TO_STACK, &x->bursts[EXIT_STACK]);
+	}
 	if (x->bursts[EXIT_ROUTED].n)
 		send_routed(x);
+	if (x->bursts[EXIT_VIRTUAL].n)
+		send_virtual(x);
 	for (size_t i = 0; i < EXIT_COUNT; i++)
 		x->bursts[i].n = 0;
 }
@@ -147,7 +191,9 @@ static enum exit exit_of(const struct outcome *o, enum pkt_dir dir)
 {
 	if (o->verdict == VERDICT_DELIVER || o->verdict == VERDICT_ANSWER || dir == PKT_IN)
 		return EXIT_STACK;
-	return o->elsewhere || leads_nowhere(o->pkt) ? EXIT_ROUTED : EXIT_WIRE;
+	if (o->elsewhere || leads_nowhere(o->pkt))
+		return EXIT_ROUTED;
+	return o->verdict == VERDICT_PASS ? EXIT_PASSED : EXIT_WIRE;
 }
 
 /* The virtual interface that an outcome is for, 0 = none: out of its tunnel, or an answer to who sent by it. */
@@ -158,12 +204,14 @@ static uint32_t arrives_on(const struct data *d, const struct outcome *o, enum p
 	return o->arrives_on;
 }
 
-static void let_arrive(struct data *d, uint32_t ifindex, const struct pkt *p)
+static void let_arrive(struct exits *x, uint32_t ifindex, struct pkt *p)
 {
-	int err = ifnets_deliver(d->ifnets, ifindex, p);
+	struct burst *b = &x->bursts[EXIT_VIRTUAL];
 
-	if (err)
-		exits_drop(d, p, DROP_INTERFACE_DOWN, PKT_IN, err == -ENETDOWN ? NULL : strerror(-err));
+	if (ifindex != x->on)
+		send_all(x);
+	x->on = ifindex;
+	b->pkts[b->n++] = p;
 }
 
 /* Gives the engine's outcomes back to the host. */
@@ -183,7 +231,7 @@ void exits_send(struct data *d, struct port *port, enum pkt_dir dir)
 			continue;
 		on = arrives_on(d, o, dir);
 		if (on)
-			let_arrive(d, on, o->pkt);
+			let_arrive(&x, on, o->pkt);
 		else
 			put_out(&x, exit_of(o, dir), o);
 	}

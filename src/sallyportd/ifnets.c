@@ -212,13 +212,27 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 	}
 }
 
-int ifnets_deliver(struct ifnets *f, uint32_t ifindex, const struct pkt *p)
+static struct side *side_at(const struct ifnets *f, uint32_t ifindex)
 {
 	for (struct side *s = f->sides; s; s = s->next) {
 		if (s->net->ifindex == ifindex)
-			return tunif_tx(s->tun, p);
+			return s;
 	}
-	return -ENODEV;
+	return NULL;
+}
+
+int ifnets_deliver(struct ifnets *f, uint32_t ifindex, const struct pkt *p)
+{
+	struct side *s = side_at(f, ifindex);
+
+	return s ? tunif_tx(s->tun, p) : -ENODEV;
+}
+
+uint8_t ifnets_super(const struct ifnets *f, uint32_t ifindex)
+{
+	const struct side *s = side_at(f, ifindex);
+
+	return s ? tunif_super(s->tun) : 0;
 }
 
 /* ---- making and removing ---- */

@@ -50,7 +50,9 @@ int ifnets_make(struct ifnets *f, const char *text, char why[static IFNETS_WHY_M
 void ifnets_answer(struct ifnets *f, const struct keymsg *req,
 		   void (*reply)(void *arg, const struct keymsg *m), void *arg);
 
-/* Lets a packet arrive on an interface: 0 or -errno. */
+/* Lets a packet arrive on an interface, a superpacket too, if it is of those that it takes: 0 or -errno. */
 int ifnets_deliver(struct ifnets *f, uint32_t ifindex, const struct pkt *p);
+/* Those, flags of enum io_super. */
+uint8_t ifnets_super(const struct ifnets *f, uint32_t ifindex);
 
 #endif

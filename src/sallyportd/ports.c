@@ -36,6 +36,7 @@ int port_open(struct port *port)
 				 .journal = port->journal,
 				 .log = io_log,
 				 .arg = port->name,
+				 .super = true,
 				 .mark = d->mark };
 	int err;
 
