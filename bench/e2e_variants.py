@@ -175,6 +175,8 @@ class Variant:
     ours: bool = False
     carrier: tuple = None      # IP protocol, and UDP port or None; None: it is in clear
     sealed: bool = True        # whether nobody on the wire can read what a packet carries
+    copier: str = None         # the variant of the same I/O
+    goals: bool = False        # whether what is asked of Sallyport is asked of this variant
     address: dict = dataclasses.field(default_factory=lambda: WIRE)  # of the hosts' applications
     hosts: Hosts = None
     forwarders: list = dataclasses.field(default_factory=list)
@@ -384,7 +386,10 @@ def variants(build):
         WireguardGo("wireguard-go", "wireguard-go", carrier=WIREGUARD, address=INNER),
         Ours("copier", "sallyportd's I/O without IPsec", ours=True, carrier=ESP, sealed=False, build=build,
              program="bench/copier"),
-        Ours("transport", "Sallyport, transport mode", ours=True, carrier=ESP, build=build),
-        Ours("tunnel", "Sallyport, tunnel mode", ours=True, carrier=ESP, build=build, mode="tunnel"),
-        Ours("udp", "Sallyport, transport mode in UDP", ours=True, carrier=ESP_IN_UDP, build=build, udp=True),
+        Ours("transport", "Sallyport, transport mode", ours=True, carrier=ESP, copier="copier", goals=True, build=build),
+        Ours("tunnel", "Sallyport, tunnel mode", ours=True, carrier=ESP, copier="copier", build=build, mode="tunnel"),
+        Ours("copier-udp", "the copier in UDP", ours=True, carrier=ESP_IN_UDP, sealed=False, build=build,
+             program="bench/copier-udp", udp=True),
+        Ours("udp", "Sallyport, tunnel mode in UDP, which is what libipsec does", ours=True, carrier=ESP_IN_UDP,
+             copier="copier-udp", goals=True, build=build, mode="tunnel", udp=True),
     ]

@@ -10,7 +10,8 @@
  *
  * is what leaves: the bytes that ESP with AES-GCM would add in transport mode, by ESP's
  * number, so that the copier is steered by the policies that steer the daemon and puts as
- * many bytes on the wire. All IPv4 that is steered is taken; IPv6 is not.
+ * many bytes on the wire. Built with COPIER_UDP it puts UDP's header before that, by ESP's
+ * port, as NATs want it. All IPv4 that is steered is taken; IPv6 is not.
  *
  * A benchmark's peer and no more: whoever runs it sends in clear.
  */
@@ -21,9 +22,17 @@
 #include "base/wire.h"
 #include "engine/engine.h"
 
-#define SPI	    0xc0b1e4
-#define LEAD	    16 /* SPI, sequence number and IV */
-#define ESP_TRAILER 2  /* pad length and next header */
+#define SPI 0xc0b1e4
+#ifdef COPIER_UDP
+#define CARRIER IPPROTO_UDP
+#define UDP	8
+#else
+#define CARRIER IPPROTO_ESP
+#define UDP	0
+#endif
+#define ESP_PORT    4500
+#define LEAD	    (UDP + 16) /* SPI, sequence number and IV */
+#define ESP_TRAILER 2	       /* pad length and next header */
 #define ICV	    16
 #define BLOCK	    4
 
@@ -39,6 +48,18 @@ static size_t header_of(const struct pkt *p)
 	return len >= IPV4_MIN && len <= p->len ? len : 0;
 }
 
+/* Writes what stands before the payload, len bytes of it and behind it included. */
+static void fill_lead(uint8_t *lead, size_t len)
+{
+	memset(lead, 0, LEAD);
+	put_be32(lead + UDP, SPI);
+	if (!UDP)
+		return;
+	put_be16(lead, ESP_PORT);
+	put_be16(lead + 2, ESP_PORT);
+	put_be16(lead + 4, (uint16_t)len);
+}
+
 static bool wrap(struct pkt *p)
 {
 	size_t header = header_of(p), text = p->len - header + ESP_TRAILER;
@@ -51,9 +72,8 @@ static bool wrap(struct pkt *p)
 	trailer[pad] = (uint8_t)pad;
 	trailer[pad + 1] = p->data[LEAD + V4_PROTO];
 	memmove(p->data, p->data + LEAD, header);
-	memset(p->data + header, 0, LEAD);
-	put_be32(p->data + header, SPI);
-	p->data[V4_PROTO] = IPPROTO_ESP;
+	fill_lead(p->data + header, p->len - header);
+	p->data[V4_PROTO] = CARRIER;
 	ip_set_len(p);
 	return true;
 }
@@ -61,9 +81,9 @@ static bool wrap(struct pkt *p)
 static bool unwrap(struct pkt *p)
 {
 	size_t header = header_of(p);
-	const uint8_t *esp = pkt_at(p, header, LEAD + ESP_TRAILER + ICV), *trailer;
+	const uint8_t *lead = pkt_at(p, header, LEAD + ESP_TRAILER + ICV), *trailer;
 
-	if (!header || p->data[V4_PROTO] != IPPROTO_ESP || !esp || get_be32(esp) != SPI)
+	if (!header || p->data[V4_PROTO] != CARRIER || !lead || get_be32(lead + UDP) != SPI)
 		return false;
 	trailer = p->data + p->len - ICV - ESP_TRAILER;
 	if (trailer[0] >= BLOCK || p->len - header - LEAD - ESP_TRAILER - ICV < trailer[0])
