@@ -19,7 +19,9 @@
  *
  * There is no look-up of a policy or an SA in it, and no payload is written.
  */
+#include <errno.h>
 #include <getopt.h>
+#include <limits.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <sched.h>
@@ -28,6 +30,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <rte_cryptodev.h>
 #include <rte_eal.h>
@@ -96,8 +99,30 @@ static void die(const char *what, int err)
 
 /* ---- devices and SAs ---- */
 
+/* DPDK makes a folder when it starts, which we have no use for: none of it is to stay. */
+static void folder_make(char folder[static PATH_MAX])
+{
+	snprintf(folder, PATH_MAX, "%s/sallyport-bench-XXXXXX",
+		 getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
+	if (!mkdtemp(folder) || setenv("RUNTIME_DIRECTORY", folder, 1))
+		die("folder", errno);
+}
+
+static void folder_remove(const char *folder)
+{
+	static const char *const inside[] = { "/dpdk/rte", "/dpdk", "" };
+
+	for (size_t i = 0; i < sizeof(inside) / sizeof(*inside); i++) {
+		char path[PATH_MAX + 16];
+
+		snprintf(path, sizeof(path), "%s%s", folder, inside[i]);
+		rmdir(path);
+	}
+}
+
 static void start_eal(const char *program)
 {
+	char folder[PATH_MAX];
 	char core[16];
 	cpu_set_t allowed;
 	int first = 0;
@@ -122,7 +147,12 @@ static void start_eal(const char *program)
 			       "--vdev=crypto_aesni_mb",
 			       NULL };
 
-	if (rte_eal_init(sizeof(args) / sizeof(*args) - 1, (char **)args) < 0)
+	int started;
+
+	folder_make(folder);
+	started = rte_eal_init(sizeof(args) / sizeof(*args) - 1, (char **)args);
+	folder_remove(folder);
+	if (started < 0)
 		die("cannot start", rte_errno);
 }
 
