@@ -36,11 +36,13 @@ static inline unsigned addr_bits(const struct addr *a)
 static inline struct addr addr_of(int family, const uint8_t *bytes)
 {
 	struct addr a = { .family = (uint16_t)family };
+	uint64_t w[2] = { 0 }; /* written by whole words, as they are read again soon */
 
 	if (family == AF_INET)
-		memcpy(a.bytes, bytes, 4);
+		memcpy(w, bytes, 4);
 	else if (family == AF_INET6)
-		memcpy(a.bytes, bytes, 16);
+		memcpy(w, bytes, 16);
+	memcpy(a.bytes, w, sizeof(w));
 	return a;
 }
 

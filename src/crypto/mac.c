@@ -2,14 +2,17 @@
 /*
  * MACs: a key expanded once, then used for one packet after another.
  *
- * HMAC (RFC 2104) and CMAC (RFC 4493) are libcrypto's own. The others are put
- * together here from its digests and ciphers:
+ * CMAC (RFC 4493) is libcrypto's own. The others are put together here from its
+ * digests and ciphers:
  *
+ *   HMAC (RFC 2104)         H(key ^ opad | H(key ^ ipad | bytes))
  *   keyed hash (RFC 1828)   H(key | fill | bytes | key)
  *   TCP-MD5 (RFC 2385)      MD5(bytes | key)
  *   XCBC (RFC 3566)         CBC-MAC whose last block is masked with K2 or K3
  *
- * A keyed hash keeps the state after `key | fill` and copies it for each packet.
+ * What a digest hashes before the bytes of a packet is hashed once, and its state
+ * kept. libcrypto's own HMAC would do the same, but makes a new context of it, and
+ * its allocations, for every packet.
  */
 #include "crypto/mac.h"
 
@@ -19,70 +22,141 @@
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 
-#define HASHED_KEY_MAX 256
-#define HASH_BLOCK     64 /* of MD5 and SHA-1 */
-#define CBC_BLOCK      16
-#define CBC_CHUNK      512
+#define HASH_BLOCK 64 /* of MD5 and SHA-1 */
+#define CBC_BLOCK  16
+#define CBC_CHUNK  512
 
 struct mac {
 	const struct way *way;
-	size_t size;
+	const struct digest *digest;	 /* all but CMAC and XCBC */
+	uint8_t begun[DIGEST_STATE_MAX]; /* HMAC: inner pad; keyed hash: first key */
+	uint8_t outer[DIGEST_STATE_MAX]; /* HMAC */
+	size_t hashed;			 /* to come to `begun` */
 
-	EVP_MAC_CTX *evp; /* HMAC, CMAC */
-
-	EVP_MD_CTX *begun, *work; /* keyed hash: after the first key, and this packet's */
-	uint8_t key[HASHED_KEY_MAX];
-	size_t key_len;
+	EVP_MAC_CTX *evp; /* CMAC */
 
 	EVP_CIPHER_CTX *cbc; /* XCBC: under K1 */
 	uint8_t k2[CBC_BLOCK], k3[CBC_BLOCK];
+
+	size_t key_len; /* of the hashes that want it at the end, else 0 */
+	uint8_t key[];
 };
 
 struct way {
-	bool (*set)(struct mac *m, OSSL_LIB_CTX *lib, const char *name, const uint8_t *key,
-		    size_t len);
+	bool (*set)(struct mac *m, OSSL_LIB_CTX *lib, const uint8_t *key, size_t len);
 	bool (*run)(struct mac *m, const struct crypto_op *op, uint8_t out[static CRYPTO_ICV_MAX]);
 };
 
-/* HMAC and CMAC. */
+/* HMAC. */
 
-static bool evp_set(struct mac *m, OSSL_LIB_CTX *lib, const char *mac, const OSSL_PARAM *params,
-		    const uint8_t *key, size_t len)
+static void hmac_pad(const struct digest *d, const uint8_t key[static DIGEST_BLOCK_MAX],
+		     uint8_t byte, uint8_t *state)
 {
-	EVP_MAC *evp = EVP_MAC_fetch(lib, mac, NULL);
+	uint8_t pad[DIGEST_BLOCK_MAX];
+
+	for (size_t i = 0; i < d->block; i++)
+		pad[i] = key[i] ^ byte;
+	digest_begin(d, &(struct digest_piece){ pad, d->block }, 1, state);
+	OPENSSL_cleanse(pad, sizeof(pad));
+}
+
+void hmac_expand(const struct digest *d, const uint8_t *key, size_t len, uint8_t *inner,
+		 uint8_t *outer)
+{
+	uint8_t filled[DIGEST_BLOCK_MAX] = { 0 };
+	uint8_t none[DIGEST_STATE_MAX];
+
+	if (len <= d->block) {
+		memcpy(filled, key, len);
+	} else {
+		digest_begin(d, NULL, 0, none);
+		digest_end(d, none, 0, &(struct digest_piece){ key, len }, 1, filled);
+	}
+	hmac_pad(d, filled, 0x36, inner);
+	hmac_pad(d, filled, 0x5c, outer);
+	OPENSSL_cleanse(filled, sizeof(filled));
+}
+
+void hmac_run(const struct digest *d, const uint8_t *inner, const uint8_t *outer,
+	      const struct crypto_op *op, uint8_t out[static CRYPTO_ICV_MAX])
+{
+	const struct digest_piece pieces[] = { { op->auth, op->auth_len },
+					       { op->auth_tail, op->auth_tail_len } };
+
+	digest_end(d, inner, d->block, pieces, 2, out);
+	digest_end(d, outer, d->block, &(struct digest_piece){ out, d->size }, 1, out);
+}
+
+static bool hmac_set(struct mac *m, OSSL_LIB_CTX *lib, const uint8_t *key, size_t len)
+{
+	(void)lib;
+	hmac_expand(m->digest, key, len, m->begun, m->outer);
+	return true;
+}
+
+static bool hmac_way(struct mac *m, const struct crypto_op *op, uint8_t out[static CRYPTO_ICV_MAX])
+{
+	hmac_run(m->digest, m->begun, m->outer, op, out);
+	return true;
+}
+
+/* Keyed hashes. */
+
+static bool suffix_set(struct mac *m, OSSL_LIB_CTX *lib, const uint8_t *key, size_t len)
+{
+	(void)lib;
+	digest_begin(m->digest, NULL, 0, m->begun);
+	memcpy(m->key, key, len);
+	m->key_len = len;
+	return true;
+}
+
+/*
+ * RFC 1828: the key is filled as MD5 fills its input, with a one bit, zeros and
+ * the length in bits, little-endian. KAME fills so for SHA-1 too, though SHA-1
+ * itself puts the length big-endian; its peers are who keyed-sha1 is for.
+ */
+static bool keyed_set(struct mac *m, OSSL_LIB_CTX *lib, const uint8_t *key, size_t len)
+{
+	const size_t zeros = (2 * HASH_BLOCK - 1 - 8 - len % HASH_BLOCK) % HASH_BLOCK;
+	uint8_t fill[1 + HASH_BLOCK + 8] = { 0x80 };
+	const struct digest_piece pieces[] = { { key, len }, { fill, 1 + zeros + 8 } };
+
+	for (size_t i = 0; i < 8; i++)
+		fill[1 + zeros + i] = (uint8_t)((uint64_t)len * 8 >> 8 * i);
+	suffix_set(m, lib, key, len);
+	digest_begin(m->digest, pieces, 2, m->begun);
+	m->hashed = len + 1 + zeros + 8;
+	return true;
+}
+
+static bool hash_way(struct mac *m, const struct crypto_op *op, uint8_t out[static CRYPTO_ICV_MAX])
+{
+	const struct digest_piece pieces[] = { { op->auth, op->auth_len },
+					       { op->auth_tail, op->auth_tail_len },
+					       { m->key, m->key_len } };
+
+	digest_end(m->digest, m->begun, m->hashed, pieces, 3, out);
+	return true;
+}
+
+/* CMAC. */
+
+static bool cmac_set(struct mac *m, OSSL_LIB_CTX *lib, const uint8_t *key, size_t len)
+{
+	const OSSL_PARAM params[] = {
+		OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_CIPHER, (char *)"AES-128-CBC", 0),
+		OSSL_PARAM_construct_end(),
+	};
+	EVP_MAC *evp = EVP_MAC_fetch(lib, "CMAC", NULL);
 
 	if (evp)
 		m->evp = EVP_MAC_CTX_new(evp);
 	EVP_MAC_free(evp);
-	if (!m->evp || !EVP_MAC_init(m->evp, key, len, params))
-		return false;
-	m->size = EVP_MAC_CTX_get_mac_size(m->evp);
-	return true;
+	return m->evp && EVP_MAC_init(m->evp, key, len, params);
 }
 
-static bool hmac_set(struct mac *m, OSSL_LIB_CTX *lib, const char *digest, const uint8_t *key,
-		     size_t len)
-{
-	const OSSL_PARAM params[] = {
-		OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, (char *)digest, 0),
-		OSSL_PARAM_construct_end(),
-	};
-
-	return evp_set(m, lib, "HMAC", params, key, len);
-}
-
-static bool cmac_set(struct mac *m, OSSL_LIB_CTX *lib, const char *cipher, const uint8_t *key,
-		     size_t len)
-{
-	const OSSL_PARAM params[] = {
-		OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_CIPHER, (char *)cipher, 0),
-		OSSL_PARAM_construct_end(),
-	};
-
-	return evp_set(m, lib, "CMAC", params, key, len);
-}
-
-static bool evp_run(struct mac *m, const struct crypto_op *op, uint8_t out[static CRYPTO_ICV_MAX])
+static bool cmac_way(struct mac *m, const struct crypto_op *op, uint8_t out[static CRYPTO_ICV_MAX])
 {
 	size_t len;
 
@@ -92,53 +166,6 @@ static bool evp_run(struct mac *m, const struct crypto_op *op, uint8_t out[stati
 	       (op->auth_tail_len == 0 ||
 		EVP_MAC_update(m->evp, op->auth_tail, op->auth_tail_len)) &&
 	       EVP_MAC_final(m->evp, out, &len, CRYPTO_ICV_MAX);
-}
-
-/* Keyed hashes. */
-
-static bool hash_begin(struct mac *m, OSSL_LIB_CTX *lib, const char *digest, const uint8_t *key,
-		       size_t len)
-{
-	EVP_MD *md = EVP_MD_fetch(lib, digest, NULL);
-
-	if (!md || len > sizeof(m->key)) {
-		EVP_MD_free(md);
-		return false;
-	}
-	memcpy(m->key, key, len);
-	m->key_len = len;
-	m->size = (size_t)EVP_MD_get_size(md);
-	m->begun = EVP_MD_CTX_new();
-	m->work = EVP_MD_CTX_new();
-	const bool begun = m->begun && m->work && EVP_DigestInit_ex2(m->begun, md, NULL);
-	EVP_MD_free(md);
-	return begun;
-}
-
-/*
- * RFC 1828: the key is filled as MD5 fills its input, with a one bit, zeros and
- * the length in bits, little-endian. KAME fills so for SHA-1 too, though SHA-1
- * itself puts the length big-endian; its peers are who keyed-sha1 is for.
- */
-static bool keyed_set(struct mac *m, OSSL_LIB_CTX *lib, const char *digest, const uint8_t *key,
-		      size_t len)
-{
-	const size_t zeros = (2 * HASH_BLOCK - 1 - 8 - len % HASH_BLOCK) % HASH_BLOCK;
-	uint8_t fill[1 + HASH_BLOCK + 8] = { 0x80 };
-
-	for (size_t i = 0; i < 8; i++)
-		fill[1 + zeros + i] = (uint8_t)((uint64_t)len * 8 >> 8 * i);
-	return hash_begin(m, lib, digest, key, len) && EVP_DigestUpdate(m->begun, key, len) &&
-	       EVP_DigestUpdate(m->begun, fill, 1 + zeros + 8);
-}
-
-static bool hash_run(struct mac *m, const struct crypto_op *op, uint8_t out[static CRYPTO_ICV_MAX])
-{
-	return EVP_MD_CTX_copy_ex(m->work, m->begun) &&
-	       EVP_DigestUpdate(m->work, op->auth, op->auth_len) &&
-	       EVP_DigestUpdate(m->work, op->auth_tail, op->auth_tail_len) &&
-	       EVP_DigestUpdate(m->work, m->key, m->key_len) &&
-	       EVP_DigestFinal_ex(m->work, out, NULL);
 }
 
 /* XCBC. */
@@ -173,15 +200,13 @@ static bool xcbc_derive(EVP_CIPHER_CTX *cbc, uint8_t byte, uint8_t key[static CB
 }
 
 /* RFC 3566 section 4, step 1: K1, K2 and K3 */
-static bool xcbc_set(struct mac *m, OSSL_LIB_CTX *lib, const char *cipher, const uint8_t *key,
-		     size_t len)
+static bool xcbc_set(struct mac *m, OSSL_LIB_CTX *lib, const uint8_t *key, size_t len)
 {
-	EVP_CIPHER *cbc = EVP_CIPHER_fetch(lib, cipher, NULL);
+	EVP_CIPHER *cbc = EVP_CIPHER_fetch(lib, "AES-128-CBC", NULL);
 	uint8_t k1[CBC_BLOCK];
 	bool set = false;
 
 	m->cbc = EVP_CIPHER_CTX_new();
-	m->size = CBC_BLOCK;
 	if (cbc && m->cbc && (size_t)EVP_CIPHER_get_key_length(cbc) == len && len == sizeof(k1) &&
 	    EVP_EncryptInit_ex2(m->cbc, cbc, key, zero_block, NULL))
 		set = xcbc_derive(m->cbc, 1, k1) && xcbc_derive(m->cbc, 2, m->k2) &&
@@ -237,7 +262,7 @@ static bool xcbc_end(struct xcbc_run *r, const struct mac *m, uint8_t out[static
 	return cbc_push(r->cbc, r->held, CBC_BLOCK, out);
 }
 
-static bool xcbc_run(struct mac *m, const struct crypto_op *op, uint8_t out[static CRYPTO_ICV_MAX])
+static bool xcbc_way(struct mac *m, const struct crypto_op *op, uint8_t out[static CRYPTO_ICV_MAX])
 {
 	struct xcbc_run r = { .cbc = m->cbc };
 
@@ -250,23 +275,24 @@ static bool xcbc_run(struct mac *m, const struct crypto_op *op, uint8_t out[stat
 
 /* clang-format off */
 static const struct way ways[] = {
-	[MAC_HMAC] = { hmac_set, evp_run },
-	[MAC_CMAC] = { cmac_set, evp_run },
-	[MAC_XCBC] = { xcbc_set, xcbc_run },
-	[MAC_KEYED] = { keyed_set, hash_run },
-	[MAC_SUFFIXED] = { hash_begin, hash_run },
+	[MAC_HMAC] = { hmac_set, hmac_way },
+	[MAC_KEYED] = { keyed_set, hash_way },
+	[MAC_SUFFIXED] = { suffix_set, hash_way },
+	[MAC_CMAC] = { cmac_set, cmac_way },
+	[MAC_XCBC] = { xcbc_set, xcbc_way },
 };
 /* clang-format on */
 
-struct mac *mac_new(OSSL_LIB_CTX *lib, enum mac_kind kind, const char *name, const uint8_t *key,
-		    size_t key_len)
+struct mac *mac_new(OSSL_LIB_CTX *lib, enum mac_kind kind, enum digest_id digest,
+		    const uint8_t *key, size_t key_len)
 {
-	struct mac *m = OPENSSL_zalloc(sizeof(*m));
+	struct mac *m = OPENSSL_zalloc(sizeof(*m) + key_len);
 
 	if (!m)
 		return NULL;
 	m->way = &ways[kind];
-	if (m->way->set(m, lib, name, key, key_len))
+	m->digest = &digests[digest];
+	if (m->way->set(m, lib, key, key_len))
 		return m;
 	mac_free(m);
 	return NULL;
@@ -277,15 +303,8 @@ void mac_free(struct mac *m)
 	if (!m)
 		return;
 	EVP_MAC_CTX_free(m->evp);
-	EVP_MD_CTX_free(m->begun);
-	EVP_MD_CTX_free(m->work);
 	EVP_CIPHER_CTX_free(m->cbc);
-	OPENSSL_clear_free(m, sizeof(*m));
-}
-
-size_t mac_size(const struct mac *m)
-{
-	return m->size;
+	OPENSSL_clear_free(m, sizeof(*m) + m->key_len);
 }
 
 bool mac_run(struct mac *m, const struct crypto_op *op, uint8_t out[static CRYPTO_ICV_MAX])

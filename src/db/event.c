@@ -69,12 +69,24 @@ struct keymsg event_acquire(const struct acquire_key *key, const struct tunables
 	return m;
 }
 
+static struct policy policy_of(const struct spd_policy *pol)
+{
+	struct policy p = { .dir = pol->dir,
+			    .action = pol->action,
+			    .priority = pol->priority,
+			    .id = pol->id,
+			    .n_requests = pol->n_requests };
+
+	memcpy(p.requests, pol->requests, pol->n_requests * sizeof(p.requests[0]));
+	return p;
+}
+
 struct keymsg event_policy(const struct spd_entry *e, uint8_t type)
 {
 	struct keymsg m = {
 		.type = type,
 		.present = 1u << EXT_POLICY | 1u << EXT_ADDRESS_SRC | 1u << EXT_ADDRESS_DST,
-		.policy = e->pol,
+		.policy = policy_of(&e->pol),
 		.src = { .range = e->sel.src, .proto = e->sel.proto },
 		.dst = { .range = e->sel.dst, .proto = e->sel.proto },
 	};

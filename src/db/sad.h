@@ -99,10 +99,6 @@ struct sa {
 	uint64_t natt_packets;
 	uint32_t natt_idle_s;
 
-	/* the engine's, of IPComp: the SPD's generation + 1 when it was last asked, and its answer */
-	uint64_t spd_seen;
-	bool spd_tunnel; /* an `in` policy names a tunnel with these ends */
-
 	/* the table's own */
 	struct sad *sad; /* that it is or was in last */
 	struct sa *next_in, *next_all, *prev_all;

@@ -1,53 +1,54 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The SPD: a list for each direction in the order in which policies are tried,
- * and two hashes, by selector and by id, so that a policy is found without trying
- * them. A list is entered at its end, which is the place of a policy that has
- * the same priority as those before it. Those of interface scope have one list for all
+ * The SPD: the policies of each direction as lookups find them (db/spd_tuple.h), and for
+ * the writer in a tree by their order, in a list by age, and in hashes by selector
+ * and by id. Those of interface scope have one tree for all
  * interfaces, their priority being the interface's index, and a place by id only.
+ *
+ * A lookup goes through several places, so of two changes it could see the second and not
+ * the first: neither of two policies, say, of which one came before the other went. So
+ * changes are numbered when they begin, and a lookup during which that
+ * number grew is done again, while the writer waits (`hurried`): readers do not wait for it, nor does
+ * it overtake them again and again. A change alone is all or nothing for each lookup.
  */
 #include "db/spd.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <stdbool.h>
+#include <netinet/in.h>
+#include <sched.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
 
-#define SLOTS_MIN 64
-
-enum { BY_SELECTOR, BY_ID, N_INDEXES };
-
-/* An entry with its places in the indexes; an entry lent is the first member of one. */
-struct node {
-	struct spd_entry e;
-	struct node *chain[N_INDEXES];
-	uint32_t hash[N_INDEXES];
-};
-
-struct list {
-	struct spd_entry *first, *last;
-};
+#include "db/grace.h"
+#include "db/spd_node.h"
+#include "db/spd_table.h"
+#include "db/spd_tuple.h"
 
 struct spd {
-	struct list lists[POLICY_FWD + 1]; /* that of POLICY_ANY stays empty */
-	struct list ifnet;
-	struct node **index[N_INDEXES];
+	struct spd_space space[POLICY_FWD + 1]; /* that of POLICY_ANY stays empty */
+	struct spd_table ipcomp;		/* a tally of what spd_expects_ipcomp() and the like are asked for */
+	_Atomic uint64_t begun, done;		/* changes */
+	_Atomic unsigned hurried;		/* lookups that a change has overtaken */
+	/* the writer's */
+	struct spd_node *order[POLICY_FWD + 1], *ifnet;
+	struct spd_table by_selector, by_id;
+	struct spd_table reqids; /* a tally of those above REQID_MANUAL_MAX */
 	struct spd_entry *newest;
-	size_t mask; /* slots of each index - 1 */
 	size_t count, n_ifnet;
-	uint64_t generation;
+	uint64_t seed, last_seq;
 	uint32_t last_id, last_reqid;
 	bool reqids_mixed; /* the next may be taken: last_reqid has started anew, or one was chosen by hand */
 };
 
-static uint32_t hash_selector(const struct selector *sel, uint8_t dir)
+static uint32_t hash_selector(const struct spd *spd, const struct selector *sel, uint8_t dir)
 {
 	uint32_t h = (uint32_t)dir << 24 | (uint32_t)sel->proto << 16 |
 		     (uint32_t)sel->src.prefix_len << 8 | sel->dst.prefix_len;
+	uint64_t ends = (uint64_t)addr_hash(&sel->src.addr, h) << 32 | addr_hash(&sel->dst.addr, h);
 
-	h = addr_hash(&sel->src.addr, h);
-	h ^= ((uint32_t)sel->src.port << 16 | sel->dst.port) * 0x9e3779b1u;
-	return addr_hash(&sel->dst.addr, h);
+	return spd_fold(spd_mix(ends ^ spd->seed, ((uint64_t)sel->src.port << 16 | sel->dst.port) ^ spd->seed << 1));
 }
 
 static uint32_t hash_id(uint32_t id)
@@ -63,15 +64,15 @@ struct spd *spd_new(void)
 
 	if (!spd)
 		return NULL;
-	spd->mask = SLOTS_MIN - 1;
+	if (getrandom(&spd->seed, sizeof(spd->seed), GRND_NONBLOCK) != sizeof(spd->seed))
+		spd->seed = (uintptr_t)spd; /* very early at boot */
+	for (int dir = 0; dir <= POLICY_FWD; dir++)
+		spd_space_init(&spd->space[dir], spd->seed + (unsigned)dir);
+	spd_table_init(&spd->ipcomp);
+	spd_table_init(&spd->by_selector);
+	spd_table_init(&spd->by_id);
+	spd_table_init(&spd->reqids);
 	spd->last_reqid = REQID_MANUAL_MAX;
-	for (int i = 0; i < N_INDEXES; i++) {
-		spd->index[i] = calloc(SLOTS_MIN, sizeof(*spd->index[i]));
-		if (!spd->index[i]) {
-			spd_free(spd);
-			return NULL;
-		}
-	}
 	return spd;
 }
 
@@ -83,104 +84,29 @@ void spd_free(struct spd *spd)
 		return;
 	while ((e = spd_each(spd, NULL)))
 		spd_remove(spd, e);
-	for (int i = 0; i < N_INDEXES; i++)
-		free(spd->index[i]);
+	for (int dir = 0; dir <= POLICY_FWD; dir++)
+		spd_space_fini(&spd->space[dir]);
+	spd_table_free_items(&spd->ipcomp);
+	spd_table_fini(&spd->by_selector);
+	spd_table_fini(&spd->by_id);
+	spd_table_free_items(&spd->reqids);
 	free(spd);
 }
 
-static struct node **slot_of(const struct spd *spd, int i, uint32_t hash)
+/* ---- changes ----------------------------------------------------------------------- */
+
+static void change_begin(struct spd *spd)
 {
-	return &spd->index[i][hash & spd->mask];
+	while (atomic_load(&spd->hurried))
+		sched_yield();
+	atomic_store_explicit(&spd->begun, atomic_load_explicit(&spd->begun, memory_order_relaxed) + 1,
+			      memory_order_release);
 }
 
-static void index_add(struct spd *spd, struct node *n, int i)
+static void change_end(struct spd *spd)
 {
-	struct node **slot = slot_of(spd, i, n->hash[i]);
-
-	n->chain[i] = *slot;
-	*slot = n;
-}
-
-static void index_remove(struct spd *spd, struct node *n, int i)
-{
-	struct node **at = slot_of(spd, i, n->hash[i]);
-
-	while (*at != n)
-		at = &(*at)->chain[i];
-	*at = n->chain[i];
-}
-
-/* Growing is a favour: without memory for it the chains just get longer. */
-static void grow(struct spd *spd)
-{
-	size_t mask = spd->mask * 2 + 1;
-	struct node **index[N_INDEXES];
-
-	if (spd->count + spd->n_ifnet <= spd->mask)
-		return;
-	index[BY_SELECTOR] = calloc(mask + 1, sizeof(*index[0]));
-	index[BY_ID] = calloc(mask + 1, sizeof(*index[0]));
-	if (!index[BY_SELECTOR] || !index[BY_ID]) {
-		free(index[BY_SELECTOR]);
-		free(index[BY_ID]);
-		return;
-	}
-	for (int i = 0; i < N_INDEXES; i++) {
-		free(spd->index[i]);
-		spd->index[i] = index[i];
-	}
-	spd->mask = mask;
-	for (struct spd_entry *e = spd_each(spd, NULL); e; e = spd_each(spd, e)) {
-		if (!e->ifnet)
-			index_add(spd, (struct node *)e, BY_SELECTOR);
-		index_add(spd, (struct node *)e, BY_ID);
-	}
-}
-
-/* Between the neighbours that it knows. */
-static void list_insert(struct list *l, struct spd_entry *e)
-{
-	if (e->next)
-		e->next->prev = e;
-	else
-		l->last = e;
-	if (e->prev)
-		e->prev->next = e;
-	else
-		l->first = e;
-}
-
-/*
- * Behind the last one that is as urgent; nearly always that is the end, and where each is
- * more urgent than the one before, the beginning: so it is sought from both.
- */
-static void list_add(struct list *l, struct spd_entry *e)
-{
-	struct spd_entry *before = l->last, *after = l->first;
-
-	while (before && before->pol.priority > e->pol.priority) {
-		if (after->pol.priority > e->pol.priority) {
-			before = after->prev;
-			break;
-		}
-		before = before->prev;
-		after = after->next;
-	}
-	e->prev = before;
-	e->next = before ? before->next : l->first;
-	list_insert(l, e);
-}
-
-static void list_remove(struct list *l, struct spd_entry *e)
-{
-	if (e->prev)
-		e->prev->next = e->next;
-	else
-		l->first = e->next;
-	if (e->next)
-		e->next->prev = e->prev;
-	else
-		l->last = e->prev;
+	atomic_store_explicit(&spd->done, atomic_load_explicit(&spd->begun, memory_order_relaxed),
+			      memory_order_release);
 }
 
 static void age_insert(struct spd *spd, struct spd_entry *e)
@@ -211,18 +137,12 @@ static uint32_t next_id(struct spd *spd)
 	return spd->last_id;
 }
 
-static bool is_reqid_used(const struct spd *spd, uint32_t reqid)
+static uint64_t reqid_key(const struct spd *spd, uint32_t reqid)
 {
-	for (const struct spd_entry *e = spd_each(spd, NULL); e; e = spd_each(spd, e)) {
-		for (unsigned i = 0; i < e->pol.n_requests; i++) {
-			if (e->pol.requests[i].reqid == reqid)
-				return true;
-		}
-	}
-	return false;
+	return (spd_mix(spd->seed, reqid | 1) << 32) | reqid;
 }
 
-/* The walk over all policies is only for those who choose such numbers themselves. */
+/* The question is only for those who choose such numbers themselves. */
 uint32_t spd_new_reqid(struct spd *spd)
 {
 	do {
@@ -230,7 +150,7 @@ uint32_t spd_new_reqid(struct spd *spd)
 			spd->last_reqid = REQID_MANUAL_MAX + 1;
 			spd->reqids_mixed = true;
 		}
-	} while (spd->reqids_mixed && is_reqid_used(spd, spd->last_reqid));
+	} while (spd->reqids_mixed && spd_tally_find(&spd->reqids, reqid_key(spd, spd->last_reqid)));
 	return spd->last_reqid;
 }
 
@@ -238,7 +158,7 @@ uint32_t spd_new_reqid(struct spd *spd)
  * A `unique` that names no reqid gets one of its own. (Linux takes no others from above
  * REQID_MANUAL_MAX and replaces them without a word; the field has room for them.)
  */
-static void fill_reqids(struct spd *spd, struct policy *pol)
+static void fill_reqids(struct spd *spd, struct spd_policy *pol)
 {
 	for (unsigned i = 0; i < pol->n_requests; i++) {
 		struct request *q = &pol->requests[i];
@@ -252,42 +172,104 @@ static void fill_reqids(struct spd *spd, struct policy *pol)
 	}
 }
 
-static struct list *list_of(struct spd *spd, const struct spd_entry *e)
+/* Of the ends of a tunnel; 0 stands for any mention. */
+static uint64_t ipcomp_key(const struct spd *spd, const struct addr *src, const struct addr *dst)
 {
-	return e->ifnet ? &spd->ifnet : &spd->lists[e->pol.dir];
+	uint64_t s[2], d[2];
+
+	memcpy(s, src->bytes, sizeof(s));
+	memcpy(d, dst->bytes, sizeof(d));
+	return spd_mix(s[0] ^ spd->seed, d[0] ^ src->family) ^ spd_mix(s[1] ^ spd->seed, d[1] ^ ~spd->seed);
 }
 
-/* All but its list. */
-static void link_entry(struct spd *spd, struct node *n)
+static void count(struct spd_table *tally, uint64_t key, bool is_new)
 {
-	index_add(spd, n, BY_ID);
+	if (!is_new)
+		spd_tally_drop(tally, key);
+	else if (!spd_tally_add(tally, key, 0))
+		abort(); /* as db/spd_tuple.c has it */
+}
+
+/* What others ask about the requests of all policies. */
+static void count_requests(struct spd *spd, const struct spd_entry *e, bool is_new)
+{
+	for (unsigned i = 0; i < e->pol.n_requests; i++) {
+		const struct request *q = &e->pol.requests[i];
+
+		if (q->reqid > REQID_MANUAL_MAX)
+			count(&spd->reqids, reqid_key(spd, q->reqid), is_new);
+		if (q->proto != IPPROTO_COMP || e->pol.dir != POLICY_IN || e->ifnet)
+			continue;
+		count(&spd->ipcomp, 0, is_new);
+		if (q->mode == MODE_TUNNEL)
+			count(&spd->ipcomp, ipcomp_key(spd, &q->src, &q->dst), is_new);
+	}
+}
+
+static struct spd_node **order_of(struct spd *spd, const struct spd_entry *e)
+{
+	return e->ifnet ? &spd->ifnet : &spd->order[e->pol.dir];
+}
+
+static bool reserve(struct spd *spd, const struct spd_node *n)
+{
+	return spd_table_reserve(&spd->by_id) &&
+	       (n->e.ifnet || (spd_table_reserve(&spd->by_selector) &&
+			       spd_space_reserve(&spd->space[n->e.pol.dir])));
+}
+
+/* There is room. Its place by age is known. */
+static void link_entry(struct spd *spd, struct spd_node *n)
+{
+	change_begin(spd);
+	spd_table_add(&spd->by_id, hash_id(n->e.pol.id), n);
+	spd_tree_insert(order_of(spd, &n->e), SPD_TREE_ORDER, n);
+	count_requests(spd, &n->e, true);
 	if (n->e.ifnet) {
 		spd->n_ifnet++;
 	} else {
-		index_add(spd, n, BY_SELECTOR);
+		spd_table_add(&spd->by_selector, hash_selector(spd, &n->e.sel, n->e.pol.dir), n);
 		age_insert(spd, &n->e);
+		spd_space_add(&spd->space[n->e.pol.dir], n);
 		spd->count++;
 	}
-	spd->generation++;
+	change_end(spd);
+}
+
+static struct spd_node *node_new(struct spd *spd, const struct selector *sel, const struct policy *pol)
+{
+	struct spd_node *n = calloc(1, sizeof(*n) + pol->n_requests * sizeof(n->requests[0]));
+
+	if (!n)
+		return NULL;
+	n->rank.seq = ++spd->last_seq;
+	n->rank.priority = pol->priority;
+	n->rank.weight = (uint32_t)(spd_mix(n->rank.seq ^ spd->seed, UINT64_C(0xa0761d6478bd642f)) >> 16);
+	n->e.sel = *sel;
+	n->e.pol = (struct spd_policy){ .dir = pol->dir,
+					.action = pol->action,
+					.n_requests = pol->n_requests,
+					.priority = pol->priority,
+					.requests = n->requests };
+	memcpy(n->requests, pol->requests, pol->n_requests * sizeof(n->requests[0]));
+	return n;
 }
 
 static int add(struct spd *spd, const struct selector *sel, const struct policy *pol,
 	       const struct ifnet *ifnet, uint64_t now_s, struct spd_entry **entry)
 {
-	struct node *n = calloc(1, sizeof(*n));
+	struct spd_node *n = node_new(spd, sel, pol);
 
 	if (!n)
 		return -ENOMEM;
-	n->e.sel = *sel;
-	n->e.pol = *pol;
 	n->e.ifnet = ifnet;
+	if (!reserve(spd, n)) {
+		free(n);
+		return -ENOMEM;
+	}
 	n->e.created_s = now_s;
 	n->e.pol.id = next_id(spd);
 	fill_reqids(spd, &n->e.pol);
-	n->hash[BY_SELECTOR] = hash_selector(sel, pol->dir);
-	n->hash[BY_ID] = hash_id(n->e.pol.id);
-	grow(spd);
-	list_add(list_of(spd, &n->e), &n->e);
 	n->e.older = ifnet ? NULL : spd->newest;
 	link_entry(spd, n);
 	*entry = &n->e;
@@ -310,90 +292,49 @@ int spd_insert_ifnet(struct spd *spd, const struct selector *sel, const struct p
 	return add(spd, sel, pol, ifnet, now_s, entry);
 }
 
-static bool same_range(const struct range *a, const struct range *b)
+int spd_replace(struct spd *spd, struct spd_entry *old, const struct policy *pol, uint64_t now_s,
+		struct spd_entry **entry)
 {
-	return a->prefix_len == b->prefix_len && a->port == b->port &&
-	       a->addr.scope == b->addr.scope && addr_equal(&a->addr, &b->addr);
-}
+	int err;
 
-struct spd_entry *spd_find_exact(const struct spd *spd, const struct selector *sel, uint8_t dir)
-{
-	uint32_t hash = hash_selector(sel, dir);
-	struct node *n = *slot_of(spd, BY_SELECTOR, hash);
-
-	for (; n; n = n->chain[BY_SELECTOR]) {
-		if (n->hash[BY_SELECTOR] == hash && n->e.pol.dir == dir &&
-		    n->e.sel.proto == sel->proto && same_range(&n->e.sel.src, &sel->src) &&
-		    same_range(&n->e.sel.dst, &sel->dst))
-			return &n->e;
-	}
-	return NULL;
-}
-
-struct spd_entry *spd_find_id(const struct spd *spd, uint32_t id)
-{
-	struct node *n = *slot_of(spd, BY_ID, hash_id(id));
-
-	while (n && n->e.pol.id != id)
-		n = n->chain[BY_ID];
-	return n ? &n->e : NULL;
-}
-
-static bool fits_proto(uint8_t proto, const struct flow *flow)
-{
-	return proto == PROTO_ANY || proto == flow->proto ||
-	       (flow->partial && flow->proto == PROTO_ANY);
-}
-
-static bool fits_port(uint16_t want, uint16_t port, const struct flow *flow)
-{
-	return want == 0 || want == port || flow->partial;
-}
-
-static bool fits(const struct selector *sel, const struct flow *flow)
-{
-	return fits_proto(sel->proto, flow) && fits_port(sel->src.port, flow->src_port, flow) &&
-	       fits_port(sel->dst.port, flow->dst_port, flow) &&
-	       addr_in_prefix(&flow->src, &sel->src.addr, sel->src.prefix_len) &&
-	       addr_in_prefix(&flow->dst, &sel->dst.addr, sel->dst.prefix_len);
-}
-
-struct spd_entry *spd_find(const struct spd *spd, uint8_t dir, const struct flow *flow)
-{
-	struct spd_entry *e;
-
-	assert(dir >= POLICY_IN && dir <= POLICY_FWD);
-	e = spd->lists[dir].first;
-	while (e && !fits(&e->sel, flow))
-		e = e->next;
-	return e;
+	assert(pol->dir == old->pol.dir && !old->ifnet);
+	err = add(spd, &old->sel, pol, NULL, now_s, entry);
+	if (!err)
+		spd_detach(spd, old);
+	return err;
 }
 
 void spd_detach(struct spd *spd, struct spd_entry *entry)
 {
-	struct node *n = (struct node *)entry;
+	struct spd_node *n = spd_node_of(entry);
 
-	index_remove(spd, n, BY_ID);
-	list_remove(list_of(spd, entry), entry);
+	change_begin(spd);
+	spd_table_remove(&spd->by_id, hash_id(entry->pol.id), n);
+	spd_tree_remove(order_of(spd, entry), SPD_TREE_ORDER, n);
+	count_requests(spd, entry, false);
 	if (entry->ifnet) {
 		spd->n_ifnet--;
 	} else {
-		index_remove(spd, n, BY_SELECTOR);
+		spd_table_remove(&spd->by_selector, hash_selector(spd, &entry->sel, entry->pol.dir), n);
 		age_remove(spd, entry);
+		spd_space_remove(&spd->space[entry->pol.dir], n);
 		spd->count--;
 	}
-	spd->generation++;
+	change_end(spd);
 }
 
 void spd_attach(struct spd *spd, struct spd_entry *entry)
 {
-	list_insert(list_of(spd, entry), entry);
-	link_entry(spd, (struct node *)entry);
+	struct spd_node *n = spd_node_of(entry);
+
+	if (!reserve(spd, n))
+		abort(); /* as db/spd_tuple.c has it: it must not be missing */
+	link_entry(spd, n);
 }
 
 void spd_entry_free(struct spd_entry *entry)
 {
-	free((struct node *)entry);
+	grace_retire(free, spd_node_of(entry));
 }
 
 void spd_remove(struct spd *spd, struct spd_entry *entry)
@@ -402,20 +343,121 @@ void spd_remove(struct spd *spd, struct spd_entry *entry)
 	spd_entry_free(entry);
 }
 
-struct spd_entry *spd_next(const struct spd *spd, const struct spd_entry *after)
+/* ---- lookups ----------------------------------------------------------------------- */
+
+static uint64_t begun(const struct spd *spd)
 {
-	if (after && after->next)
-		return after->next;
-	for (unsigned dir = after ? after->pol.dir + 1u : POLICY_IN; dir <= POLICY_FWD; dir++) {
-		if (spd->lists[dir].first)
-			return spd->lists[dir].first;
+	return atomic_load_explicit(&spd->begun, memory_order_acquire);
+}
+
+/* Holds the writer up for as long as a lookup takes. */
+static struct spd_entry *find_hurriedly(const struct spd *spd, uint8_t dir, const struct flow *flow)
+{
+	_Atomic unsigned *hurried = (_Atomic unsigned *)&spd->hurried;
+	struct spd_node *n;
+	uint64_t before;
+
+	atomic_fetch_add(hurried, 1);
+	do {
+		before = begun(spd);
+		n = spd_space_find(&spd->space[dir], flow);
+	} while (begun(spd) != before);
+	atomic_fetch_sub(hurried, 1);
+	return n ? &n->e : NULL;
+}
+
+struct spd_entry *spd_find(const struct spd *spd, uint8_t dir, const struct flow *flow)
+{
+	uint64_t before = begun(spd);
+	struct spd_node *n;
+
+	assert(dir >= POLICY_IN && dir <= POLICY_FWD);
+	n = spd_space_find(&spd->space[dir], flow);
+	if (begun(spd) != before)
+		return find_hurriedly(spd, dir, flow);
+	return n ? &n->e : NULL;
+}
+
+void spd_find_burst(const struct spd *spd, uint8_t dir, const struct flow *const flows[], size_t n,
+		    struct spd_entry *found[])
+{
+	assert(dir >= POLICY_IN && dir <= POLICY_FWD);
+	for (size_t at = 0; at < n; at += SPD_BURST) {
+		size_t some = n - at < SPD_BURST ? n - at : SPD_BURST;
+		uint64_t before = begun(spd);
+
+		spd_space_find_burst(&spd->space[dir], flows + at, some, found + at);
+		if (begun(spd) == before)
+			continue;
+		for (size_t i = at; i < at + some; i++)
+			found[i] = find_hurriedly(spd, dir, flows[i]);
+	}
+}
+
+bool spd_expects_ipcomp(const struct spd *spd)
+{
+	return spd_tally_find(&spd->ipcomp, 0);
+}
+
+bool spd_names_ipcomp_tunnel(const struct spd *spd, const struct addr *src, const struct addr *dst)
+{
+	return spd_expects_ipcomp(spd) && spd_tally_find(&spd->ipcomp, ipcomp_key(spd, src, dst));
+}
+
+static bool same_range(const struct range *a, const struct range *b)
+{
+	return a->prefix_len == b->prefix_len && a->port == b->port &&
+	       a->addr.scope == b->addr.scope && addr_equal(&a->addr, &b->addr);
+}
+
+struct spd_entry *spd_find_exact(const struct spd *spd, const struct selector *sel, uint8_t dir)
+{
+	struct spd_probe p = spd_probe(&spd->by_selector, hash_selector(spd, sel, dir));
+	struct spd_node *n;
+
+	while ((n = spd_probe_next(&p))) {
+		if (n->e.pol.dir == dir && n->e.sel.proto == sel->proto &&
+		    same_range(&n->e.sel.src, &sel->src) && same_range(&n->e.sel.dst, &sel->dst))
+			return &n->e;
 	}
 	return NULL;
 }
 
+struct spd_entry *spd_find_id(const struct spd *spd, uint32_t id)
+{
+	struct spd_probe p = spd_probe(&spd->by_id, hash_id(id));
+	struct spd_node *n;
+
+	while ((n = spd_probe_next(&p)) && n->e.pol.id != id)
+		;
+	return n ? &n->e : NULL;
+}
+
+/* ---- walks ------------------------------------------------------------------------- */
+
+static struct spd_entry *entry_of(struct spd_node *n)
+{
+	return n ? &n->e : NULL;
+}
+
+struct spd_entry *spd_next(const struct spd *spd, const struct spd_entry *after)
+{
+	struct spd_node *n = NULL;
+	unsigned dir = POLICY_IN;
+
+	if (after) {
+		dir = after->pol.dir + 1u;
+		n = spd_tree_next(SPD_TREE_ORDER, spd_node_of(after));
+	}
+	for (; !n && dir <= POLICY_FWD; dir++)
+		n = spd_tree_first(spd->order[dir], SPD_TREE_ORDER);
+	return entry_of(n);
+}
+
 struct spd_entry *spd_next_ifnet(const struct spd *spd, const struct spd_entry *after)
 {
-	return after ? after->next : spd->ifnet.first;
+	return entry_of(after ? spd_tree_next(SPD_TREE_ORDER, spd_node_of(after))
+			      : spd_tree_first(spd->ifnet, SPD_TREE_ORDER));
 }
 
 struct spd_entry *spd_older(const struct spd *spd, const struct spd_entry *than)
@@ -445,5 +487,5 @@ size_t spd_count_ifnet(const struct spd *spd)
 
 uint64_t spd_generation(const struct spd *spd)
 {
-	return spd->generation;
+	return atomic_load_explicit(&spd->done, memory_order_acquire);
 }

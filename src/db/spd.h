@@ -2,8 +2,14 @@
 /*
  * The security policy database (RFC 4301 section 4.4.1): per direction a list in
  * the order of priority, equal priorities in the order of insertion; the first
- * whose selector fits decides. The table owns its entries; a lookup lends until
- * the next change. Single writer.
+ * whose selector fits decides. What a lookup, a change or a step of a walk costs does not
+ * depend on how many policies there are, or by their logarithm.
+ *
+ * The table owns its entries. One thread, the writer, changes and walks it. Others may look up
+ * meanwhile without locks, if they are readers (db/grace.h): spd_find(), spd_find_burst(), the
+ * questions about IPComp, spd_generation(), and spd_cache.h. Each of their answers is right for the
+ * policies as they were at some moment while they asked: there is no gap in a change. They
+ * borrow what they are lent until they pass, the writer until its next change.
  *
  * Policies of interface scope stand apart: found by number, walked by spd_next_ifnet() and spd_each(), and
  * no part of any lookup, walk or count of the others (db/ifnet.h knows whose they are).
@@ -28,15 +34,24 @@ struct flow {
 
 struct ifnet;
 
+/* As struct policy, but with room for no more requests than it has. */
+struct spd_policy {
+	uint8_t dir, action, n_requests;
+	uint32_t priority, id;
+	struct request *requests;
+};
+
+/* What every packet asks for comes first. */
 struct spd_entry {
+	struct spd_policy pol;
+	uint64_t used_s;	   /* unix seconds, 0 = not yet used */
+	uint64_t packets, bytes;   /* that it decided on */
+	uint64_t drops;		   /* of these, for whatever reason */
+	const struct ifnet *ifnet; /* of interface scope: the interface whose packets alone it is about; NULL = global */
 	struct selector sel;
-	struct policy pol;
-	uint64_t created_s, used_s; /* unix seconds, 0 = not yet used */
-	uint64_t packets, bytes;    /* that it decided on */
-	uint64_t drops;             /* of these, for whatever reason */
-	const struct ifnet *ifnet;  /* of interface scope: the interface whose packets alone it is about; NULL = global */
-	/* the table's own: by order of evaluation, and by age */
-	struct spd_entry *next, *prev, *older, *newer;
+	uint64_t created_s; /* unix seconds */
+	/* the table's own: by age */
+	struct spd_entry *older, *newer;
 };
 
 struct spd;
@@ -62,6 +77,19 @@ struct spd_entry *spd_find_exact(const struct spd *spd, const struct selector *s
 struct spd_entry *spd_find_id(const struct spd *spd, uint32_t id);
 /* The first entry of the direction that fits, or NULL. */
 struct spd_entry *spd_find(const struct spd *spd, uint8_t dir, const struct flow *flow);
+/* The same of n flows, found[i] of flows[i]: the memory that they need is fetched for many at once. */
+void spd_find_burst(const struct spd *spd, uint8_t dir, const struct flow *const flows[], size_t n,
+		    struct spd_entry *found[]);
+/* Whether any `in` policy mentions ipcomp; whether one names a tunnel of it with these ends, whatever their scopes. */
+bool spd_expects_ipcomp(const struct spd *spd);
+bool spd_names_ipcomp_tunnel(const struct spd *spd, const struct addr *src, const struct addr *dst);
+/*
+ * As spd_insert() of old's selector and direction, behind its equals, and then
+ * spd_detach() of old: a lookup meets the one or the other. To be undone in two steps, last first.
+ */
+int spd_replace(struct spd *spd, struct spd_entry *old, const struct policy *pol, uint64_t now_s,
+		struct spd_entry **entry);
+/* Frees it once no reader can hold it. */
 void spd_remove(struct spd *spd, struct spd_entry *entry);
 /*
  * Unlinks and gives away; spd_attach() puts it back where it was, if all that changed
@@ -69,8 +97,9 @@ void spd_remove(struct spd *spd, struct spd_entry *entry);
  */
 void spd_detach(struct spd *spd, struct spd_entry *entry);
 void spd_attach(struct spd *spd, struct spd_entry *entry);
+/* One that is detached, once no reader can hold it. */
 void spd_entry_free(struct spd_entry *entry);
-/* In-list, then out-list, then fwd-list, each in order: spd_next(spd, NULL) is the first; NULL ends. */
+/* What follows is the writer's. In-list, then out-list, then fwd-list, each in order: spd_next(spd, NULL) is the first; NULL ends. */
 struct spd_entry *spd_next(const struct spd *spd, const struct spd_entry *after);
 /* Those of interface scope, oldest first within an interface: as spd_next(). */
 struct spd_entry *spd_next_ifnet(const struct spd *spd, const struct spd_entry *after);
@@ -80,6 +109,7 @@ struct spd_entry *spd_older(const struct spd *spd, const struct spd_entry *than)
 struct spd_entry *spd_each(const struct spd *spd, const struct spd_entry *after);
 size_t spd_count(const struct spd *spd);
 size_t spd_count_ifnet(const struct spd *spd);
+/* Grows once a change can be seen by all who ask from then on, and before what it took out is freed. */
 uint64_t spd_generation(const struct spd *spd);
 
 #endif

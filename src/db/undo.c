@@ -216,14 +216,11 @@ int undo_update_sp(struct db *db, const struct selector *sel, const struct polic
 		return err;
 	if (!old)
 		return undo_add_sp(db, sel, pol, now_s, entry);
-	spd_detach(db->spd, old);
-	err = spd_insert(db->spd, sel, pol, now_s, entry);
-	if (err) {
-		spd_attach(db->spd, old);
+	err = spd_replace(db->spd, old, pol, now_s, entry);
+	if (err)
 		return err;
-	}
-	note(db, (struct step){ .kind = SP_REMOVED, .sp = old });
 	note(db, (struct step){ .kind = SP_ADDED, .sp = *entry });
+	note(db, (struct step){ .kind = SP_REMOVED, .sp = old });
 	if (!db->undo)
 		spd_entry_free(old);
 	return 0;

@@ -36,11 +36,17 @@ static size_t ah_size(const struct sa *sa, int family)
 	return (icv_at(sa) + sa_auth_icv(sa) + unit - 1) / unit * unit;
 }
 
-static size_t ah_length(const struct sa *sa, const struct tunables *tun, int family, size_t headers,
-			size_t payload)
+static size_t ah_length(const struct sa *sa, const struct plan *plan, const struct tunables *tun,
+			int family, size_t headers, size_t payload)
 {
+	(void)plan;
 	(void)tun;
 	return headers + ah_size(sa, family) + payload;
+}
+
+static size_t ah_gap(const struct job *j)
+{
+	return ah_size(j->sa, j->sa->dst.family);
 }
 
 /* Saves the first `headers` bytes and zeroes what AH does not count among them. */
@@ -89,7 +95,7 @@ static bool ah_out(struct job *j, struct step *s, enum drop_reason *reason)
 	struct pkt *p = j->pkt;
 	size_t size = ah_size(j->sa, j->view.family);
 	uint8_t next = p->data[j->view.split_next];
-	uint8_t *ah = insert_after_headers(p, j->view.split, size);
+	uint8_t *ah = make_room(j, size);
 
 	*reason = DROP_NO_ROOM;
 	if (!ah)
@@ -98,8 +104,7 @@ static bool ah_out(struct job *j, struct step *s, enum drop_reason *reason)
 	if (!sa_next_seq(j->sa, &j->seq))
 		return false;
 	fill_header(j, ah, size, next);
-	p->data[j->view.split_next] = IPPROTO_AH;
-	ip_set_len(p);
+	finish_headers(j, next, IPPROTO_AH);
 	*reason = malformed_reason(j->view.family);
 	if (!hide_mutable(j, s, j->view.split, PKT_OUT))
 		return false;
@@ -155,6 +160,7 @@ static bool ah_in_done(struct job *j, enum drop_reason *reason)
 
 const struct transform transform_ah = {
 	.length = ah_length,
+	.gap = ah_gap,
 	.out = ah_out,
 	.out_done = ah_out_done,
 	.in = ah_in,

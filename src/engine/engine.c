@@ -24,10 +24,11 @@ static void on_gone(void *arg, const struct sa *sa)
 
 struct worker *worker_new(struct db *db)
 {
-	struct worker *w = calloc(1, sizeof(*w));
+	struct worker *w = aligned_alloc(_Alignof(struct worker), sizeof(*w));
 
 	if (!w)
 		return NULL;
+	memset(w, 0, sizeof(*w));
 	w->db = db;
 	w->any_ipcomp = (struct sa){ .proto = SA_IPCOMP,
 				     .mode = MODE_ANY,
@@ -38,6 +39,10 @@ struct worker *worker_new(struct db *db)
 	if (!plans_init(&w->plans) || !decisions_init(&w->decisions) || !w->crypto || !w->compress) {
 		worker_free(w);
 		return NULL;
+	}
+	for (size_t i = 0; i < BURST_MAX; i++) {
+		w->ops[CRYPTO_PROTECT].places[i] = &w->ops[CRYPTO_PROTECT].list[i];
+		w->ops[CRYPTO_OPEN].places[i] = &w->ops[CRYPTO_OPEN].list[i];
 	}
 	sad_observe(db->sad, on_gone, w);
 	return w;
@@ -174,7 +179,7 @@ size_t worker_crypt(struct worker *w, enum crypto_dir dir, struct job **jobs, si
 	struct ops *ops = &w->ops[dir];
 	size_t kept = 0;
 
-	crypto_burst(w->crypto, dir, ops->list, ops->n);
+	crypto_burst(w->crypto, dir, ops->places, ops->n);
 	ops->n = 0;
 	for (size_t i = 0; i < n; i++) {
 		struct job *j = jobs[i];
@@ -202,17 +207,13 @@ void worker_keep_op(struct worker *w, const struct job *j, enum crypto_dir dir)
 	w->ops[dir].n += j->op != NULL;
 }
 
-/* The SA of a job's step with its plan; false where it cannot be worked out. */
-static bool take_plan(struct worker *w, struct job *j, struct sa *sa)
+const struct plan *worker_plan(struct worker *w, const struct sa *sa)
 {
-	j->sa = sa;
-	j->outcome->spi = sa->spi;
-	j->plan = plans_get(&w->plans, w->crypto, sa, &w->db->tun, w->generation);
-	return j->plan;
+	return plans_get(&w->plans, w->crypto, sa, &w->db->tun, w->generation);
 }
 
-bool worker_take_sa(struct worker *w, struct job *j, struct sa *sa, enum crypto_dir dir,
-		    enum drop_reason *reason)
+bool worker_take_sa(struct worker *w, struct job *j, struct sa *sa, const struct plan *plan,
+		    enum crypto_dir dir, enum drop_reason *reason)
 {
 	*reason = DROP_NOT_PROVIDED;
 	j->sa = sa;
@@ -220,7 +221,8 @@ bool worker_take_sa(struct worker *w, struct job *j, struct sa *sa, enum crypto_
 	if (!transform_of(sa->proto) || sa->unprovided)
 		return false;
 	*reason = DROP_CRYPTO;
-	if (!take_plan(w, j, sa))
+	j->plan = plan ? plan : worker_plan(w, sa);
+	if (!j->plan)
 		return false;
 	if (transform_of(sa->proto)->keyless)
 		j->op = NULL;
@@ -261,7 +263,8 @@ static bool take_segment(struct worker *w, struct job *j, enum crypto_dir dir, e
 	j->sa = sa;
 	if (!sa->unprovided)
 		reason = DROP_CRYPTO;
-	if (!sa->unprovided && take_plan(w, j, sa)) {
+	j->outcome->spi = sa->spi;
+	if (!sa->unprovided && (j->plan = worker_plan(w, sa))) {
 		struct crypto_op op = { .key = j->plan->key };
 
 		j->op = &op;

@@ -78,16 +78,25 @@ static size_t more_padding(const struct esp_shape *e, const struct tunables *tun
 	return most <= 0 ? 0 : (room < (size_t)most ? room : (size_t)most) / e->unit * e->unit;
 }
 
-static size_t esp_length(const struct sa *sa, const struct tunables *tun, int family, size_t headers,
-			 size_t payload)
+static size_t esp_length(const struct sa *sa, const struct plan *plan, const struct tunables *tun,
+			 int family, size_t headers, size_t payload)
 {
-	struct esp_shape e;
+	const struct esp_shape *e = plan ? &plan->esp : NULL;
+	struct esp_shape made;
 	size_t text;
 
-	esp_shape(sa, tun, &e);
-	text = fill_units(e.unit, payload);
-	text += more_padding(&e, tun, family, text - payload - ESP_TRAILER);
-	return headers + e.udp + e.lead + text + e.icv;
+	if (!e) {
+		esp_shape(sa, tun, &made);
+		e = &made;
+	}
+	text = fill_units(e->unit, payload);
+	text += more_padding(e, tun, family, text - payload - ESP_TRAILER);
+	return headers + e->udp + e->lead + text + e->icv;
+}
+
+static size_t esp_gap(const struct job *j)
+{
+	return j->plan->esp.udp + j->plan->esp.lead;
 }
 
 static bool take_random(struct step *s, uint8_t *to, size_t len)
@@ -220,7 +229,7 @@ static bool esp_out(struct job *j, struct step *s, enum drop_reason *reason)
 {
 	const struct esp_shape *e = &j->plan->esp;
 	struct pkt *p = j->pkt;
-	size_t payload = p->len - j->view.split;
+	size_t payload = p->len - j->view.split - j->gap;
 	uint8_t next = p->data[j->view.split_next], *trailer, *esp;
 	size_t pad, text;
 
@@ -229,7 +238,7 @@ static bool esp_out(struct job *j, struct step *s, enum drop_reason *reason)
 		return false;
 	text = payload + pad + ESP_TRAILER;
 	trailer = pkt_put(p, pad + ESP_TRAILER + e->icv);
-	esp = insert_after_headers(p, j->view.split, e->udp + e->lead);
+	esp = make_room(j, e->udp + e->lead);
 	*reason = DROP_NO_ROOM;
 	if (!trailer || !esp)
 		return false;
@@ -245,8 +254,7 @@ static bool esp_out(struct job *j, struct step *s, enum drop_reason *reason)
 	put_be32(esp, j->sa->spi);
 	if (e->header > 4)
 		put_be32(esp + 4, (uint32_t)j->seq);
-	p->data[j->view.split_next] = e->udp ? IPPROTO_UDP : IPPROTO_ESP;
-	ip_set_len(p);
+	finish_headers(j, next, e->udp ? IPPROTO_UDP : IPPROTO_ESP);
 	if (e->udp)
 		udp_fill_header(esp - e->udp, j->sa, p->len - j->view.split);
 	set_iv(j, e, esp + e->header);
@@ -317,6 +325,7 @@ static bool esp_in_done(struct job *j, enum drop_reason *reason)
 
 const struct transform transform_esp = {
 	.length = esp_length,
+	.gap = esp_gap,
 	.out = esp_out,
 	.out_done = esp_out_done,
 	.in = esp_in,

@@ -24,53 +24,16 @@ static struct sa *ipcomp_between(const struct worker *w, const struct job *j, ui
 	return sad_find_out(w->db->sad, SA_IPCOMP, mode, 0, &j->view.src, &j->view.dst);
 }
 
-/* Whether any `in` policy mentions ipcomp; searched for anew when the policies have changed. */
-static bool ipcomp_is_wanted(struct worker *w)
-{
-	uint64_t now = spd_generation(w->db->spd) + 1; /* 0 is never */
-
-	if (w->ipcomp_seen == now)
-		return w->ipcomp_wanted;
-	w->ipcomp_seen = now;
-	w->ipcomp_wanted = false;
-	for (const struct spd_entry *e = spd_next(w->db->spd, NULL); e;
-	     e = spd_next(w->db->spd, e)) {
-		for (unsigned i = 0; e->pol.dir == POLICY_IN && i < e->pol.n_requests; i++)
-			w->ipcomp_wanted |= e->pol.requests[i].proto == IPPROTO_COMP;
-	}
-	return w->ipcomp_wanted;
-}
-
-/* Whether any `in` policy names a tunnel of IPComp with the ends of this SA. */
-static bool names_ipcomp_tunnel(const struct spd *spd, const struct sa *sa)
-{
-	for (const struct spd_entry *e = spd_next(spd, NULL); e; e = spd_next(spd, e)) {
-		for (unsigned i = 0; e->pol.dir == POLICY_IN && i < e->pol.n_requests; i++) {
-			const struct request *req = &e->pol.requests[i];
-
-			if (req->proto == IPPROTO_COMP && req->mode == MODE_TUNNEL &&
-			    addr_equal(&req->src, &sa->src) && addr_equal(&req->dst, &sa->dst))
-				return true;
-		}
-	}
-	return false;
-}
-
 /*
  * The SA of a tunnel of IPComp between the ends that the packet names, or NULL. An SA
  * alone does not make it a tunnel: of mode `any` it may serve transport mode, or stand
- * beside a tunnel of ESP. Searched for anew when the policies have changed.
+ * beside a tunnel of ESP.
  */
 static struct sa *ipcomp_tunnel(struct worker *w, const struct job *j)
 {
-	uint64_t now = spd_generation(w->db->spd) + 1; /* 0 is never */
 	struct sa *sa = ipcomp_between(w, j, MODE_TUNNEL);
 
-	if (sa && sa->spd_seen != now) {
-		sa->spd_seen = now;
-		sa->spd_tunnel = names_ipcomp_tunnel(w->db->spd, sa);
-	}
-	return sa && sa->spd_tunnel ? sa : NULL;
+	return sa && spd_names_ipcomp_tunnel(w->db->spd, &sa->src, &sa->dst) ? sa : NULL;
 }
 
 /*
@@ -84,7 +47,7 @@ static struct sa *well_known_ipcomp(struct worker *w, const struct job *j)
 
 	if (!sa)
 		sa = ipcomp_between(w, j, MODE_TRANSPORT);
-	return sa ? sa : ipcomp_is_wanted(w) ? &w->any_ipcomp : NULL;
+	return sa ? sa : spd_expects_ipcomp(w->db->spd) ? &w->any_ipcomp : NULL;
 }
 
 /* The SA, in whatever state, of the security header on top. */
@@ -135,7 +98,7 @@ static bool prepare_in(struct worker *w, struct job *j, enum sa_proto proto, str
 		sa = arriving_sa(w, j, proto, &reason);
 	if (sa && proto == SA_ESP && j->in_udp != (sa->natt.type != 0))
 		reason = DROP_ENCAPSULATION;
-	else if (sa && worker_take_sa(w, j, sa, CRYPTO_OPEN, &reason) &&
+	else if (sa && worker_take_sa(w, j, sa, NULL, CRYPTO_OPEN, &reason) &&
 		 transform_of(proto)->in(j, step, &reason)) {
 		w->stats.proto[proto].ibytes += j->inner;
 		worker_keep_op(w, j, CRYPTO_OPEN);
@@ -352,7 +315,7 @@ static bool open_round(struct worker *w, struct step *step, const struct now *no
 }
 
 /* The header that a request is about: that of the tunnel inside it, or the packet's own. */
-static void ends_of(const struct policy *pol, unsigned i, const struct flow *flow,
+static void ends_of(const struct spd_policy *pol, unsigned i, const struct flow *flow,
 		    const struct addr **src, const struct addr **dst)
 {
 	*src = &flow->src;
@@ -382,7 +345,7 @@ static bool fits_tunnel(const struct applied *a, const struct request *req)
 }
 
 /* Whether what was applied is what request number i demands. */
-static bool fits_request(const struct applied *a, const struct policy *pol, unsigned i,
+static bool fits_request(const struct applied *a, const struct spd_policy *pol, unsigned i,
 			 enum policy_level level, const struct flow *flow)
 {
 	const struct request *req = &pol->requests[i];
@@ -409,7 +372,7 @@ static bool had_kind(const struct job *j, uint8_t proto)
 }
 
 /* Whether request number i was applied inside of what was seen already: *seen from outside. */
-static bool had_next(const struct job *j, unsigned *seen, const struct policy *pol, unsigned i,
+static bool had_next(const struct job *j, unsigned *seen, const struct spd_policy *pol, unsigned i,
 		     enum policy_level level, const struct flow *flow)
 {
 	while (*seen < j->n_bundle) {
@@ -444,7 +407,7 @@ static bool satisfied(const struct worker *w, const struct job *j, const struct 
 	return true;
 }
 
-static bool names_tunnel(const struct policy *pol, const struct applied *a)
+static bool names_tunnel(const struct spd_policy *pol, const struct applied *a)
 {
 	for (unsigned i = 0; i < pol->n_requests; i++) {
 		if (fits_tunnel(a, &pol->requests[i]))

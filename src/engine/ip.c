@@ -24,18 +24,11 @@ static size_t parse_v4(const struct pkt *p, struct ip_view *v)
 	total = get_be16(h + V4_LEN);
 	if (header < IPV4_MIN || total < header || !pkt_at(p, 0, header))
 		return 0;
-	*v = (struct ip_view){
-		.family = AF_INET,
-		.src = addr_of(AF_INET, h + V4_SRC),
-		.dst = addr_of(AF_INET, h + V4_DST),
-		.fragment =
-			(get_be16(h + V4_FRAG) & 0x3fff) != 0, /* more fragments, or an offset */
-		.split = header,
-		.split_next = V4_PROTO,
-		.upper = header,
-		.upper_next = V4_PROTO,
-		.proto = h[V4_PROTO],
-	};
+	ip_view_begin(v, AF_INET, h[V4_PROTO]);
+	v->src = addr_of(AF_INET, h + V4_SRC);
+	v->dst = addr_of(AF_INET, h + V4_DST);
+	v->fragment = (get_be16(h + V4_FRAG) & (V4_MF | V4_OFFSET)) != 0;
+	v->split = v->upper = (uint16_t)header;
 	return total;
 }
 
@@ -78,7 +71,7 @@ static bool walk_extensions(const struct pkt *p, struct ip_view *v)
 			v->atomic_next = v->upper_next;
 		}
 		v->upper_next = v->upper;
-		v->upper += len;
+		v->upper = (uint16_t)(v->upper + len);
 		if (v->proto != IPPROTO_DSTOPTS && !v->atomic) {
 			v->split = v->upper;
 			v->split_next = v->upper_next;
@@ -110,16 +103,9 @@ static size_t parse_v6(const struct pkt *p, struct ip_view *v)
 
 	if (!h)
 		return 0;
-	*v = (struct ip_view){
-		.family = AF_INET6,
-		.src = addr_of(AF_INET6, h + V6_SRC),
-		.dst = addr_of(AF_INET6, h + V6_DST),
-		.split = IPV6_HEADER,
-		.split_next = V6_NEXT,
-		.upper = IPV6_HEADER,
-		.upper_next = V6_NEXT,
-		.proto = h[V6_NEXT],
-	};
+	ip_view_begin(v, AF_INET6, h[V6_NEXT]);
+	v->src = addr_of(AF_INET6, h + V6_SRC);
+	v->dst = addr_of(AF_INET6, h + V6_DST);
 	return IPV6_HEADER + (size_t)get_be16(h + V6_LEN);
 }
 
@@ -255,7 +241,7 @@ static void look_ahead_v4(const struct pkt *p, struct ip_view *v)
 	}
 }
 
-void ip_look_ahead(const struct pkt *p, struct ip_view *v)
+void ip_look_for_route(const struct pkt *p, struct ip_view *v)
 {
 	if (v->family == AF_INET)
 		look_ahead_v4(p, v);

@@ -32,19 +32,19 @@ enum ip_ecn { ECN_NOT_ECT = 0, ECN_ECT1 = 1, ECN_ECT0 = 2, ECN_CE = 3, ECN_MASK 
  * 3.1.1); one that arrives stands at `upper`.
  */
 struct ip_view {
-	int family;
 	struct addr src, dst;
-	struct addr hop;   /* where it is `routed`, the header's destination: see ip_hop() */
-	bool routed;	   /* ip_look_ahead() found another end than the header's destination */
-	bool fragment;	   /* a part of a datagram: nothing beyond `upper` can be trusted */
-	size_t split;	   /* bytes before the place for a new header */
-	size_t split_next; /* offset of the next-header byte that names what stands at split */
-	size_t upper;	   /* bytes before the upper-layer or security header */
-	size_t upper_next; /* offset of the next-header byte that names it */
-	uint8_t proto;	   /* its value */
+	uint16_t family;
+	uint8_t proto;	     /* what stands at `upper` */
+	bool fragment;	     /* a part of a datagram: nothing beyond `upper` can be trusted */
+	bool routed;	     /* ip_look_ahead() found another end than the header's destination */
+	uint16_t split;	     /* bytes before the place for a new header */
+	uint16_t split_next; /* offset of the next-header byte that names what stands at split */
+	uint16_t upper;	     /* bytes before the upper-layer or security header */
+	uint16_t upper_next; /* offset of the next-header byte that names it */
 	/* of a fragment header that is passed over because it stands in a whole datagram; 0 = none
 	 */
-	size_t atomic, atomic_next;
+	uint16_t atomic, atomic_next;
+	struct addr hop; /* where it is `routed`, the header's destination: see ip_hop() */
 };
 
 /*
@@ -69,12 +69,31 @@ bool ip_spi(const struct pkt *p, const struct ip_view *v, enum sa_proto proto, u
  * (IPv4's options LSRR and SSRR, IPv6's routing headers of types 0 and 2). There the
  * SA and the policies are, and it is what AH and the checksums of TCP and UDP count.
  */
-void ip_look_ahead(const struct pkt *p, struct ip_view *v);
+void ip_look_for_route(const struct pkt *p, struct ip_view *v);
+static inline void ip_look_ahead(const struct pkt *p, struct ip_view *v)
+{
+	if (v->split > (v->family == AF_INET ? IPV4_MIN : IPV6_HEADER))
+		ip_look_for_route(p, v);
+}
 
 /* Where the packet goes next: to its end, or to the first address of its source route. */
 static inline const struct addr *ip_hop(const struct ip_view *v)
 {
 	return v->routed ? &v->hop : &v->dst;
+}
+
+/* The header of a datagram without options or extensions, of this family: all but its addresses. */
+static inline void ip_view_begin(struct ip_view *v, int family, uint8_t proto)
+{
+	uint16_t header = family == AF_INET ? IPV4_MIN : IPV6_HEADER;
+	uint16_t next = family == AF_INET ? (uint16_t)V4_PROTO : (uint16_t)V6_NEXT;
+
+	v->family = (uint16_t)family;
+	v->proto = proto;
+	v->fragment = v->routed = false;
+	v->split = v->upper = header;
+	v->split_next = v->upper_next = next;
+	v->atomic = v->atomic_next = 0;
 }
 
 /*
@@ -97,7 +116,7 @@ struct ip_fields {
 };
 
 /* Bytes of such a header. */
-static inline size_t ip_header_len(int family)
+static inline uint16_t ip_header_len(int family)
 {
 	return family == AF_INET ? IPV4_MIN : IPV6_HEADER;
 }

@@ -16,13 +16,20 @@
 #define IPCOMP_HEADER 4
 
 /* At worst as long as it was. */
-static size_t ipcomp_length(const struct sa *sa, const struct tunables *tun, int family,
-			    size_t headers, size_t payload)
+static size_t ipcomp_length(const struct sa *sa, const struct plan *plan, const struct tunables *tun,
+			    int family, size_t headers, size_t payload)
 {
 	(void)sa;
+	(void)plan;
 	(void)tun;
 	(void)family;
 	return headers + payload;
+}
+
+static size_t ipcomp_gap(const struct job *j)
+{
+	(void)j;
+	return 0;
 }
 
 /* setkey -R: the SPI itself; else the well-known number of the algorithm (RFC 3173 section 3.3). */
@@ -105,6 +112,7 @@ static bool ipcomp_in_done(struct job *j, enum drop_reason *reason)
 const struct transform transform_ipcomp = {
 	.keyless = true,
 	.length = ipcomp_length,
+	.gap = ipcomp_gap,
 	.out = ipcomp_out,
 	.out_done = ipcomp_out_done,
 	.in = ipcomp_in,

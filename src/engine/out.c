@@ -156,8 +156,8 @@ static size_t bundle_length(const struct tunables *tun, const struct applied *bu
 			s.len += s.headers;
 		}
 		if (transform_of(sa->proto))
-			s.len = transform_of(sa->proto)->length(sa, tun, s.family, s.headers,
-								s.len - s.headers);
+			s.len = transform_of(sa->proto)->length(sa, bundle[i].plan, tun, s.family,
+								s.headers, s.len - s.headers);
 	}
 	return s.len;
 }
@@ -380,6 +380,8 @@ static bool classify_out(struct worker *w, struct job *j, uint32_t mtu, struct s
 		worker_drop(w, j, DROP_FRAGMENT);
 		return false;
 	}
+	for (unsigned i = 0; i < j->n_bundle; i++)
+		j->bundle[i].plan = worker_plan(w, j->bundle[i].sa);
 	j->outcome->elsewhere = n || leaves_elsewhere(j);
 	return check_length(w, j, mtu, now);
 }
@@ -398,14 +400,16 @@ static bool protect(struct worker *w, struct job *j, const struct applied *a, st
 		return false;
 	if (!a->tunnel)
 		ip_join_atomic(j->pkt, &j->view);
-	if (!worker_take_sa(w, j, a->sa, CRYPTO_PROTECT, reason) ||
-	    (a->tunnel && !tunnel_wrap(j, step->tun, reason)))
+	j->gap = 0;
+	j->header_sum = 0;
+	if (!worker_take_sa(w, j, a->sa, a->plan, CRYPTO_PROTECT, reason) ||
+	    (a->tunnel && !tunnel_wrap(j, t->gap(j), step->tun, reason)))
 		return false;
 	if (t->keyless) /* it may leave the packet as it is */
 		ip_set_len(j->pkt);
 	n = worker_proto(w, j);
 	n->output++;
-	n->obytes += j->pkt->len - j->view.split;
+	n->obytes += j->pkt->len - j->view.split - j->gap;
 	return t->out(j, step, reason);
 }
 

@@ -32,8 +32,9 @@ struct esp_shape {
 
 /* The header of a tunnel as far as it is the same for all packets: engine/tunnel.c. */
 struct tunnel_shape {
-	uint8_t len; /* 0 = the SA's ends are no addresses of one family */
 	uint8_t header[40];
+	uint8_t len; /* 0 = the SA's ends are no addresses of one family */
+	uint32_t sum; /* of IPv4's header: as for its checksum */
 };
 
 struct plan {

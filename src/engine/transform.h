@@ -28,6 +28,7 @@
 /* A transform that is to be done, or was undone. */
 struct applied {
 	struct sa *sa;
+	const struct plan *plan; /* out: the SA's, NULL where it could not be worked out */
 	bool tunnel;	      /* with an IP header of its own: to be put before, or taken off */
 	bool bare;	      /* in: a tunnel of IPComp that came uncompressed */
 	struct addr src, dst; /* in: of the header that it stood behind */
@@ -46,6 +47,9 @@ struct job {
 	bool in_udp;		 /* in: ESP that came in UDP */
 	bool signature;		 /* of TCP: made, or found to be right */
 	uint8_t strip;		 /* in: bytes at view.upper that are to be taken out */
+	uint16_t gap;		 /* out: bytes at view.split that are there for the header already */
+	uint32_t header_sum;	 /* out: of the IPv4 header that this step has made, as far as it is
+				    filled; 0 = it has made none */
 	uint32_t inner;		 /* in: bytes between its header and its ICV */
 	uint32_t grown;		 /* bytes that a signature took */
 	uint64_t seq;
@@ -82,9 +86,11 @@ struct step {
 
 struct transform {
 	bool keyless; /* needs no cryptography */
-	/* At most; length of a datagram of `headers` + payload bytes once this SA has protected it. */
-	size_t (*length)(const struct sa *sa, const struct tunables *tun, int family, size_t headers,
-			 size_t payload);
+	/* At most, plan may be NULL; length of a datagram of `headers` + payload bytes once this SA has protected it. */
+	size_t (*length)(const struct sa *sa, const struct plan *plan, const struct tunables *tun,
+			 int family, size_t headers, size_t payload);
+	/* Bytes that a tunnel's header leaves free for the transform's own, before `out`. */
+	size_t (*gap)(const struct job *j);
 	/* False with *reason: the packet is dropped. */
 	bool (*out)(struct job *j, struct step *s, enum drop_reason *reason);
 	void (*out_done)(struct job *j);
@@ -180,6 +186,37 @@ static inline uint8_t *insert_after_headers(struct pkt *p, size_t at, size_t len
 		return NULL;
 	move_headers(p->data, p->data + len, at);
 	return p->data + at;
+}
+
+/* Where len bytes of a new header go, at view.split; NULL without room. */
+static inline uint8_t *make_room(const struct job *j, size_t len)
+{
+	return j->gap ? j->pkt->data + j->view.split : insert_after_headers(j->pkt, j->view.split, len);
+}
+
+/*
+ * Names what stands at view.split now, and states the length. Of a checksum only what has changed
+ * is counted anew (RFC 1624): the header was written just now, and to read it back by other
+ * pieces than it was written by is what a processor is slow at.
+ */
+static inline void finish_headers(const struct job *j, uint8_t was, uint8_t proto)
+{
+	struct pkt *p = j->pkt;
+	uint32_t sum;
+
+	p->data[j->view.split_next] = proto;
+	if (j->view.family == AF_INET6) {
+		put_be16(p->data + V6_LEN, (uint16_t)(p->len - IPV6_HEADER));
+		return;
+	}
+	if (j->header_sum)
+		sum = j->header_sum + proto + (uint32_t)p->len;
+	else
+		sum = (uint16_t)~get_be16(p->data + V4_SUM) + (uint16_t)~get_be16(p->data + V4_LEN) +
+		      (uint32_t)p->len + (uint16_t)~was + proto;
+	put_be16(p->data + V4_LEN, (uint16_t)p->len);
+	sum = (sum & 0xffff) + (sum >> 16);
+	put_be16(p->data + V4_SUM, (uint16_t)~((sum & 0xffff) + (sum >> 16)));
 }
 
 /* Takes len bytes at `at` out of the datagram by moving the headers before them. */

@@ -91,6 +91,7 @@ void tunnel_shape(const struct sa *sa, const struct tunables *tun, struct tunnel
 		t->header[V4_TTL] = tun->tunnel_ttl;
 		memcpy(t->header + V4_SRC, sa->src.bytes, 4);
 		memcpy(t->header + V4_DST, sa->dst.bytes, 4);
+		t->sum = ip_sum(t->header, IPV4_MIN, 0);
 	} else {
 		t->header[0] = 0x60;
 		t->header[V6_HOPS] = tun->tunnel_ttl;
@@ -99,45 +100,40 @@ void tunnel_shape(const struct sa *sa, const struct tunables *tun, struct tunnel
 	}
 }
 
-/* Length and checksum are the transform's to set, which makes the packet longer still. */
-static void push_header(struct job *j, const struct tunnel_shape *t, uint8_t tos, uint8_t proto, bool df)
+static void fill_header(struct job *j, const struct tunnel_shape *t, uint8_t tos, bool df)
 {
 	uint8_t *h = j->pkt->data;
 
 	if (t->len == IPV4_MIN) {
+		uint16_t id = packet_id(j->sa), frag = df ? V4_DF : 0;
+
 		memcpy(h, t->header, IPV4_MIN);
 		h[V4_TOS] = tos;
-		put_be16(h + V4_ID, packet_id(j->sa));
-		put_be16(h + V4_FRAG, df ? V4_DF : 0);
-		h[V4_PROTO] = proto;
+		put_be16(h + V4_ID, id);
+		put_be16(h + V4_FRAG, frag);
+		j->header_sum = t->sum + tos + id + frag;
 	} else {
 		memcpy(h, t->header, IPV6_HEADER);
 		put_be16(h, (uint16_t)(0x6000 | tos << 4));
-		h[V6_NEXT] = proto;
 	}
-	j->view = (struct ip_view){
-		.family = j->sa->dst.family,
-		.src = addr_of(j->sa->src.family, j->sa->src.bytes),
-		.dst = addr_of(j->sa->dst.family, j->sa->dst.bytes),
-		.split = t->len,
-		.split_next = t->len == IPV4_MIN ? (size_t)V4_PROTO : (size_t)V6_NEXT,
-		.upper = t->len,
-		.upper_next = t->len == IPV4_MIN ? (size_t)V4_PROTO : (size_t)V6_NEXT,
-		.proto = proto,
-	};
 }
 
-bool tunnel_wrap(struct job *j, const struct tunables *tun, enum drop_reason *reason)
+bool tunnel_wrap(struct job *j, size_t gap, const struct tunables *tun, enum drop_reason *reason)
 {
 	const struct tunnel_shape *t = &j->plan->tunnel;
 	uint8_t tos = ip_tos(j->pkt), ecn = ecn_into(ecn_mode(tun, j->sa->dst.family), tos & ECN_MASK);
+	uint8_t proto = j->view.family == AF_INET ? IPPROTO_IPIP : IPPROTO_IPV6;
 	bool df = df_outside(tun->tunnel_df, j->pkt, j->view.family);
 
 	*reason = DROP_NO_ROOM;
-	if (!t->len || !pkt_push(j->pkt, t->len))
+	if (!t->len || !pkt_push(j->pkt, t->len + gap))
 		return false;
-	push_header(j, t, (uint8_t)((tos & ~ECN_MASK) | ecn),
-		    j->view.family == AF_INET ? IPPROTO_IPIP : IPPROTO_IPV6, df);
+	j->gap = (uint16_t)gap;
+	fill_header(j, t, (uint8_t)((tos & ~ECN_MASK) | ecn), df);
+	ip_view_begin(&j->view, j->sa->dst.family, proto);
+	j->view.src = addr_of(j->sa->src.family, j->sa->src.bytes);
+	j->view.dst = addr_of(j->sa->dst.family, j->sa->dst.bytes);
+	j->pkt->data[j->view.split_next] = proto;
 	j->outcome->tunnelled = true;
 	return true;
 }

@@ -34,7 +34,8 @@ struct worker {
 	struct job *active[BURST_MAX]; /* jobs still under way */
 	size_t n_active;
 	struct ops {
-		struct crypto_op list[BURST_MAX];
+		_Alignas(64) struct crypto_op list[BURST_MAX];
+		struct crypto_op *places[BURST_MAX];
 		size_t n;
 	} ops[2]; /* described, by enum crypto_dir */
 	struct {
@@ -42,8 +43,6 @@ struct worker {
 		bool known, ours;
 	} last; /* the destination that was last asked about, in this burst */
 	struct sa any_ipcomp; /* stands in where a well-known CPI has no SA: RFC 3173 section 3.3 */
-	uint64_t ipcomp_seen; /* generation of the SPD that was searched for requests of ipcomp */
-	bool ipcomp_wanted;   /* whether there were any */
 	uint8_t scratch[STEP_SCRATCH];
 };
 
@@ -72,12 +71,14 @@ bool worker_decide(struct worker *w, struct job *j, uint8_t dir, const struct no
  * none, or no such error.
  */
 struct spd_entry *worker_tunnel_of_error(const struct worker *w, const struct job *j, uint8_t dir);
+/* An SA's plan; NULL where it cannot be worked out. */
+const struct plan *worker_plan(struct worker *w, const struct sa *sa);
 /*
- * Chooses the SA of a job's step: its plan, and where it has a key an operation to be described,
- * which counts once worker_keep_op() says so.
+ * Chooses the SA of a job's step: its plan, if that is not known yet, and where it has a key
+ * an operation to be described, which counts once worker_keep_op() says so.
  */
-bool worker_take_sa(struct worker *w, struct job *j, struct sa *sa, enum crypto_dir dir,
-		    enum drop_reason *reason);
+bool worker_take_sa(struct worker *w, struct job *j, struct sa *sa, const struct plan *plan,
+		    enum crypto_dir dir, enum drop_reason *reason);
 void worker_keep_op(struct worker *w, const struct job *j, enum crypto_dir dir);
 /*
  * What is remembered of the flow of the packet that a job looks at, in the places of the two

@@ -113,7 +113,7 @@ static struct crypto_key *key_of(enum prim prim, const uint8_t *bytes, size_t le
 
 static enum crypto_status run(enum crypto_dir dir, struct crypto_op op)
 {
-	crypto_burst(crypto, dir, &op, 1);
+	crypto_burst(crypto, dir, &(struct crypto_op *){ &op }, 1);
 	return op.status;
 }
 
@@ -535,11 +535,11 @@ static void check_missing_parts(struct crypto_key *key)
 	refused(&p, op);
 	op = esp_op(&p, key), op.auth_tail_len = 4;
 	refused(&p, op);
-	op = esp_op(&p, key), op.text_len = (size_t)1 << 32;
+	op = esp_op(&p, key), op.text_len = UINT32_C(1) << 31;
 	refused(&p, op);
-	op = esp_op(&p, key), op.auth_len = (size_t)1 << 32;
+	op = esp_op(&p, key), op.auth_len = UINT32_C(1) << 31;
 	refused(&p, op);
-	op = esp_op(&p, key), op.auth_tail = some_bytes, op.auth_tail_len = (size_t)1 << 32;
+	op = esp_op(&p, key), op.auth_tail = some_bytes, op.auth_tail_len = UINT32_C(1) << 31;
 	refused(&p, op);
 	crypto_key_free(key);
 }
@@ -645,7 +645,7 @@ static void burst_set(struct esp *p, struct crypto_op *ops, struct crypto_key **
 static void test_burst(void **state)
 {
 	static struct esp one[BURST], many[BURST], clear[BURST];
-	struct crypto_op one_ops[BURST], many_ops[BURST];
+	struct crypto_op one_ops[BURST], many_ops[BURST], *pointers[BURST];
 	struct crypto_key *keys[BURST];
 	const unsigned no_iv = COUNT(known) + known_index(PRIM_AES_GCM);
 
@@ -657,8 +657,10 @@ static void test_burst(void **state)
 	burst_set(many, many_ops, keys);
 
 	for (unsigned i = 0; i < BURST; i++)
-		crypto_burst(crypto, CRYPTO_PROTECT, &one_ops[i], 1);
-	crypto_burst(crypto, CRYPTO_PROTECT, many_ops, BURST);
+		crypto_burst(crypto, CRYPTO_PROTECT, &(struct crypto_op *){ &one_ops[i] }, 1);
+	for (unsigned i = 0; i < BURST; i++)
+		pointers[i] = &many_ops[i];
+	crypto_burst(crypto, CRYPTO_PROTECT, pointers, BURST);
 	for (unsigned i = 0; i < BURST; i++)
 		assert_int_equal(many_ops[i].status, CRYPTO_OK);
 	assert_memory_equal(one, many, sizeof(one));
@@ -667,7 +669,7 @@ static void test_burst(void **state)
 	/* a bad one in the middle is alone in its fate */
 	many[17].icv[0] ^= 1;
 	many_ops[no_iv].iv = NULL;
-	crypto_burst(crypto, CRYPTO_OPEN, many_ops, BURST);
+	crypto_burst(crypto, CRYPTO_OPEN, pointers, BURST);
 	for (unsigned i = 0; i < BURST; i++) {
 		const enum crypto_status want = i == 17 ? CRYPTO_BAD_ICV : i == no_iv ? CRYPTO_FAILED : CRYPTO_OK;
 

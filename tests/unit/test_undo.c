@@ -45,6 +45,7 @@ struct seen_sa {
 struct seen_sp {
 	const struct spd_entry *at;
 	struct spd_entry e; /* without links */
+	struct request request;
 };
 
 struct seen {
@@ -80,7 +81,9 @@ static void see_sp(struct seen_sp *s, const struct spd_entry *e)
 {
 	s->at = e;
 	memcpy(&s->e, e, sizeof(*e));
-	s->e.next = s->e.prev = s->e.older = s->e.newer = NULL;
+	s->e.older = s->e.newer = NULL;
+	s->e.pol.requests = NULL;
+	memcpy(&s->request, e->pol.requests, e->pol.n_requests ? sizeof(s->request) : 0);
 }
 
 static void see_lookups(struct seen *s, const struct db *db)
