@@ -444,10 +444,43 @@ def run_bench(name, command, seconds, trouble_of, sizes):
     return failed(name, f"{trouble}\n{output}") if trouble else passed(name)
 
 
+def e2e_trouble(figures):
+    """What cannot be right about the figures of bench/e2e."""
+    ratios = {figure["name"]: figure["ratio"] for figure in figures}
+    for what in "tcp", "cpu", "rtt_min":
+        if not 0.1 < (ratios.get(f"e2e.{what}.transport/copier") or 0) < 10:
+            return f"{what} is not a ratio to be believed"
+    return None
+
+
+def run_e2e():
+    results = PLAIN / "e2e.json"
+    results.unlink(missing_ok=True)
+    status, output = run([IN_NAMESPACES, ROOT / "bench/e2e", "-n", "1", "-v", "copier,transport", PLAIN], 120,
+                         env=dict(ENV, BENCH_JSON=str(results)))
+    if status == NO_NAMESPACES:  # or no iperf3
+        return skipped("e2e", output.strip())
+    trouble = ended(status) if status else e2e_trouble(json.loads(results.read_text()))
+    return failed("e2e", f"{trouble}\n{output}") if trouble else passed("e2e")
+
+
+def run_dpdk_check():
+    """What is timed as DPDK's is ESP."""
+    program = PLAIN / "bench/dpdk-ipsec"
+    if not program.exists():
+        return skipped("dpdk-ipsec --check", "built without libdpdk")
+    status, output = run([IN_NAMESPACES, program, "--check"], 60)
+    if status == NO_NAMESPACES:
+        return skipped("dpdk-ipsec --check", output.strip())
+    return passed("dpdk-ipsec --check") if status == 0 else failed("dpdk-ipsec --check", f"{ended(status)}\n{output}")
+
+
 def suite_bench(_):
     """the benchmarks run, whatever they find"""
     yield run_bench("load", [IN_NAMESPACES, ROOT / "bench/load"], 120, bench_trouble, (60, 200))
     yield run_bench("load --guest", [ROOT / "bench/load", "--guest"], 120, bench_kernel_trouble, (300,))
+    yield run_e2e()
+    yield run_dpdk_check()
 
 
 SUITES = {name.removeprefix("suite_"): suite for name, suite in list(globals().items())
