@@ -6,11 +6,10 @@
  *     lookup spd KIND N       KIND: hosts, mixed, ports, lengths
  *     lookup sad N
  *
- *     hosts    src 10/8, each its own dst (/28, or /32 where there are more than fit), any port, every
- *              tenth TCP to port 80
- *     mixed    prefixes of twelve pairs of lengths, ports and protocols by turns
- *     ports    one pair of prefixes, each its own ports of TCP
- *     lengths  prefixes of every pair of lengths
+ *     hosts    src 10/8, each its own dst (/28, or /32 where there are more than fit), any port,
+ * every tenth TCP to port 80 mixed    prefixes of twelve pairs of lengths, ports and protocols by
+ * turns ports    one pair of prefixes, each its own ports of TCP lengths  prefixes of every pair of
+ * lengths
  */
 #include <arpa/inet.h>
 #include <malloc.h>
@@ -83,8 +82,9 @@ static struct rule rule_of_hosts(uint32_t i, uint32_t n)
 
 static struct rule rule_of_mixed(uint32_t i)
 {
-	static const uint8_t lens[][2] = { { 8, 24 },  { 16, 24 }, { 24, 24 }, { 24, 16 }, { 32, 24 }, { 24, 32 },
-					   { 32, 32 }, { 8, 28 },  { 0, 30 },  { 30, 12 }, { 20, 20 }, { 12, 32 } };
+	static const uint8_t lens[][2] = { { 8, 24 },  { 16, 24 }, { 24, 24 }, { 24, 16 },
+					   { 32, 24 }, { 24, 32 }, { 32, 32 }, { 8, 28 },
+					   { 0, 30 },  { 30, 12 }, { 20, 20 }, { 12, 32 } };
 	static const uint8_t protos[] = { PROTO_ANY, IPPROTO_TCP, IPPROTO_UDP, IPPROTO_TCP };
 	struct rule r = { .src_len = lens[i % 12][0],
 			  .dst_len = lens[i % 12][1],
@@ -122,7 +122,7 @@ static struct rule rule_of_lengths(uint32_t i)
 
 static struct rule rule_of(const char *kind, uint32_t i, uint32_t n)
 {
-	return strcmp(kind, "hosts") == 0 ? rule_of_hosts(i, n)
+	return strcmp(kind, "hosts") == 0   ? rule_of_hosts(i, n)
 	       : strcmp(kind, "mixed") == 0 ? rule_of_mixed(i)
 	       : strcmp(kind, "ports") == 0 ? rule_of_ports(i)
 					    : rule_of_lengths(i);
@@ -153,11 +153,13 @@ static uint32_t host_in(uint32_t net, unsigned len)
 
 static struct flow flow_of(const struct rule *r)
 {
-	return (struct flow){ .src = ipv4(host_in(r->src, r->src_len)),
-			      .dst = ipv4(host_in(r->dst, r->dst_len)),
-			      .src_port = r->src_port ? r->src_port : (uint16_t)(1024 + random32() % 60000),
-			      .dst_port = r->dst_port ? r->dst_port : (uint16_t)(1 + random32() % 60000),
-			      .proto = r->proto == PROTO_ANY ? IPPROTO_UDP : r->proto };
+	return (struct flow){
+		.src = ipv4(host_in(r->src, r->src_len)),
+		.dst = ipv4(host_in(r->dst, r->dst_len)),
+		.src_port = r->src_port ? r->src_port : (uint16_t)(1024 + random32() % 60000),
+		.dst_port = r->dst_port ? r->dst_port : (uint16_t)(1 + random32() % 60000),
+		.proto = r->proto == PROTO_ANY ? IPPROTO_UDP : r->proto
+	};
 }
 
 static struct spd_entry *put(struct spd *spd, const struct rule *r)
@@ -253,7 +255,8 @@ static void walk(struct bench *b, size_t i)
 		while (l < listed + n_listed &&
 		       !((src & l->src_mask) == l->src && (dst & l->dst_mask) == l->dst &&
 			 (l->proto == PROTO_ANY || l->proto == f->proto) &&
-			 (!l->src_port || l->src_port == f->src_port) && (!l->dst_port || l->dst_port == f->dst_port)))
+			 (!l->src_port || l->src_port == f->src_port) &&
+			 (!l->dst_port || l->dst_port == f->dst_port)))
 			l++;
 		sink += (uintptr_t)(l < listed + n_listed ? l->entry : NULL);
 	}
@@ -285,8 +288,8 @@ static double measure(struct bench *b, void (*look)(struct bench *b, size_t i), 
 /* Policies out and in again, in batches of at most CHANGES: ns each. */
 #define CHANGES 64
 
-static unsigned choose(struct bench *b, const struct rule *rules, uint32_t n, struct rule chosen[CHANGES],
-		       struct spd_entry *es[CHANGES])
+static unsigned choose(struct bench *b, const struct rule *rules, uint32_t n,
+		       struct rule chosen[CHANGES], struct spd_entry *es[CHANGES])
 {
 	unsigned m = 0;
 
@@ -358,12 +361,14 @@ static void list_all(const struct spd *spd)
 		const struct selector *s = &e->sel;
 		struct listed *l = &listed[n_listed++];
 
-		*l = (struct listed){ .src_mask = s->src.prefix_len ? ~0u << (32 - s->src.prefix_len) : 0,
-				      .dst_mask = s->dst.prefix_len ? ~0u << (32 - s->dst.prefix_len) : 0,
-				      .src_port = s->src.port,
-				      .dst_port = s->dst.port,
-				      .proto = s->proto,
-				      .entry = e };
+		*l = (struct listed){
+			.src_mask = s->src.prefix_len ? ~0u << (32 - s->src.prefix_len) : 0,
+			.dst_mask = s->dst.prefix_len ? ~0u << (32 - s->dst.prefix_len) : 0,
+			.src_port = s->src.port,
+			.dst_port = s->dst.port,
+			.proto = s->proto,
+			.entry = e
+		};
 		l->src = host_order(&s->src.addr) & l->src_mask;
 		l->dst = host_order(&s->dst.addr) & l->dst_mask;
 	}
@@ -452,7 +457,8 @@ static void sa_out(struct bench *b, size_t i)
 	for (size_t k = i; k < i + BURST; k++) {
 		const struct wanted *w = &b->wanted[k];
 
-		sink += (uintptr_t)sad_find_out(b->sad, SA_ESP, MODE_TUNNEL, w->reqid, &w->src, &w->dst);
+		sink += (uintptr_t)sad_find_out(b->sad, SA_ESP, MODE_TUNNEL, w->reqid, &w->src,
+						&w->dst);
 	}
 }
 

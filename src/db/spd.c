@@ -8,8 +8,8 @@
  * A lookup goes through several places, so of two changes it could see the second and not
  * the first: neither of two policies, say, of which one came before the other went. So
  * changes are numbered when they begin, and a lookup during which that
- * number grew is done again, while the writer waits (`hurried`): readers do not wait for it, nor does
- * it overtake them again and again. A change alone is all or nothing for each lookup.
+ * number grew is done again, while the writer waits (`hurried`): readers do not wait for it, nor
+ * does it overtake them again and again. A change alone is all or nothing for each lookup.
  */
 #include "db/spd.h"
 
@@ -28,9 +28,10 @@
 
 struct spd {
 	struct spd_space space[POLICY_FWD + 1]; /* that of POLICY_ANY stays empty */
-	struct spd_table ipcomp;		/* a tally of what spd_expects_ipcomp() and the like are asked for */
-	_Atomic uint64_t begun, done;		/* changes */
-	_Atomic unsigned hurried;		/* lookups that a change has overtaken */
+	struct spd_table
+		ipcomp; /* a tally of what spd_expects_ipcomp() and the like are asked for */
+	_Atomic uint64_t begun, done; /* changes */
+	_Atomic unsigned hurried;     /* lookups that a change has overtaken */
 	/* the writer's */
 	struct spd_node *order[POLICY_FWD + 1], *ifnet;
 	struct spd_table by_selector, by_id;
@@ -39,7 +40,8 @@ struct spd {
 	size_t count, n_ifnet;
 	uint64_t seed, last_seq;
 	uint32_t last_id, last_reqid;
-	bool reqids_mixed; /* the next may be taken: last_reqid has started anew, or one was chosen by hand */
+	bool reqids_mixed; /* the next may be taken: last_reqid has started anew, or one was chosen
+			      by hand */
 };
 
 static uint32_t hash_selector(const struct spd *spd, const struct selector *sel, uint8_t dir)
@@ -48,7 +50,8 @@ static uint32_t hash_selector(const struct spd *spd, const struct selector *sel,
 		     (uint32_t)sel->src.prefix_len << 8 | sel->dst.prefix_len;
 	uint64_t ends = (uint64_t)addr_hash(&sel->src.addr, h) << 32 | addr_hash(&sel->dst.addr, h);
 
-	return spd_fold(spd_mix(ends ^ spd->seed, ((uint64_t)sel->src.port << 16 | sel->dst.port) ^ spd->seed << 1));
+	return spd_fold(spd_mix(ends ^ spd->seed,
+				((uint64_t)sel->src.port << 16 | sel->dst.port) ^ spd->seed << 1));
 }
 
 static uint32_t hash_id(uint32_t id)
@@ -99,7 +102,8 @@ static void change_begin(struct spd *spd)
 {
 	while (atomic_load(&spd->hurried))
 		sched_yield();
-	atomic_store_explicit(&spd->begun, atomic_load_explicit(&spd->begun, memory_order_relaxed) + 1,
+	atomic_store_explicit(&spd->begun,
+			      atomic_load_explicit(&spd->begun, memory_order_relaxed) + 1,
 			      memory_order_release);
 }
 
@@ -150,7 +154,8 @@ uint32_t spd_new_reqid(struct spd *spd)
 			spd->last_reqid = REQID_MANUAL_MAX + 1;
 			spd->reqids_mixed = true;
 		}
-	} while (spd->reqids_mixed && spd_tally_find(&spd->reqids, reqid_key(spd, spd->last_reqid)));
+	} while (spd->reqids_mixed &&
+		 spd_tally_find(&spd->reqids, reqid_key(spd, spd->last_reqid)));
 	return spd->last_reqid;
 }
 
@@ -179,7 +184,8 @@ static uint64_t ipcomp_key(const struct spd *spd, const struct addr *src, const 
 
 	memcpy(s, src->bytes, sizeof(s));
 	memcpy(d, dst->bytes, sizeof(d));
-	return spd_mix(s[0] ^ spd->seed, d[0] ^ src->family) ^ spd_mix(s[1] ^ spd->seed, d[1] ^ ~spd->seed);
+	return spd_mix(s[0] ^ spd->seed, d[0] ^ src->family) ^
+	       spd_mix(s[1] ^ spd->seed, d[1] ^ ~spd->seed);
 }
 
 static void count(struct spd_table *tally, uint64_t key, bool is_new)
@@ -236,7 +242,8 @@ static void link_entry(struct spd *spd, struct spd_node *n)
 	change_end(spd);
 }
 
-static struct spd_node *node_new(struct spd *spd, const struct selector *sel, const struct policy *pol)
+static struct spd_node *node_new(struct spd *spd, const struct selector *sel,
+				 const struct policy *pol)
 {
 	struct spd_node *n = calloc(1, sizeof(*n) + pol->n_requests * sizeof(n->requests[0]));
 
@@ -244,7 +251,8 @@ static struct spd_node *node_new(struct spd *spd, const struct selector *sel, co
 		return NULL;
 	n->rank.seq = ++spd->last_seq;
 	n->rank.priority = pol->priority;
-	n->rank.weight = (uint32_t)(spd_mix(n->rank.seq ^ spd->seed, UINT64_C(0xa0761d6478bd642f)) >> 16);
+	n->rank.weight =
+		(uint32_t)(spd_mix(n->rank.seq ^ spd->seed, UINT64_C(0xa0761d6478bd642f)) >> 16);
 	n->e.sel = *sel;
 	n->e.pol = (struct spd_policy){ .dir = pol->dir,
 					.action = pol->action,
@@ -315,7 +323,8 @@ void spd_detach(struct spd *spd, struct spd_entry *entry)
 	if (entry->ifnet) {
 		spd->n_ifnet--;
 	} else {
-		spd_table_remove(&spd->by_selector, hash_selector(spd, &entry->sel, entry->pol.dir), n);
+		spd_table_remove(&spd->by_selector, hash_selector(spd, &entry->sel, entry->pol.dir),
+				 n);
 		age_remove(spd, entry);
 		spd_space_remove(&spd->space[entry->pol.dir], n);
 		spd->count--;

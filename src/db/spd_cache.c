@@ -4,14 +4,13 @@
  * come from the wire, so their places are chosen with a secret; and as a set is never more
  * than four lines, a flood can make the cache useless but not slow.
  *
- * Why no line outlives its policy. The SPD counts a change (spd_generation()) when it can be seen, and
- * only then retires what the change took out. Let a line hold entry E, answered
- * in generation g: g was read before E was looked up. If E has been taken out since, that
- * change has a number above g, because it was not finished, so not counted, when g was read, or E would
- * not have been found. E is freed after every reader has passed once since it was
- * retired, and so since the count went above g. A reader that has passed since then reads more than
- * g and does not take the line; one that has not may still read g and take E, and E is
- * there until it passes.
+ * Why no line outlives its policy. The SPD counts a change (spd_generation()) when it can be seen,
+ * and only then retires what the change took out. Let a line hold entry E, answered in generation
+ * g: g was read before E was looked up. If E has been taken out since, that change has a number
+ * above g, because it was not finished, so not counted, when g was read, or E would not have been
+ * found. E is freed after every reader has passed once since it was retired, and so since the count
+ * went above g. A reader that has passed since then reads more than g and does not take the line;
+ * one that has not may still read g and take E, and E is there until it passes.
  */
 #include "db/spd_cache.h"
 
@@ -25,14 +24,17 @@
 #define WAYS  4
 #define BURST 32
 
-/* All of a flow that is not partial: its addresses; scopes; ports, families, protocol and direction. */
+/*
+ * All of a flow that is not partial: its addresses; scopes; ports, families, protocol and
+ * direction.
+ */
 struct flow_key {
 	uint64_t words[6];
 };
 
 struct line {
 	struct flow_key key;
-	uint64_t generation; /* + 1; 0 = nothing */
+	uint64_t generation;	 /* + 1; 0 = nothing */
 	struct spd_entry *entry; /* NULL: no policy fits */
 };
 
@@ -70,8 +72,8 @@ static inline struct flow_key key_of(uint8_t dir, const struct flow *f)
 	memcpy(&k.words[2], f->dst.bytes, 16);
 	k.words[4] = (uint64_t)f->src.scope << 32 | f->dst.scope;
 	k.words[5] = (uint64_t)f->src_port << 48 | (uint64_t)f->dst_port << 32 |
-		     (uint64_t)(uint8_t)f->src.family << 24 | (uint64_t)(uint8_t)f->dst.family << 16 |
-		     (uint64_t)f->proto << 8 | dir;
+		     (uint64_t)(uint8_t)f->src.family << 24 |
+		     (uint64_t)(uint8_t)f->dst.family << 16 | (uint64_t)f->proto << 8 | dir;
 	return k;
 }
 
@@ -94,8 +96,8 @@ static inline bool is_it(const struct line *l, const struct flow_key *k, uint64_
 		 (a[5] ^ b[5]) | (l->generation ^ generation));
 }
 
-static inline const struct line *look(const struct spd_cache *c, const struct flow_key *k, uint32_t hash,
-				      uint64_t generation)
+static inline const struct line *look(const struct spd_cache *c, const struct flow_key *k,
+				      uint32_t hash, uint64_t generation)
 {
 	const uint32_t *hashes = c->hashes[hash % SETS];
 

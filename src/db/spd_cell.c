@@ -12,7 +12,7 @@
 #include "db/grace.h"
 
 /* A cell is walked up to this length; it is deep above, and no longer at half of it. */
-#define CELL_MAX 12
+#define CELL_MAX  12
 /* What waits for readers is waited for at this size. */
 #define TRASH_MAX ((size_t)32 << 20)
 
@@ -20,7 +20,8 @@
 #define K2 UINT64_C(0xe7037ed1a0b428db)
 
 /* Policies of a deep cell that no flow tells apart. */
-struct class {
+struct class
+{
 	uint64_t key;
 	uint32_t kind, src_scope, dst_scope;
 	uint32_t hash;
@@ -67,7 +68,9 @@ void spd_trash_put(struct spd_trash *trash, void (*free_it)(void *p), void *p, s
 /* Of a view: its cell's prefixes are settled. */
 static struct spd_key key_of_view(uint64_t key, enum kind kind)
 {
-	return (struct spd_key){ .src = { key }, .shape = kind, .hash = spd_fold(spd_mix(key ^ K2, K1 + kind)) };
+	return (struct spd_key){ .src = { key },
+				 .shape = kind,
+				 .hash = spd_fold(spd_mix(key ^ K2, K1 + kind)) };
 }
 
 static uint64_t kind_key(unsigned proto, unsigned src_port, unsigned dst_port)
@@ -75,8 +78,8 @@ static uint64_t kind_key(unsigned proto, unsigned src_port, unsigned dst_port)
 	return (uint64_t)proto << 32 | src_port << 16 | dst_port;
 }
 
-static const struct spd_item *better_of_view(const struct spd_item *best, const struct spd_deep *d, uint64_t key,
-					 enum kind kind, const struct flow *flow)
+static const struct spd_item *better_of_view(const struct spd_item *best, const struct spd_deep *d,
+					     uint64_t key, enum kind kind, const struct flow *flow)
 {
 	const struct spd_key k = key_of_view(key, kind);
 	const struct spd_cell *view = spd_cell_find(&d->views, &k);
@@ -85,8 +88,8 @@ static const struct spd_item *better_of_view(const struct spd_item *best, const 
 }
 
 /* Its ports are hidden, so all policies of its protocol might fit; if that is hidden, too, all. */
-static const struct spd_item *deep_find_partial(const struct spd_item *best, const struct spd_deep *d,
-					    const struct flow *flow)
+static const struct spd_item *deep_find_partial(const struct spd_item *best,
+						const struct spd_deep *d, const struct flow *flow)
 {
 	if (flow->proto != PROTO_ANY) {
 		best = better_of_view(best, d, flow->proto, BY_PROTO, flow);
@@ -96,7 +99,8 @@ static const struct spd_item *deep_find_partial(const struct spd_item *best, con
 		uint64_t bits = atomic_load_explicit(&d->protos[i], memory_order_acquire);
 
 		for (; bits; bits &= bits - 1)
-			best = better_of_view(best, d, i * 64 + (unsigned)__builtin_ctzll(bits), BY_PROTO, flow);
+			best = better_of_view(best, d, i * 64 + (unsigned)__builtin_ctzll(bits),
+					      BY_PROTO, flow);
 	}
 	return best;
 }
@@ -132,17 +136,17 @@ static struct spd_item item_of(struct spd_node *n)
 	const struct selector *sel = &n->e.sel;
 
 	return (struct spd_item){ .node = n,
-			      .priority = n->rank.priority,
-			      .src_port = sel->src.port,
-			      .dst_port = sel->dst.port,
-			      .seq = n->rank.seq & 0xffffffffffff,
-			      .proto = sel->proto,
-			      .scoped = sel->src.addr.scope || sel->dst.addr.scope };
+				  .priority = n->rank.priority,
+				  .src_port = sel->src.port,
+				  .dst_port = sel->dst.port,
+				  .seq = n->rank.seq & 0xffffffffffff,
+				  .proto = sel->proto,
+				  .scoped = sel->src.addr.scope || sel->dst.addr.scope };
 }
 
-/* A cell of this key with the items of `old` but for one, and one more in its place. NULL: it would be empty. */
-static struct spd_cell *cell_make(const struct spd_key *k, const struct spd_cell *old, const struct spd_node *without,
-			      struct spd_node *with)
+/* A cell of this key with the items of `old`, without one, with one more. NULL: it would be empty. */
+static struct spd_cell *cell_make(const struct spd_key *k, const struct spd_cell *old,
+				  const struct spd_node *without, struct spd_node *with)
 {
 	uint32_t n = (old ? old->n : 0) - !!without + !!with, at = 0;
 	struct spd_cell *c;
@@ -189,10 +193,13 @@ static const enum spd_tree kind_tree[KINDS] = { SPD_TREE_PORTS, SPD_TREE_PROTO }
 
 static struct class class_of(const struct selector *sel, enum kind kind)
 {
-	struct class c = { .kind = kind, .src_scope = sel->src.addr.scope, .dst_scope = sel->dst.addr.scope };
+	struct class c = { .kind = kind,
+			   .src_scope = sel->src.addr.scope,
+			   .dst_scope = sel->dst.addr.scope };
 
 	c.key = kind == BY_PROTO ? sel->proto : kind_key(sel->proto, sel->src.port, sel->dst.port);
-	c.hash = spd_fold(spd_mix(c.key ^ K1, (uint64_t)c.src_scope << 32 ^ c.dst_scope ^ kind ^ K2));
+	c.hash = spd_fold(
+		spd_mix(c.key ^ K1, (uint64_t)c.src_scope << 32 ^ c.dst_scope ^ kind ^ K2));
 	return c;
 }
 
@@ -209,7 +216,8 @@ static struct class *class_find(const struct spd_deep *d, const struct class *li
 }
 
 /* The view gets a class's new first, and loses the one before. */
-static void class_show(struct spd_trash *trash, struct spd_deep *d, struct class *c, struct spd_node *first)
+static void class_show(struct spd_trash *trash, struct spd_deep *d, struct class *c,
+		       struct spd_node *first)
 {
 	const struct spd_key k = key_of_view(c->key, c->kind);
 	const struct spd_cell *old = spd_cell_find(&d->views, &k);
@@ -222,7 +230,8 @@ static void class_show(struct spd_trash *trash, struct spd_deep *d, struct class
 	c->first = first;
 }
 
-static void class_add(struct spd_trash *trash, struct spd_deep *d, enum kind kind, struct spd_node *n)
+static void class_add(struct spd_trash *trash, struct spd_deep *d, enum kind kind,
+		      struct spd_node *n)
 {
 	const struct class like = class_of(&n->e.sel, kind);
 	struct class *c = class_find(d, &like);
@@ -239,7 +248,8 @@ static void class_add(struct spd_trash *trash, struct spd_deep *d, enum kind kin
 		class_show(trash, d, c, n);
 }
 
-static void class_remove(struct spd_trash *trash, struct spd_deep *d, enum kind kind, struct spd_node *n)
+static void class_remove(struct spd_trash *trash, struct spd_deep *d, enum kind kind,
+			 struct spd_node *n)
 {
 	const struct class like = class_of(&n->e.sel, kind);
 	struct class *c = class_find(d, &like);
@@ -297,7 +307,8 @@ static void deep_free(void *p)
 }
 
 /* What takes the place of a cell that has got too long. */
-static struct spd_cell *cell_deepen(struct spd_trash *trash, const struct spd_key *k, const struct spd_cell *old)
+static struct spd_cell *cell_deepen(struct spd_trash *trash, const struct spd_key *k,
+				    const struct spd_cell *old)
 {
 	struct spd_deep *d = need(calloc(1, sizeof(*d)));
 	struct spd_cell *c;
@@ -344,7 +355,8 @@ static struct spd_cell *cell_flatten(const struct spd_key *k, const struct spd_d
 	return c;
 }
 
-void spd_cell_add(struct spd_table *cells, const struct spd_key *k, struct spd_node *n, struct spd_trash *trash)
+void spd_cell_add(struct spd_table *cells, const struct spd_key *k, struct spd_node *n,
+		  struct spd_trash *trash)
 {
 	const struct spd_cell *old = spd_cell_find(cells, k);
 	struct spd_cell *new;
@@ -380,4 +392,3 @@ void spd_cell_remove(struct spd_table *cells, const struct spd_key *k, struct sp
 		spd_trash_put(trash, deep_free, d, sizeof(*d));
 	}
 }
-

@@ -3,8 +3,8 @@
  * Cells: the policies of one direction that have the same two prefixes, in the order in which they
  * are tried. Private to db/spd*.
  *
- * A cell never changes: a changed one takes its place in its table, by one store. One that would get
- * long becomes deep: a table of its own leads from protocol and ports to a short list, its
+ * A cell never changes: a changed one takes its place in its table, by one store. One that would
+ * get long becomes deep: a table of its own leads from protocol and ports to a short list, its
  * view, made as a cell is, and for flows whose ports are hidden another from the protocol
  * alone. Of policies that differ in nothing that a flow can show, a view has the first only:
  * the others wait in a tree (their class).
@@ -50,7 +50,8 @@ struct spd_trash {
 void spd_trash_put(struct spd_trash *trash, void (*free_it)(void *p), void *p, size_t size);
 
 /* There is room in the table for one more. */
-void spd_cell_add(struct spd_table *cells, const struct spd_key *k, struct spd_node *n, struct spd_trash *trash);
+void spd_cell_add(struct spd_table *cells, const struct spd_key *k, struct spd_node *n,
+		  struct spd_trash *trash);
 void spd_cell_remove(struct spd_table *cells, const struct spd_key *k, struct spd_node *n,
 		     struct spd_trash *trash);
 
@@ -62,7 +63,8 @@ static inline bool spd_cell_is(const struct spd_cell *c, const struct spd_key *k
 					 (c->src[1] ^ k->src[1]) | (c->dst[1] ^ k->dst[1]));
 }
 
-static inline const struct spd_cell *spd_cell_find(const struct spd_table *cells, const struct spd_key *k)
+static inline const struct spd_cell *spd_cell_find(const struct spd_table *cells,
+						   const struct spd_key *k)
 {
 	struct spd_probe p = spd_probe(cells, k->hash);
 	const struct spd_cell *c;
@@ -95,9 +97,12 @@ static inline bool spd_item_fits(const struct spd_item *i, const struct flow *fl
 			      spd_same_scope(&i->node->e.sel.dst.addr, &flow->dst));
 }
 
-/* The better of best, which may be NULL, and the first that fits of a cell or view that is not deep. */
-static inline const struct spd_item *spd_cell_short(const struct spd_item *best, const struct spd_cell *c,
-						    const struct flow *flow)
+/*
+ * The better of best, which may be NULL, and the first that fits of a cell or view that is not
+ * deep.
+ */
+static inline const struct spd_item *
+spd_cell_short(const struct spd_item *best, const struct spd_cell *c, const struct flow *flow)
 {
 	for (const struct spd_item *i = c->items; i < c->items + c->n; i++) {
 		if (best && !spd_item_behind(best, i->priority, i->seq))
@@ -112,8 +117,8 @@ const struct spd_item *spd_cell_deep(const struct spd_item *best, const struct s
 				     const struct flow *flow);
 
 /* The same of any cell. */
-static inline const struct spd_item *spd_cell_better(const struct spd_item *best, const struct spd_cell *c,
-						     const struct flow *flow)
+static inline const struct spd_item *
+spd_cell_better(const struct spd_item *best, const struct spd_cell *c, const struct flow *flow)
 {
 	return c->n ? spd_cell_short(best, c, flow) : spd_cell_deep(best, c->items[0].deep, flow);
 }

@@ -8,7 +8,8 @@
 
 #include "db/spd.h"
 
-/* The places of policies in order: comparable in one step, and the same again after spd_attach(). */
+/* The places of policies in order: comparable in one step, and the same again after spd_attach().
+ */
 struct spd_rank {
 	uint64_t seq;	   /* of insertion, never reused */
 	uint32_t priority; /* lower is earlier */

@@ -13,10 +13,13 @@
 #include "db/grace.h"
 
 #define SLOTS_MIN 8
-/* Tables of that size are searched all over: by pages of this size they need few entries of the TLB. */
+/*
+ * Tables of that size are searched all over: by pages of this size they need few entries of the
+ * TLB.
+ */
 #define HUGE_PAGE ((size_t)2 << 20)
 
-char spd_gone[1];
+const char spd_gone[1];
 
 /* The slots of an empty table. */
 static const struct {
@@ -101,7 +104,8 @@ bool spd_table_reserve(struct spd_table *t)
 		void *item = atomic_load_explicit(&old->slot[i].item, memory_order_relaxed);
 
 		if (item && item != spd_gone)
-			put(s, atomic_load_explicit(&old->slot[i].hash, memory_order_relaxed), item);
+			put(s, atomic_load_explicit(&old->slot[i].hash, memory_order_relaxed),
+			    item);
 	}
 	atomic_store_explicit(&t->slots, s, memory_order_release);
 	t->n_spent = t->n;
@@ -150,7 +154,7 @@ void spd_table_remove(struct spd_table *t, uint32_t hash, const void *item)
 
 	t->n--;
 	if (atomic_load_explicit(&s->slot[(at + 1) & s->mask].item, memory_order_relaxed)) {
-		atomic_store_explicit(&s->slot[at].item, spd_gone, memory_order_release);
+		atomic_store_explicit(&s->slot[at].item, (void *)spd_gone, memory_order_release);
 		return;
 	}
 	/* no search that comes here goes further: marks that lead here have had their day */

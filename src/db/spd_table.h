@@ -30,7 +30,7 @@ struct spd_table {
 	size_t n, n_spent; /* items; slots that are not NULL */
 };
 
-extern char spd_gone[1];
+extern const char spd_gone[1];
 
 void spd_table_init(struct spd_table *t);
 /* The table only: the items are the caller's. No reader may look any more. */
@@ -59,7 +59,8 @@ struct spd_probe {
 
 static inline struct spd_probe spd_probe(const struct spd_table *t, uint32_t hash)
 {
-	return (struct spd_probe){ atomic_load_explicit(&t->slots, memory_order_acquire), hash, hash };
+	return (struct spd_probe){ atomic_load_explicit(&t->slots, memory_order_acquire), hash,
+				   hash };
 }
 
 /* Where it begins, to be fetched ahead of time. */
@@ -78,7 +79,8 @@ static inline void *spd_probe_next(struct spd_probe *p)
 		if (!item)
 			return NULL;
 		/* acquire: whoever then finds that no change has overtaken it has read it before */
-		if (atomic_load_explicit(&s->hash, memory_order_acquire) == p->hash && item != spd_gone)
+		if (atomic_load_explicit(&s->hash, memory_order_acquire) == p->hash &&
+		    item != spd_gone)
 			return item;
 	}
 }

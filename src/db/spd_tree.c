@@ -40,7 +40,8 @@ void spd_tree_insert(struct spd_node **root, enum spd_tree t, struct spd_node *n
 
 void spd_tree_remove(struct spd_node **root, enum spd_tree t, struct spd_node *n)
 {
-	struct spd_node *left = n->tree[t].left, *right = n->tree[t].right, *above = n->tree[t].up, *top;
+	struct spd_node *left = n->tree[t].left, *right = n->tree[t].right, *above = n->tree[t].up,
+			*top;
 
 	if (above)
 		root = above->tree[t].left == n ? &above->tree[t].left : &above->tree[t].right;

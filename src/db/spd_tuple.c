@@ -25,13 +25,13 @@
 #include <string.h>
 
 /* Tuples whose memory is fetched together. */
-#define GROUP 8
+#define GROUP	    8
 /* With so many tuples it pays to ask for lengths first. */
 #define MANY_TUPLES 24
 /* A few are put in order at once, more when there are enough to make it cheap. */
-#define FEW_TUPLES 8
+#define FEW_TUPLES  8
 /* With so few slots there is nothing to fetch ahead of time: they are in the cache. */
-#define FEW_SLOTS 8192
+#define FEW_SLOTS   8192
 
 #define LENS 129 /* from 0 to 128 */
 
@@ -54,8 +54,8 @@ struct tuple_view {
 
 struct spd_tuples {
 	size_t n;
-	uint16_t *places;	/* [n_src][n_dst], behind the views; NULL: not many */
-	uint8_t n_src, n_dst;	/* different lengths */
+	uint16_t *places;     /* [n_src][n_dst], behind the views; NULL: not many */
+	uint8_t n_src, n_dst; /* different lengths */
 	uint8_t src_lens[LENS], dst_lens[LENS];
 	struct tuple_view view[];
 };
@@ -85,13 +85,15 @@ static uint32_t families_of(const struct addr *src, const struct addr *dst)
 	return family_code(src->family) << 20 | family_code(dst->family) << 16;
 }
 
-#define FAMILIES(shape) ((shape) & 0xff0000)
+#define FAMILIES(shape) ((shape)&0xff0000)
 #define SRC_LEN(shape)	((shape) >> 8 & 0xff)
-#define DST_LEN(shape)	((shape) & 0xff)
+#define DST_LEN(shape)	((shape)&0xff)
 
 static unsigned group_of(uint32_t shape)
 {
-	return FAMILIES(shape) == 0x110000 ? SPD_IPV4 : FAMILIES(shape) == 0x220000 ? SPD_IPV6 : SPD_OTHER;
+	return FAMILIES(shape) == 0x110000   ? SPD_IPV4
+	       : FAMILIES(shape) == 0x220000 ? SPD_IPV6
+					     : SPD_OTHER;
 }
 
 static uint32_t shape_of(const struct selector *sel)
@@ -122,7 +124,8 @@ static bool is_ipv4(uint32_t shape)
 }
 
 /* What addresses are under a tuple's masks. */
-static inline uint32_t hash_under(const uint64_t src[2], const uint64_t dst[2], const struct tuple_view *v)
+static inline uint32_t hash_under(const uint64_t src[2], const uint64_t dst[2],
+				  const struct tuple_view *v)
 {
 	uint64_t h = spd_mix((src[0] & v->src[0]) ^ v->seed, (dst[0] & v->dst[0]) ^ K1);
 
@@ -131,8 +134,8 @@ static inline uint32_t hash_under(const uint64_t src[2], const uint64_t dst[2], 
 	return spd_fold(h);
 }
 
-static inline struct spd_key key_under(const uint64_t src[2], const uint64_t dst[2], const struct tuple_view *v,
-				       uint32_t hash)
+static inline struct spd_key key_under(const uint64_t src[2], const uint64_t dst[2],
+				       const struct tuple_view *v, uint32_t hash)
 {
 	return (struct spd_key){ .src = { src[0] & v->src[0], src[1] & v->src[1] },
 				 .dst = { dst[0] & v->dst[0], dst[1] & v->dst[1] },
@@ -176,13 +179,14 @@ static inline void look_at(const struct spd_space *s, struct search *at, const s
 }
 
 /* In some tuples, one behind the other. */
-static void look_at_group(const struct spd_space *s, struct search *at, const struct tuple_view *const v[],
-			  size_t n)
+static void look_at_group(const struct spd_space *s, struct search *at,
+			  const struct tuple_view *const v[], size_t n)
 {
 	uint32_t hash[GROUP];
 
 	for (size_t i = 0; i < n; i++) {
-		struct spd_probe p = spd_probe(&s->cells, hash[i] = hash_under(at->src, at->dst, v[i]));
+		struct spd_probe p =
+			spd_probe(&s->cells, hash[i] = hash_under(at->src, at->dst, v[i]));
 
 		__builtin_prefetch(spd_probe_place(&p));
 	}
@@ -190,13 +194,14 @@ static void look_at_group(const struct spd_space *s, struct search *at, const st
 		look_at(s, at, v[i], hash[i]);
 }
 
-static uint64_t prefix_key(const struct spd_space *s, const uint64_t addr[2], unsigned len, uint32_t families,
-			   bool dst)
+static uint64_t prefix_key(const struct spd_space *s, const uint64_t addr[2], unsigned len,
+			   uint32_t families, bool dst)
 {
 	uint64_t mask[2];
 
 	mask_of(mask, len);
-	return spd_mix((addr[0] & mask[0]) ^ s->seed, (addr[1] & mask[1]) ^ K1 ^ (families | len << 1 | dst));
+	return spd_mix((addr[0] & mask[0]) ^ s->seed,
+		       (addr[1] & mask[1]) ^ K1 ^ (families | len << 1 | dst));
 }
 
 /* A prefix length around an address. */
@@ -205,15 +210,17 @@ struct around {
 	uint8_t rank, len;
 };
 
-static size_t lengths_around(const struct spd_space *s, const uint64_t addr[2], uint32_t families, bool dst,
-			     const uint8_t *lens, size_t n, struct around found[static LENS])
+static size_t lengths_around(const struct spd_space *s, const uint64_t addr[2], uint32_t families,
+			     bool dst, const uint8_t *lens, size_t n,
+			     struct around found[static LENS])
 {
 	uint64_t keys[LENS];
 	size_t n_found = 0;
 
 	for (size_t i = 0; i < n; i++) {
-		struct spd_probe p = spd_probe(
-			&s->prefixes, spd_fold(keys[i] = prefix_key(s, addr, lens[i], families, dst)));
+		struct spd_probe p =
+			spd_probe(&s->prefixes,
+				  spd_fold(keys[i] = prefix_key(s, addr, lens[i], families, dst)));
 
 		__builtin_prefetch(spd_probe_place(&p));
 	}
@@ -221,19 +228,24 @@ static size_t lengths_around(const struct spd_space *s, const uint64_t addr[2], 
 		const struct spd_tally_row *row = spd_tally_find(&s->prefixes, keys[i]);
 
 		if (row)
-			found[n_found++] = (struct around){ atomic_load_explicit(&row->bits, memory_order_acquire),
-							    (uint8_t)i, lens[i] };
+			found[n_found++] =
+				(struct around){ atomic_load_explicit(&row->bits,
+								      memory_order_acquire),
+						 (uint8_t)i, lens[i] };
 	}
 	return n_found;
 }
 
 /* Marks the places of tuples that both ends know of. */
-static void mark_tuples(const struct spd_space *s, const struct spd_tuples *ts, const struct search *at,
-			uint64_t *marks)
+static void mark_tuples(const struct spd_space *s, const struct spd_tuples *ts,
+			const struct search *at, uint64_t *marks)
 {
 	struct around src[LENS], dst[LENS];
-	size_t n_src = lengths_around(s, at->src, at->families, false, ts->src_lens, ts->n_src, src);
-	size_t n_dst = n_src ? lengths_around(s, at->dst, at->families, true, ts->dst_lens, ts->n_dst, dst) : 0;
+	size_t n_src =
+		lengths_around(s, at->src, at->families, false, ts->src_lens, ts->n_src, src);
+	size_t n_dst =
+		n_src ? lengths_around(s, at->dst, at->families, true, ts->dst_lens, ts->n_dst, dst)
+		      : 0;
 
 	for (size_t i = 0; i < n_src; i++) {
 		const uint16_t *places = ts->places + src[i].rank * ts->n_dst;
@@ -248,7 +260,8 @@ static void mark_tuples(const struct spd_space *s, const struct spd_tuples *ts, 
 	}
 }
 
-static void look_among_many(const struct spd_space *s, const struct spd_tuples *ts, struct search *at)
+static void look_among_many(const struct spd_space *s, const struct spd_tuples *ts,
+			    struct search *at)
 {
 	uint64_t marks[(LENS * LENS + 63) / 64];
 	const struct tuple_view *some[GROUP];
@@ -258,7 +271,8 @@ static void look_among_many(const struct spd_space *s, const struct spd_tuples *
 	mark_tuples(s, ts, at, marks);
 	for (size_t i = 0; i < (ts->n + 63) / 64; i++) {
 		for (; marks[i]; marks[i] &= marks[i] - 1) {
-			const struct tuple_view *v = &ts->view[i * 64 + (unsigned)__builtin_ctzll(marks[i])];
+			const struct tuple_view *v =
+				&ts->view[i * 64 + (unsigned)__builtin_ctzll(marks[i])];
 
 			if (is_done(at, v)) {
 				look_at_group(s, at, some, n);
@@ -274,7 +288,8 @@ static void look_among_many(const struct spd_space *s, const struct spd_tuples *
 	look_at_group(s, at, some, n);
 }
 
-static void look_among_few(const struct spd_space *s, const struct spd_tuples *ts, struct search *at)
+static void look_among_few(const struct spd_space *s, const struct spd_tuples *ts,
+			   struct search *at)
 {
 	for (size_t i = 0; i < ts->n && !is_done(at, &ts->view[i]); i += GROUP) {
 		const struct tuple_view *some[GROUP];
@@ -314,13 +329,15 @@ struct spd_node *spd_space_find(const struct spd_space *s, const struct flow *fl
 }
 
 /* One tuple for all: first all slots are fetched, then all cells, then they are looked at. */
-static void look_at_burst(const struct spd_space *s, const struct tuple_view *v, struct search *at, size_t n)
+static void look_at_burst(const struct spd_space *s, const struct tuple_view *v, struct search *at,
+			  size_t n)
 {
 	const struct spd_cell *cells[SPD_BURST];
 	uint32_t hashes[SPD_BURST];
 
 	for (size_t i = 0; i < n; i++) {
-		struct spd_probe p = spd_probe(&s->cells, hashes[i] = hash_under(at[i].src, at[i].dst, v));
+		struct spd_probe p =
+			spd_probe(&s->cells, hashes[i] = hash_under(at[i].src, at[i].dst, v));
 
 		__builtin_prefetch(spd_probe_place(&p));
 	}
@@ -347,7 +364,8 @@ static void finish(const struct search *at, struct spd_entry *found[])
 }
 
 /* Those that have what comes before the tuple are done. */
-static size_t drop_done(const struct tuple_view *v, struct search *at, size_t n, struct spd_entry *found[])
+static size_t drop_done(const struct tuple_view *v, struct search *at, size_t n,
+			struct spd_entry *found[])
 {
 	size_t left = 0;
 
@@ -361,8 +379,8 @@ static size_t drop_done(const struct tuple_view *v, struct search *at, size_t n,
 }
 
 /* All of one group of families. */
-static void look_together(const struct spd_space *s, const struct spd_tuples *ts, struct search *at, size_t n,
-			  struct spd_entry *found[])
+static void look_together(const struct spd_space *s, const struct spd_tuples *ts, struct search *at,
+			  size_t n, struct spd_entry *found[])
 {
 	for (size_t t = 0; t < ts->n && n; t++) {
 		if (t)
@@ -471,7 +489,8 @@ static void note_places(struct spd_tuples *ts)
 	for (size_t i = 0; i < ts->n; i++) {
 		uint32_t shape = ts->view[i].shape;
 
-		ts->places[(src[SRC_LEN(shape)] - 1u) * ts->n_dst + dst[DST_LEN(shape)] - 1u] = (uint16_t)i;
+		ts->places[(src[SRC_LEN(shape)] - 1u) * ts->n_dst + dst[DST_LEN(shape)] - 1u] =
+			(uint16_t)i;
 	}
 }
 
@@ -569,7 +588,10 @@ static void tuple_add(struct spd_space *s, struct spd_node *n)
 	tuples_promote(s, group_of(t->view.shape), t);
 }
 
-/* That a tuple is tried too early costs a probe: with many of them it is not worth a new order each time. */
+/*
+ * That a tuple is tried too early costs a probe: with many of them it is not worth a new order each
+ * time.
+ */
 static void tuple_remove(struct spd_space *s, struct spd_node *n)
 {
 	struct tuple *t = tuple_find(s, shape_of(&n->e.sel));
@@ -634,7 +656,8 @@ static struct home home_of(const struct spd_space *s, const struct selector *sel
 	v.seed = spd_mix(s->seed ^ v.shape, K3);
 	mask_of(v.src, sel->src.prefix_len);
 	mask_of(v.dst, sel->dst.prefix_len);
-	return (struct home){ .src_prefix = prefix_key(s, src, sel->src.prefix_len, families, false),
+	return (struct home){ .src_prefix =
+				      prefix_key(s, src, sel->src.prefix_len, families, false),
 			      .dst_prefix = prefix_key(s, dst, sel->dst.prefix_len, families, true),
 			      .key = key_under(src, dst, &v, hash_under(src, dst, &v)) };
 }
@@ -647,8 +670,10 @@ void spd_space_add(struct spd_space *s, struct spd_node *n)
 	if (!fits_something(sel))
 		return;
 	home = home_of(s, sel);
-	if (!spd_tally_add(&s->prefixes, home.src_prefix, UINT64_C(1) << (sel->dst.prefix_len & 63)) ||
-	    !spd_tally_add(&s->prefixes, home.dst_prefix, UINT64_C(1) << (sel->src.prefix_len & 63)))
+	if (!spd_tally_add(&s->prefixes, home.src_prefix,
+			   UINT64_C(1) << (sel->dst.prefix_len & 63)) ||
+	    !spd_tally_add(&s->prefixes, home.dst_prefix,
+			   UINT64_C(1) << (sel->src.prefix_len & 63)))
 		abort();
 	spd_cell_add(&s->cells, &home.key, n, &s->trash);
 	tuple_add(s, n);

@@ -15,7 +15,8 @@ struct spd_tuples;
 
 struct spd_space {
 	struct spd_table cells;
-	struct spd_table prefixes; /* a tally of the prefixes of each end: which lengths the other end has */
+	struct spd_table
+		prefixes; /* a tally of the prefixes of each end: which lengths the other end has */
 	_Atomic(struct spd_tuples *) tuples[SPD_FAMILIES];
 	uint64_t seed;
 	/* the writer's */

@@ -52,11 +52,13 @@ static struct {
 
 static bool model_fits(const struct selector *sel, const struct flow *f)
 {
-	bool proto = sel->proto == PROTO_ANY || sel->proto == f->proto || (f->partial && f->proto == PROTO_ANY);
+	bool proto = sel->proto == PROTO_ANY || sel->proto == f->proto ||
+		     (f->partial && f->proto == PROTO_ANY);
 	bool src = sel->src.port == 0 || sel->src.port == f->src_port || f->partial;
 	bool dst = sel->dst.port == 0 || sel->dst.port == f->dst_port || f->partial;
 
-	return proto && src && dst && addr_in_prefix(&f->src, &sel->src.addr, sel->src.prefix_len) &&
+	return proto && src && dst &&
+	       addr_in_prefix(&f->src, &sel->src.addr, sel->src.prefix_len) &&
 	       addr_in_prefix(&f->dst, &sel->dst.addr, sel->dst.prefix_len);
 }
 
@@ -98,29 +100,70 @@ static struct kept model_take(uint8_t dir, const struct spd_entry *e)
 
 /* Small, so that most things overlap; each dwells on another part. */
 struct universe {
-	unsigned v6, mixed;	   /* of 100 addresses, or pairs */
-	unsigned hosts;		   /* bits that differ */
+	unsigned v6, mixed; /* of 100 addresses, or pairs */
+	unsigned hosts;	    /* bits that differ */
 	unsigned scopes, ports, protos, priorities;
-	uint8_t lens[8];	   /* n of them; n = 0: any */
+	uint8_t lens[8]; /* n of them; n = 0: any */
 	unsigned n_lens;
-	unsigned policies;	   /* about so many */
+	unsigned policies; /* about so many */
 };
 
 static const struct universe universes[] = {
 	/* all pairs of lengths */
-	{ .v6 = 0, .hosts = 12, .scopes = 1, .ports = 2, .protos = 2, .priorities = 5, .policies = 600 },
-	{ .v6 = 100, .hosts = 16, .scopes = 1, .ports = 2, .protos = 2, .priorities = 1000, .policies = 900 },
+	{ .v6 = 0,
+	  .hosts = 12,
+	  .scopes = 1,
+	  .ports = 2,
+	  .protos = 2,
+	  .priorities = 5,
+	  .policies = 600 },
+	{ .v6 = 100,
+	  .hosts = 16,
+	  .scopes = 1,
+	  .ports = 2,
+	  .protos = 2,
+	  .priorities = 1000,
+	  .policies = 900 },
 	/* few prefixes, many ports: deep cells, which come and go */
-	{ .v6 = 50, .hosts = 1, .scopes = 1, .ports = 30, .protos = 4, .priorities = 3, .lens = { 0, 31 }, .n_lens = 2,
+	{ .v6 = 50,
+	  .hosts = 1,
+	  .scopes = 1,
+	  .ports = 30,
+	  .protos = 4,
+	  .priorities = 3,
+	  .lens = { 0, 31 },
+	  .n_lens = 2,
 	  .policies = 300 },
-	{ .v6 = 50, .hosts = 1, .scopes = 1, .ports = 3, .protos = 3, .priorities = 3, .lens = { 0, 30 }, .n_lens = 2,
+	{ .v6 = 50,
+	  .hosts = 1,
+	  .scopes = 1,
+	  .ports = 3,
+	  .protos = 3,
+	  .priorities = 3,
+	  .lens = { 0, 30 },
+	  .n_lens = 2,
 	  .policies = 40 },
 	/* scopes and host bits: many of one meaning */
-	{ .v6 = 100, .hosts = 3, .scopes = 4, .ports = 2, .protos = 2, .priorities = 100, .lens = { 8, 125 },
-	  .n_lens = 2, .policies = 400 },
+	{ .v6 = 100,
+	  .hosts = 3,
+	  .scopes = 4,
+	  .ports = 2,
+	  .protos = 2,
+	  .priorities = 100,
+	  .lens = { 8, 125 },
+	  .n_lens = 2,
+	  .policies = 400 },
 	/* a few tuples of both families, and pairs that are of none */
-	{ .v6 = 40, .mixed = 15, .hosts = 6, .scopes = 2, .ports = 3, .protos = 3, .priorities = 4,
-	  .lens = { 0, 8, 24, 30, 32, 64, 126, 128 }, .n_lens = 8, .policies = 200 },
+	{ .v6 = 40,
+	  .mixed = 15,
+	  .hosts = 6,
+	  .scopes = 2,
+	  .ports = 3,
+	  .protos = 3,
+	  .priorities = 4,
+	  .lens = { 0, 8, 24, 30, 32, 64, 126, 128 },
+	  .n_lens = 8,
+	  .policies = 200 },
 };
 
 static struct addr random_addr(const struct universe *u, bool v6)
@@ -131,7 +174,8 @@ static struct addr random_addr(const struct universe *u, bool v6)
 	a.bytes[0] = 0x20;
 	for (unsigned i = 0; i < u->hosts; i++) {
 		/* spread over the whole address, the last one at its end */
-		unsigned bit = u->hosts == 1 ? bits - 1 : bits - 1 - i * (bits - 1) / (u->hosts - 1);
+		unsigned bit =
+			u->hosts == 1 ? bits - 1 : bits - 1 - i * (bits - 1) / (u->hosts - 1);
 
 		if (below(2))
 			a.bytes[bit / 8] ^= (uint8_t)(0x80 >> bit % 8);
@@ -379,14 +423,19 @@ static void against_a_walk(void **state)
 	}
 }
 
-/* A cache of one SPD says nothing of what another thread's cache of it was told; an answer of none is kept as well. */
+/*
+ * A cache of one SPD says nothing of what another thread's cache of it was told; an answer of none
+ * is kept as well.
+ */
 static void cache_keeps_nothing_too_long(void **state)
 {
 	const struct selector sel = { .src.addr = { .family = AF_INET },
 				      .dst.addr = { .family = AF_INET },
 				      .proto = PROTO_ANY };
 	const struct policy pol = { .dir = POLICY_IN, .action = POLICY_DISCARD };
-	const struct flow f = { .src = { .family = AF_INET }, .dst = { .family = AF_INET }, .proto = 6 };
+	const struct flow f = { .src = { .family = AF_INET },
+				.dst = { .family = AF_INET },
+				.proto = 6 };
 	struct spd_entry *e;
 
 	(void)state;
@@ -411,11 +460,13 @@ static void ipcomp(void **state)
 	const struct addr a = { .family = AF_INET, .bytes = { 10, 0, 0, 1 } };
 	const struct addr b = { .family = AF_INET, .bytes = { 10, 0, 0, 2 } };
 	struct selector sel = { .src.addr = a, .dst.addr = b };
-	struct policy pol = { .dir = POLICY_OUT,
-			      .action = POLICY_IPSEC,
-			      .n_requests = 2,
-			      .requests = { { .proto = IPPROTO_COMP, .mode = MODE_TUNNEL, .src = a, .dst = b },
-					    { .proto = IPPROTO_ESP, .mode = MODE_TUNNEL, .src = b, .dst = a } } };
+	struct policy pol = {
+		.dir = POLICY_OUT,
+		.action = POLICY_IPSEC,
+		.n_requests = 2,
+		.requests = { { .proto = IPPROTO_COMP, .mode = MODE_TUNNEL, .src = a, .dst = b },
+			      { .proto = IPPROTO_ESP, .mode = MODE_TUNNEL, .src = b, .dst = a } }
+	};
 	struct spd_entry *out, *in, *again, *transport;
 
 	(void)state;

@@ -51,10 +51,12 @@ static uint32_t below(uint64_t *x, uint32_t n)
 static struct addr host(uint32_t a)
 {
 	return (struct addr){ .family = AF_INET,
-			      .bytes = { (uint8_t)(a >> 24), (uint8_t)(a >> 16), (uint8_t)(a >> 8), (uint8_t)a } };
+			      .bytes = { (uint8_t)(a >> 24), (uint8_t)(a >> 16), (uint8_t)(a >> 8),
+					 (uint8_t)a } };
 }
 
-static struct selector selector(uint32_t src, uint8_t src_len, uint32_t dst, uint8_t dst_len, uint16_t port)
+static struct selector selector(uint32_t src, uint8_t src_len, uint32_t dst, uint8_t dst_len,
+				uint16_t port)
 {
 	return (struct selector){ .src = { host(src), src_len, 0 },
 				  .dst = { host(dst), dst_len, port },
@@ -128,8 +130,9 @@ static void *read_on(void *arg)
 			break;
 		default:
 			for (size_t i = 0; i < 32; i++)
-				found[i] = i & 1 ? spd_cache_find(cache, db.spd, POLICY_OUT, &flows[i])
-						 : spd_find(db.spd, POLICY_OUT, &flows[i]);
+				found[i] =
+					i & 1 ? spd_cache_find(cache, db.spd, POLICY_OUT, &flows[i])
+					      : spd_find(db.spd, POLICY_OUT, &flows[i]);
 		}
 		for (size_t i = 0; i < 32; i++)
 			judge(found[i]);
@@ -174,7 +177,8 @@ static void with_readers(void (*write)(uint64_t *x))
 	atomic_store(&end, true);
 	for (size_t i = 0; i < READERS; i++)
 		pthread_join(readers[i], NULL);
-	print_message("# %u rounds of changes, %llu lookups\n", n, (unsigned long long)atomic_load(&n_looks));
+	print_message("# %u rounds of changes, %llu lookups\n", n,
+		      (unsigned long long)atomic_load(&n_looks));
 	assert_int_equal(atomic_load(&n_wrong), 0);
 }
 
@@ -196,10 +200,12 @@ static void change_others(uint64_t *x)
 			assert_int_equal(undo_remove_sp(&db, others[at]), 0);
 			others[at] = others[--n];
 		} else if (n < 20000) {
-			uint32_t dst = below(x, 2) ? 0x0a000000 + below(x, 256) : below(x, 0xffffffff);
+			uint32_t dst =
+				below(x, 2) ? 0x0a000000 + below(x, 256) : below(x, 0xffffffff);
 			uint8_t len = (uint8_t)(below(x, 3) ? 24 : 8 + below(x, 25));
-			const struct selector sel = selector(0xc0a80000, (uint8_t)(below(x, 3) ? 16 : below(x, 33)),
-							     dst, len, (uint16_t)below(x, 2000));
+			const struct selector sel =
+				selector(0xc0a80000, (uint8_t)(below(x, 3) ? 16 : below(x, 33)),
+					 dst, len, (uint16_t)below(x, 2000));
 
 			if (!spd_find_exact(db.spd, &sel, POLICY_OUT))
 				others[n++] = put(&sel, 2000 + below(x, 1000), NOISE);
@@ -218,7 +224,10 @@ static void test_others_change(void **state)
 	db_fini(&db);
 }
 
-/* The right one itself is replaced, by one before or behind it, and in transactions that are taken back. */
+/*
+ * The right one itself is replaced, by one before or behind it, and in transactions that are taken
+ * back.
+ */
 static void change_right(uint64_t *x)
 {
 	const struct selector sel = selector(0, 0, 0x0a000000, 24, 0);
@@ -235,7 +244,8 @@ static void change_right(uint64_t *x)
 
 static void test_replaced(void **state)
 {
-	const struct selector sel = selector(0, 0, 0x0a000000, 24, 0), all = selector(0, 0, 0, 0, 0);
+	const struct selector sel = selector(0, 0, 0x0a000000, 24, 0),
+			      all = selector(0, 0, 0, 0, 0);
 
 	(void)state;
 	assert_true(db_init(&db));
@@ -247,7 +257,8 @@ static void test_replaced(void **state)
 
 /*
  * The right one moves from tuple to tuple: the next comes before the last goes, so there
- * is always one; but a lookup that looked for the next too early and for the last too late finds none.
+ * is always one; but a lookup that looked for the next too early and for the last too late finds
+ * none.
  */
 static void move_right(uint64_t *x)
 {
@@ -277,7 +288,10 @@ static void test_moved(void **state)
 	db_fini(&db);
 }
 
-/* In a cell that has many: ports of its own for each flow, and right ones behind them that come and go. */
+/*
+ * In a cell that has many: ports of its own for each flow, and right ones behind them that come and
+ * go.
+ */
 static void change_ports(uint64_t *x)
 {
 	uint16_t port = (uint16_t)(1 + below(x, 64));
@@ -292,7 +306,8 @@ static void change_ports(uint64_t *x)
 
 static void test_ports(void **state)
 {
-	const struct selector sel = selector(0, 0, 0x0a000000, 24, 0), all = selector(0, 0, 0, 0, 0);
+	const struct selector sel = selector(0, 0, 0x0a000000, 24, 0),
+			      all = selector(0, 0, 0, 0, 0);
 
 	(void)state;
 	assert_true(db_init(&db));
