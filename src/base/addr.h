@@ -32,17 +32,33 @@ static inline unsigned addr_bits(const struct addr *a)
 	return (unsigned)addr_size(a) * 8;
 }
 
-/* An address from addr_size() bytes in network order. */
+/*
+ * An address from addr_size() bytes in network order. It goes by whole words, because it is soon
+ * read again by those, and a word that was written in pieces is slow to read.
+ */
+static inline void addr_set(struct addr *a, int family, const uint8_t *bytes)
+{
+	uint64_t first = 0, second = 0;
+	uint32_t v4;
+
+	if (family == AF_INET) {
+		memcpy(&v4, bytes, sizeof(v4));
+		first = __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ ? (uint64_t)v4 << 32 : v4;
+	} else if (family == AF_INET6) {
+		memcpy(&first, bytes, sizeof(first));
+		memcpy(&second, bytes + 8, sizeof(second));
+	}
+	a->family = (uint16_t)family;
+	a->scope = 0;
+	memcpy(a->bytes, &first, sizeof(first));
+	memcpy(a->bytes + 8, &second, sizeof(second));
+}
+
 static inline struct addr addr_of(int family, const uint8_t *bytes)
 {
-	struct addr a = { .family = (uint16_t)family };
-	uint64_t w[2] = { 0 }; /* written by whole words, as they are read again soon */
+	struct addr a = { 0 }; /* what is between the fields, too */
 
-	if (family == AF_INET)
-		memcpy(w, bytes, 4);
-	else if (family == AF_INET6)
-		memcpy(w, bytes, 16);
-	memcpy(a.bytes, w, sizeof(w));
+	addr_set(&a, family, bytes);
 	return a;
 }
 

@@ -25,8 +25,8 @@ static size_t parse_v4(const struct pkt *p, struct ip_view *v)
 	if (header < IPV4_MIN || total < header || !pkt_at(p, 0, header))
 		return 0;
 	ip_view_begin(v, AF_INET, h[V4_PROTO]);
-	v->src = addr_of(AF_INET, h + V4_SRC);
-	v->dst = addr_of(AF_INET, h + V4_DST);
+	addr_set(&v->src, AF_INET, h + V4_SRC);
+	addr_set(&v->dst, AF_INET, h + V4_DST);
 	v->fragment = (get_be16(h + V4_FRAG) & (V4_MF | V4_OFFSET)) != 0;
 	v->split = v->upper = (uint16_t)header;
 	return total;
@@ -104,8 +104,8 @@ static size_t parse_v6(const struct pkt *p, struct ip_view *v)
 	if (!h)
 		return 0;
 	ip_view_begin(v, AF_INET6, h[V6_NEXT]);
-	v->src = addr_of(AF_INET6, h + V6_SRC);
-	v->dst = addr_of(AF_INET6, h + V6_DST);
+	addr_set(&v->src, AF_INET6, h + V6_SRC);
+	addr_set(&v->dst, AF_INET6, h + V6_DST);
 	return IPV6_HEADER + (size_t)get_be16(h + V6_LEN);
 }
 

@@ -131,8 +131,8 @@ bool tunnel_wrap(struct job *j, size_t gap, const struct tunables *tun, enum dro
 	j->gap = (uint16_t)gap;
 	fill_header(j, t, (uint8_t)((tos & ~ECN_MASK) | ecn), df);
 	ip_view_begin(&j->view, j->sa->dst.family, proto);
-	j->view.src = addr_of(j->sa->src.family, j->sa->src.bytes);
-	j->view.dst = addr_of(j->sa->dst.family, j->sa->dst.bytes);
+	addr_set(&j->view.src, j->sa->src.family, j->sa->src.bytes);
+	addr_set(&j->view.dst, j->sa->dst.family, j->sa->dst.bytes);
 	j->pkt->data[j->view.split_next] = proto;
 	j->outcome->tunnelled = true;
 	return true;
