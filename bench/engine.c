@@ -203,7 +203,7 @@ static uint64_t run_burst(struct lab *l, enum pkt_dir dir)
 	for (size_t i = 0; i < l->burst; i++)
 		b.pkts[i] = &l->pkts[i];
 	began = ticks();
-	(dir == PKT_OUT ? engine_out : engine_in)(l->worker[dir], &b, 0, &l->sink, &now);
+	(dir == PKT_OUT ? engine_out : engine_in)(l->worker[dir], &b, l->size > 1420 ? 9216 : 1500, &l->sink, &now);
 	began = ticks() - began;
 	expect(l, dir == PKT_OUT ? VERDICT_WIRE : VERDICT_DELIVER);
 	return began;

@@ -373,18 +373,6 @@ struct sa *sad_find_in(const struct sad *sad, enum sa_proto proto, uint32_t spi,
 	return sad_find(sad, proto, spi, NULL, dst);
 }
 
-/* RFC 4301 section 4.4.2.1: a larval SA has no keys yet, a dead one none any more. */
-bool sa_is_usable(const struct sa *sa)
-{
-	return (sa->state == SA_MATURE || sa->state == SA_DYING) && !sa_is_spent(sa);
-}
-
-bool sa_is_spent(const struct sa *sa)
-{
-	return (sa->hard.bytes && sa->bytes > sa->hard.bytes) ||
-	       (sa->hard.packets && sa->packets > sa->hard.packets);
-}
-
 /* The oldest of a flow that can be used, or the newest. */
 static struct sa *usable_of(const struct sad_flow *flow, bool newest)
 {

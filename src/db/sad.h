@@ -177,9 +177,17 @@ struct sa *sad_find_out(const struct sad *sad, enum sa_proto proto, uint8_t mode
 struct sa *sad_find_out_newest(const struct sad *sad, enum sa_proto proto, uint8_t mode,
 			       uint32_t reqid, const struct addr *src, const struct addr *dst);
 /* Past its hard limit of bytes or packets: to be removed by whoever ages SAs, and used no more. */
-bool sa_is_spent(const struct sa *sa);
+static inline bool sa_is_spent(const struct sa *sa)
+{
+	return (sa->hard.bytes && sa->bytes > sa->hard.bytes) ||
+	       (sa->hard.packets && sa->packets > sa->hard.packets);
+}
 /* Mature or dying, and not spent. */
-bool sa_is_usable(const struct sa *sa);
+static inline bool sa_is_usable(const struct sa *sa)
+{
+	/* RFC 4301 section 4.4.2.1: a larval SA has no keys yet, a dead one none any more. */
+	return (sa->state == SA_MATURE || sa->state == SA_DYING) && !sa_is_spent(sa);
+}
 /* One of the SAs of this protocol from src to dst that are not larval, whatever its mode and reqid; or NULL. */
 struct sa *sad_find_between(const struct sad *sad, enum sa_proto proto, const struct addr *src,
 			    const struct addr *dst);

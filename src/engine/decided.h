@@ -11,8 +11,10 @@
 #ifndef SALLYPORT_ENGINE_DECIDED_H
 #define SALLYPORT_ENGINE_DECIDED_H
 
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "engine/transform.h"
 
@@ -29,7 +31,9 @@ struct decided {
 	struct sa *sa; /* out: the one that protects; in: the one that it came by; NULL = none */
 };
 
-/* Two places for each flow. */
+/* Two places for each flow; two megabytes, of which memory is taken for those in use. */
+#define DECIDED_SETS 16384
+
 struct decided_set {
 	struct decided two[2];
 };
@@ -43,13 +47,67 @@ struct decisions {
 bool decisions_init(struct decisions *d);
 void decisions_fini(struct decisions *d);
 
+/* Both ports, or ICMPv6's type and code; false where they cannot be seen. */
+static inline bool decided_ports(const struct job *j, uint32_t *ports)
+{
+	const struct ip_view *v = &j->view;
+	const uint8_t *h = pkt_at(j->pkt, v->upper, 4);
+
+	*ports = 0;
+	switch (v->proto) {
+	case IPPROTO_TCP:
+	case IPPROTO_UDP:
+	case IPPROTO_UDPLITE:
+	case IPPROTO_DCCP:
+	case IPPROTO_SCTP:
+		if (h)
+			memcpy(ports, h, 4);
+		return h;
+	case IPPROTO_ICMPV6:
+		if (h)
+			memcpy(ports, h, 2);
+		return h;
+	default:
+		return true;
+	}
+}
+
 /*
  * The key of the packet that a job looks at; false where there is none. `dir` is a policy's;
  * of an arriving packet it counts, too, whether its one SA was a tunnel or there was none.
  */
-bool decided_key(const struct job *j, uint8_t dir, struct flow_key *key);
+static inline bool decided_key(const struct job *j, uint8_t dir, struct flow_key *key)
+{
+	const struct ip_view *v = &j->view;
+	uint64_t how = j->n_bundle ? 1u + j->bundle[0].tunnel : 0;
+	uint32_t ports;
+
+	if (v->fragment || v->routed || j->n_bundle > 1 || !decided_ports(j, &ports))
+		return false;
+	memcpy(key->words, v->src.bytes, 16);
+	memcpy(key->words + 2, v->dst.bytes, 16);
+	key->words[4] = (uint64_t)ports << 32 | (uint64_t)v->proto << 24 | how << 16 |
+			(uint64_t)(v->family == AF_INET6) << 8 | dir;
+	return true;
+}
+
+/* Both halves of the product: every bit of both factors reaches all of it. */
+static inline uint64_t decided_mix(uint64_t a, uint64_t b)
+{
+	unsigned __int128 product = (unsigned __int128)a * b;
+
+	return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
 /* Where a flow's decision is kept, to be prefetched. */
-struct decided_set *decided_set(const struct decisions *d, const struct flow_key *key);
+static inline struct decided_set *decided_set(const struct decisions *d, const struct flow_key *key)
+{
+	const uint64_t *w = key->words;
+	uint64_t h = decided_mix(w[0] ^ d->seed[0], w[1] ^ d->seed[1]) ^ decided_mix(w[2] ^ d->seed[1], w[3] ^ d->seed[2]);
+
+	return &d->sets[decided_mix(h ^ d->seed[2], w[4] ^ d->seed[0]) % DECIDED_SETS];
+}
+
 /* What was decided, or NULL. */
 static inline const struct decided *decided_find(const struct decided_set *set,
 						 const struct flow_key *key, uint64_t generation)

@@ -119,7 +119,7 @@ static size_t parse_header(const struct pkt *p, struct ip_view *v)
 	return *first >> 4 == 4 ? parse_v4(p, v) : *first >> 4 == 6 ? parse_v6(p, v) : 0;
 }
 
-bool ip_parse(struct pkt *p, struct ip_view *v, enum drop_reason *reason)
+bool ip_parse_any(struct pkt *p, struct ip_view *v, enum drop_reason *reason)
 {
 	size_t total = parse_header(p, v);
 

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "base/ip_header.h"
+#include "base/wire.h"
 #include "db/db.h"
 #include "engine/drop.h"
 
@@ -47,11 +48,38 @@ struct ip_view {
 	struct addr hop; /* where it is `routed`, the header's destination: see ip_hop() */
 };
 
+/* The header of a datagram without options or extensions, of this family: all but its addresses. */
+static inline void ip_view_begin(struct ip_view *v, int family, uint8_t proto)
+{
+	uint16_t header = family == AF_INET ? IPV4_MIN : IPV6_HEADER;
+	uint16_t next = family == AF_INET ? (uint16_t)V4_PROTO : (uint16_t)V6_NEXT;
+
+	v->family = (uint16_t)family;
+	v->proto = proto;
+	v->fragment = v->routed = false;
+	v->split = v->upper = header;
+	v->split_next = v->upper_next = next;
+	v->atomic = v->atomic_next = 0;
+}
+
 /*
  * Looks at the headers; cuts what lies behind the datagram's own length (Ethernet
  * pads short frames). False with *reason when they are no good.
  */
-bool ip_parse(struct pkt *p, struct ip_view *v, enum drop_reason *reason);
+bool ip_parse_any(struct pkt *p, struct ip_view *v, enum drop_reason *reason);
+static inline bool ip_parse(struct pkt *p, struct ip_view *v, enum drop_reason *reason)
+{
+	const uint8_t *h = p->data;
+
+	/* most packets: IPv4 without options, whole, as long as it says */
+	if (p->len < IPV4_MIN || h[0] != 0x45 || get_be16(h + V4_LEN) != p->len ||
+	    get_be16(h + V4_FRAG) & (V4_MF | V4_OFFSET))
+		return ip_parse_any(p, v, reason);
+	ip_view_begin(v, AF_INET, h[V4_PROTO]);
+	addr_set(&v->src, AF_INET, h + V4_SRC);
+	addr_set(&v->dst, AF_INET, h + V4_DST);
+	return true;
+}
 
 /*
  * The same of a packet that an ICMP error quotes, whose end may be missing.
@@ -80,20 +108,6 @@ static inline void ip_look_ahead(const struct pkt *p, struct ip_view *v)
 static inline const struct addr *ip_hop(const struct ip_view *v)
 {
 	return v->routed ? &v->hop : &v->dst;
-}
-
-/* The header of a datagram without options or extensions, of this family: all but its addresses. */
-static inline void ip_view_begin(struct ip_view *v, int family, uint8_t proto)
-{
-	uint16_t header = family == AF_INET ? IPV4_MIN : IPV6_HEADER;
-	uint16_t next = family == AF_INET ? (uint16_t)V4_PROTO : (uint16_t)V6_NEXT;
-
-	v->family = (uint16_t)family;
-	v->proto = proto;
-	v->fragment = v->routed = false;
-	v->split = v->upper = header;
-	v->split_next = v->upper_next = next;
-	v->atomic = v->atomic_next = 0;
 }
 
 /*

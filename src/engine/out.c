@@ -235,13 +235,19 @@ static size_t length_limit(struct job *j, uint32_t mtu, const struct now *now)
 	return mtu && mtu < UINT16_MAX ? mtu : UINT16_MAX;
 }
 
+/* No transform with its tunnel's header makes a packet longer by more: IPv6, UDP, IV, padding, ICV. */
+#define MOST_GROWTH (IPV6_HEADER + 8 + 24 + 2 + 255 + CRYPTO_ICV_MAX)
+
 /* Whether a job's packet, once protected, can be sent; else its source is told. */
 static bool check_length(struct worker *w, struct job *j, uint32_t mtu, const struct now *now)
 {
 	struct shape s = { j->view.family, j->view.split, j->pkt->len };
 	size_t limit = length_limit(j, mtu, now);
-	size_t len = bundle_length(&w->db->tun, j->bundle, j->n_bundle, s);
+	size_t len;
 
+	if (j->n_bundle && s.len + MOST_GROWTH * j->n_bundle <= limit && j->view.proto != IPPROTO_TCP)
+		return true;
+	len = bundle_length(&w->db->tun, j->bundle, j->n_bundle, s);
 	if (tcp_is_syn(j))
 		tcp_clamp_mss(j, bundle_inner(&w->db->tun, j->bundle, j->n_bundle, s, limit));
 	if (len <= limit || (len <= UINT16_MAX && may_fragment_outside(w, j)))
@@ -461,7 +467,8 @@ void engine_out(struct worker *w, struct burst *in, uint32_t mtu, struct sink *o
 		ip_look_ahead(w->active[i]->pkt, &w->active[i]->view);
 		worker_seek_decision(w, w->active[i], POLICY_OUT);
 	}
-	worker_tcpmd5(w, CRYPTO_PROTECT, now);
+	if (sad_count_of(w->db->sad, SA_TCP))
+		worker_tcpmd5(w, CRYPTO_PROTECT, now);
 	for (size_t i = 0; i < w->n_active; i++) {
 		struct job *j = w->active[i];
 

@@ -11,17 +11,14 @@
 #include "engine/transform.h"
 #include "engine/tunnel.h"
 
-#define PAGE  256
-#define PAGES 65536
-
 struct page {
-	_Alignas(64) struct plan plans[PAGE];
+	_Alignas(64) struct plan plans[PLAN_PAGE];
 };
 
 bool plans_init(struct plans *p)
 {
 	/* half a megabyte of zeros that nobody has touched takes no memory */
-	p->pages = calloc(PAGES, sizeof(*p->pages));
+	p->pages = calloc(PLAN_PAGES, sizeof(*p->pages));
 	return p->pages;
 }
 
@@ -33,8 +30,8 @@ static void wipe(struct plan *plan)
 
 void plans_fini(struct plans *p)
 {
-	for (size_t i = 0; p->pages && i < PAGES; i++) {
-		for (size_t k = 0; p->pages[i] && k < PAGE; k++)
+	for (size_t i = 0; p->pages && i < PLAN_PAGES; i++) {
+		for (size_t k = 0; p->pages[i] && k < PLAN_PAGE; k++)
 			wipe(&p->pages[i][k]);
 		free(p->pages[i]);
 	}
@@ -51,15 +48,13 @@ static struct plan *make_page(void)
 	return page ? page->plans : NULL;
 }
 
-struct plan *plans_slot(struct plans *p, const struct sa *sa)
+static struct plan *make_slot(struct plans *p, const struct sa *sa)
 {
-	size_t page = sa->index / PAGE;
+	size_t page = sa->index / PLAN_PAGE;
 
-	if (page >= PAGES)
-		return NULL;
-	if (!p->pages[page] && !(p->pages[page] = make_page()))
-		return NULL;
-	return &p->pages[page][sa->index % PAGE];
+	if (page < PLAN_PAGES && !p->pages[page])
+		p->pages[page] = make_page();
+	return plans_slot(p, sa);
 }
 
 static struct crypto_key *expand(struct crypto *c, const struct sa *sa)
@@ -104,14 +99,12 @@ static bool work_out(struct plan *plan, struct crypto *c, const struct sa *sa,
 	return true;
 }
 
-const struct plan *plans_get(struct plans *p, struct crypto *c, const struct sa *sa,
-			     const struct tunables *tun, uint64_t generation)
+const struct plan *plans_work_out(struct plans *p, struct crypto *c, const struct sa *sa,
+				  const struct tunables *tun, uint64_t generation)
 {
-	struct plan *plan = plans_slot(p, sa);
+	struct plan *plan = make_slot(p, sa);
 
-	if (!plan || (plan->id == sa->id && plan->generation == generation))
-		return plan;
-	if (!work_out(plan, c, sa, tun))
+	if (!plan || !work_out(plan, c, sa, tun))
 		return NULL;
 	plan->generation = generation;
 	return plan;
@@ -119,8 +112,7 @@ const struct plan *plans_get(struct plans *p, struct crypto *c, const struct sa 
 
 void plans_forget(struct plans *p, const struct sa *sa)
 {
-	size_t page = sa->index / PAGE;
-	struct plan *plan = page < PAGES && p->pages[page] ? &p->pages[page][sa->index % PAGE] : NULL;
+	struct plan *plan = plans_slot(p, sa);
 
 	if (plan && plan->id == sa->id)
 		wipe(plan);

@@ -45,17 +45,40 @@ struct plan {
 	struct tunnel_shape tunnel;
 };
 
+#define PLAN_PAGE  256
+#define PLAN_PAGES 65536
+
 struct plans {
 	struct plan **pages; /* by index; a page is made when an SA on it is first met */
 };
 
 bool plans_init(struct plans *p);
 void plans_fini(struct plans *p);
-/* The place of an SA's plan, NULL without memory or beyond all bounds. Its id says whether it is that SA's. */
-struct plan *plans_slot(struct plans *p, const struct sa *sa);
-/* The SA's plan as of this generation; NULL where the library cannot do its algorithms, or without memory. */
-const struct plan *plans_get(struct plans *p, struct crypto *c, const struct sa *sa,
-			     const struct tunables *tun, uint64_t generation);
+/* The place of an SA's plan, NULL where there is none yet. Its id says whether it is that SA's. */
+static inline struct plan *plans_slot(const struct plans *p, const struct sa *sa)
+{
+	size_t page = sa->index / PLAN_PAGE;
+
+	return page < PLAN_PAGES && p->pages[page] ? &p->pages[page][sa->index % PLAN_PAGE] : NULL;
+}
+
+/*
+ * Works out the SA's plan as of this generation; NULL where the library cannot do its
+ * algorithms, without memory, or beyond all bounds.
+ */
+const struct plan *plans_work_out(struct plans *p, struct crypto *c, const struct sa *sa,
+				  const struct tunables *tun, uint64_t generation);
+/* The same, if it is not there already. */
+static inline const struct plan *plans_get(struct plans *p, struct crypto *c, const struct sa *sa,
+					   const struct tunables *tun, uint64_t generation)
+{
+	const struct plan *plan = plans_slot(p, sa);
+
+	if (plan && plan->id == sa->id && plan->generation == generation)
+		return plan;
+	return plans_work_out(p, c, sa, tun, generation);
+}
+
 /* The SA is gone: wipes and frees. */
 void plans_forget(struct plans *p, const struct sa *sa);
 
