@@ -787,7 +787,7 @@ static void run_chacha(struct crypto *c, enum crypto_dir dir, struct crypto_op *
 
 static bool ccm_fits(const struct crypto_op *op)
 {
-	return op->text_len && fits_lane(op->text_len) && op->auth_len <= AAD_CCM_MAX;
+	return fits_lane(op->text_len) && op->auth_len <= AAD_CCM_MAX;
 }
 
 static void run_ccm(struct crypto *c, enum crypto_dir dir, struct crypto_op **ops, unsigned n)
