@@ -55,6 +55,9 @@ struct ipsecmb {
 	uint8_t saved[CHUNK][CRYPTO_ICV_MAX]; /* as received, where a tail took the place */
 };
 
+/* More lanes than a burst can fill. */
+#define ANY_DEPTH UINT8_MAX
+
 /* What a unit is. */
 struct cipher {
 	IMB_CIPHER_MODE mode;
@@ -75,9 +78,9 @@ static const struct cipher ciphers[UNIT_COUNT] = {
 	[UNIT_CBC_128] = { IMB_CIPHER_CBC, 16, 11 * BLOCK, { 16, 0, { 16, 9, 9, 9 } } },
 	[UNIT_CBC_192] = { IMB_CIPHER_CBC, 24, 13 * BLOCK, { 16, 0, { 16, 9, 9, 9 } } },
 	[UNIT_CBC_256] = { IMB_CIPHER_CBC, 32, 15 * BLOCK, { 16, 0, { 16, 9, 9, 9 } } },
-	[UNIT_CTR_128] = { IMB_CIPHER_CNTR, 16, 11 * BLOCK, { CHUNK, 0, { 0 } } },
-	[UNIT_CTR_192] = { IMB_CIPHER_CNTR, 24, 13 * BLOCK, { CHUNK, 0, { 0 } } },
-	[UNIT_CTR_256] = { IMB_CIPHER_CNTR, 32, 15 * BLOCK, { CHUNK, 0, { 0 } } },
+	[UNIT_CTR_128] = { IMB_CIPHER_CNTR, 16, 11 * BLOCK, { ANY_DEPTH, 0, { 0 } } },
+	[UNIT_CTR_192] = { IMB_CIPHER_CNTR, 24, 13 * BLOCK, { ANY_DEPTH, 0, { 0 } } },
+	[UNIT_CTR_256] = { IMB_CIPHER_CNTR, 32, 15 * BLOCK, { ANY_DEPTH, 0, { 0 } } },
 	[UNIT_DES] = { IMB_CIPHER_DES, 8, IMB_DES_KEY_SCHED_SIZE, { 16, 4, { 0 } } },
 	[UNIT_DES3] = { IMB_CIPHER_DES3, 24, IMB_DES_KEY_SCHED_SIZE, { 16, 4, { 0 } } },
 };
@@ -787,30 +790,44 @@ static void run_chacha(struct crypto *c, enum crypto_dir dir, struct crypto_op *
 
 static bool ccm_fits(const struct crypto_op *op)
 {
-	return op->text_len && fits_lane(op->text_len) && op->auth_len <= AAD_CCM_MAX;
+	return fits_lane(op->text_len) && op->auth_len <= AAD_CCM_MAX;
+}
+
+static bool run_ccm_jobs(struct ipsecmb *m, IMB_MGR *mgr, enum unit unit, enum crypto_dir dir,
+			 unsigned from, unsigned n)
+{
+	IMB_JOB *jobs[CHUNK];
+
+	(void)unit;
+	IMB_GET_NEXT_BURST(mgr, n, jobs);
+	for (unsigned i = 0; i < n; i++) {
+		const struct crypto_op *op = m->ops[from + i];
+
+		fill_aead(jobs[i], dir, IMB_CIPHER_CCM, IMB_AUTH_AES_CCM, op);
+		jobs[i]->iv_len_in_bytes = 11;
+		jobs[i]->auth_tag_output = dir == CRYPTO_PROTECT ? op->icv : m->tags[from + i];
+	}
+	return drive(mgr, jobs, n);
 }
 
 static void run_ccm(struct crypto *c, enum crypto_dir dir, struct crypto_op **ops, unsigned n)
 {
+	/* the lanes of AVX-512 take long to set up: short packets never get that back */
+	static const struct depth depth = { ANY_DEPTH, 0, { CHUNK + 1, CHUNK + 1, 24, 0 } };
 	struct ipsecmb *m = c->mb;
-	IMB_JOB *jobs[CHUNK];
 	unsigned kept = 0;
+	size_t bytes = 0;
 
 	for (unsigned i = 0; i < n; i++) {
-		if (ccm_fits(ops[i]))
+		if (ccm_fits(ops[i])) {
 			m->ops[kept++] = ops[i];
-		else
+			bytes += ops[i]->text_len;
+		} else {
 			ops[i]->status = soft_cipher(c, dir, ops[i], ops[i]->key->parts);
+		}
 	}
-	if (kept == 0)
-		return;
-	IMB_GET_NEXT_BURST(m->wide, kept, jobs);
-	for (unsigned i = 0; i < kept; i++) {
-		fill_aead(jobs[i], dir, IMB_CIPHER_CCM, IMB_AUTH_AES_CCM, m->ops[i]);
-		jobs[i]->iv_len_in_bytes = 11;
-		jobs[i]->auth_tag_output = dir == CRYPTO_PROTECT ? m->ops[i]->icv : m->tags[i];
-	}
-	finish_aeads(m, dir, m->ops, kept, drive(m->wide, jobs, kept), true);
+	const bool done = run_split(m, &depth, UNIT_CCM, dir, kept, bytes, run_ccm_jobs);
+	finish_aeads(m, dir, m->ops, kept, done, true);
 }
 
 /* GMAC. */
