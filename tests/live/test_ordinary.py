@@ -147,7 +147,8 @@ def test_stateful_firewall(lab, driver, version):
     with session(lab, "cardinal", "phoenix", version, port=SSH, size=MEGABYTE) as both:
         check_bulk(*both.ended())
     after = firewall_counters(lab)
-    assert after["established"] > 100 and after["new"] == 2, after
+    # what arrives is joined, and counts for less
+    assert after["established"] > 20 and after["new"] == 2, after
     assert after["invalid"] == after["protected"] == 0, after
     for daemon in daemons.values():
         daemon.stop()

@@ -271,7 +271,7 @@ def test_other_ports_are_not_touched(lab, version):
         for end in ends:
             assert end["options"] == ALL_OPTIONS
     segments = capture.text("-v").count(f".{SSH} > ") + capture.text("-v").count(f".{SSH}: Flags")
-    assert segments > 1000
+    assert segments > 100  # veth takes superpackets
     for line in capture.text().splitlines():
         assert ("md5" in line) == (f".{BGP} " in line or f".{BGP}:" in line), line
     assert lab.pings("phoenix", CARDINAL[version])
