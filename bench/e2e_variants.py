@@ -26,6 +26,7 @@ SIDES = "a", "b"
 WIRE = {"a": "10.9.0.1", "b": "10.9.0.2"}
 INNER = {"a": "10.9.1.1", "b": "10.9.1.2"}  # of tunnels that have addresses of their own
 IPERF_PORT = 5201
+SLICE_S = 0.5
 SECRET = "nobody but this benchmark knows it"
 
 
@@ -185,7 +186,8 @@ class Variant:
         self.hosts = Hosts(self.name, folder, cores)
         self.open()
         for side in SIDES:
-            self.hosts.start(side, "iperf3", "iperf3", "-s", "-p", IPERF_PORT, "-B", self.address[side])
+            self.hosts.start(side, "iperf3", "iperf3", "-s", "-J", "-i", SLICE_S, "-p", IPERF_PORT,
+                             "-B", self.address[side])
         for side in SIDES:
             wait_until(lambda side=side: self.listens(side), 5, f"{self.name}: iperf3 of {side} listens")
 

@@ -447,7 +447,7 @@ def run_bench(name, command, seconds, trouble_of, sizes):
 def e2e_trouble(figures):
     """What cannot be right about the figures of bench/e2e."""
     ratios = {figure["name"]: figure["ratio"] for figure in figures}
-    for what in "tcp", "cpu", "rtt_min":
+    for what in "tcp", "cpu", "rtt":
         if not 0.1 < (ratios.get(f"e2e.{what}.transport/copier") or 0) < 10:
             return f"{what} is not a ratio to be believed"
     return None
