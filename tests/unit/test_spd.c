@@ -518,13 +518,76 @@ static void many_priorities(void **state)
 	}
 }
 
+/* A hundred thousand and a way to make them slow: were any step as long as the table, each would take minutes. */
+enum crowd { ALIKE, PORTS, RANDOM, REQIDS, CROWDS };
+
+static struct selector crowded(enum crowd crowd, uint32_t i)
+{
+	struct selector sel = selector("10.0.0.0", 32, "10.0.0.1", 32, 6);
+
+	sel.src.addr.bytes[1] = (uint8_t)(i >> 16);
+	sel.src.addr.bytes[2] = (uint8_t)(i >> 8);
+	sel.src.addr.bytes[3] = (uint8_t)i;
+	if (crowd == ALIKE) /* but for bits that do not matter */
+		sel.src.prefix_len = 8;
+	if (crowd == PORTS) {
+		sel.src = range("10.0.0.0", 8, i >> 8);
+		sel.dst.port = (uint16_t)(1 + (i & 0xff));
+		sel.proto = i & 1 ? IPPROTO_TCP : IPPROTO_UDP;
+	}
+	return sel;
+}
+
+static void crowds(void **state)
+{
+	enum { N = 100000 };
+
+	(void)state;
+	for (enum crowd crowd = ALIKE; crowd < CROWDS; crowd++) {
+		const struct flow whole = flow("10.0.0.1", 1, "10.0.0.1", 2, 6);
+		struct flow partial = { .src = whole.src, .dst = whole.dst, .proto = PROTO_ANY, .partial = true };
+		struct spd *spd = spd_new();
+		clock_t start = clock();
+		uint64_t x = 0x12345;
+		struct spd_entry *e;
+
+		for (uint32_t i = 0; i < N; i++) {
+			const struct selector sel = crowded(crowd, i);
+			const struct policy pol = { .dir = POLICY_OUT,
+						    .action = POLICY_IPSEC,
+						    .priority = crowd == PORTS || crowd == RANDOM ? random32(&x) : 7,
+						    .n_requests = crowd == REQIDS,
+						    /* one by hand, so that all others are asked for */
+						    .requests = { { .level = LEVEL_UNIQUE,
+								    .reqid = i ? 0 : REQID_MANUAL_MAX + N / 2 } } };
+
+			assert_int_equal(spd_insert(spd, &sel, &pol, 0, &e), 0);
+		}
+		if (crowd != ALIKE) {
+			for (uint32_t i = 0; i < N; i++) {
+				e = spd_find(spd, POLICY_OUT, i & 1 ? &whole : &partial);
+				if (crowd == PORTS)
+					assert_non_null(e);
+			}
+		}
+		/* those alike leave before the first one does, so that each has been the first */
+		while ((e = crowd == REQIDS ? spd_each(spd, NULL) : spd_next(spd, NULL))) {
+			if (crowd == ALIKE)
+				assert_ptr_equal(spd_find(spd, POLICY_OUT, &whole), e);
+			spd_remove(spd, e);
+		}
+		assert_true((clock() - start) / CLOCKS_PER_SEC < 10);
+		spd_free(spd);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(order),	    cmocka_unit_test(identity),
 		cmocka_unit_test(matching),	    cmocka_unit_test(reqids),
 		cmocka_unit_test(numbers_wrap),	    cmocka_unit_test(back_to_their_places),
-		
+		cmocka_unit_test(crowds),
 		cmocka_unit_test(against_an_array), cmocka_unit_test(many_equal),
 		cmocka_unit_test(levels),	    cmocka_unit_test(many_priorities),
 	};

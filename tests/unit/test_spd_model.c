@@ -20,8 +20,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "db/spd.h"
+#define FEW_SLOTS 256
 #include "db/spd_cache.h"
+#include "db/spd_tuple.c"
 
 #define MAX 4096
 
@@ -101,7 +102,8 @@ static struct kept model_take(uint8_t dir, const struct spd_entry *e)
 /* Small, so that most things overlap; each dwells on another part. */
 struct universe {
 	unsigned v6, mixed; /* of 100 addresses, or pairs */
-	unsigned hosts;	    /* bits that differ */
+	unsigned hosts;	    /* bits that differ: spread over the address, */
+	unsigned from;	    /* or where this is not 0, from it on */
 	unsigned scopes, ports, protos, priorities;
 	uint8_t lens[8]; /* n of them; n = 0: any */
 	unsigned n_lens;
@@ -124,6 +126,17 @@ static const struct universe universes[] = {
 	  .protos = 2,
 	  .priorities = 1000,
 	  .policies = 900 },
+	/* where a mask's words meet */
+	{ .v6 = 100,
+	  .hosts = 6,
+	  .from = 61,
+	  .scopes = 1,
+	  .ports = 2,
+	  .protos = 2,
+	  .priorities = 50,
+	  .lens = { 61, 62, 63, 64, 65, 66, 67, 0 },
+	  .n_lens = 8,
+	  .policies = 200 },
 	/* few prefixes, many ports: deep cells, which come and go */
 	{ .v6 = 50,
 	  .hosts = 1,
@@ -173,10 +186,12 @@ static struct addr random_addr(const struct universe *u, bool v6)
 
 	a.bytes[0] = 0x20;
 	for (unsigned i = 0; i < u->hosts; i++) {
-		/* spread over the whole address, the last one at its end */
-		unsigned bit =
-			u->hosts == 1 ? bits - 1 : bits - 1 - i * (bits - 1) / (u->hosts - 1);
+		unsigned bit = bits - 1;
 
+		if (u->from)
+			bit = u->from + i;
+		else if (u->hosts > 1)
+			bit -= i * (bits - 1) / (u->hosts - 1);
 		if (below(2))
 			a.bytes[bit / 8] ^= (uint8_t)(0x80 >> bit % 8);
 	}

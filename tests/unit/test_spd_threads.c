@@ -24,9 +24,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#define FEW_SLOTS 16
 #include "db/db.h"
 #include "db/grace.h"
 #include "db/spd_cache.h"
+#include "db/spd_tuple.c"
 #include "db/undo.h"
 
 #define READERS 2
