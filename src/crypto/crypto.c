@@ -442,6 +442,11 @@ struct crypto_key *crypto_key_new(struct crypto *c, const struct crypto_spec *sp
 	return NULL;
 }
 
+size_t crypto_key_span(const struct crypto_key *key)
+{
+	return key_size(key);
+}
+
 void crypto_key_free(struct crypto_key *key)
 {
 	if (!key)

@@ -105,6 +105,8 @@ const char *crypto_prim_name(enum prim prim);
 /* An expanded key. NULL when a primitive is not provided or a key has a length that it cannot take.
  */
 struct crypto_key *crypto_key_new(struct crypto *c, const struct crypto_spec *spec);
+/* Bytes from the key on that its operations read: to be prefetched, where there are many keys. */
+size_t crypto_key_span(const struct crypto_key *key);
 /* Wipes and frees; NULL is allowed. */
 void crypto_key_free(struct crypto_key *key);
 

@@ -19,10 +19,10 @@ void decisions_fini(struct decisions *d)
 }
 
 void decided_note(struct decided_set *set, const struct flow_key *key, uint64_t generation,
-		  struct spd_entry *entry, struct sa *sa)
+		  struct spd_entry *entry, struct sa *sa, bool tunnel)
 {
 	/* the newest comes first, what is not true any more goes first */
-	if (set->two[0].generation == generation)
+	if (set->two[0].when >> 1 == generation)
 		set->two[1] = set->two[0];
-	set->two[0] = (struct decided){ *key, generation, entry, sa };
+	set->two[0] = (struct decided){ *key, generation << 1 | tunnel, entry, sa };
 }

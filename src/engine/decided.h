@@ -26,13 +26,13 @@ struct flow_key {
 /* A cache line. */
 struct decided {
 	_Alignas(64) struct flow_key key;
-	uint64_t generation; /* of the databases that it is true of; 0 = of none */
+	uint64_t when; /* twice the generation of the databases that it is true of, and 1 where the SA makes a tunnel; 0 = of none */
 	struct spd_entry *entry;
 	struct sa *sa; /* out: the one that protects; in: the one that it came by; NULL = none */
 };
 
-/* Two places for each flow; two megabytes, of which memory is taken for those in use. */
-#define DECIDED_SETS 16384
+/* Two places for each flow; eight megabytes, of which memory is taken for those in use. */
+#define DECIDED_SETS 65536
 
 struct decided_set {
 	struct decided two[2];
@@ -114,7 +114,7 @@ static inline const struct decided *decided_find(const struct decided_set *set,
 {
 	for (unsigned i = 0; i < 2; i++) {
 		const struct decided *d = &set->two[i];
-		uint64_t differ = d->generation ^ generation;
+		uint64_t differ = d->when >> 1 ^ generation;
 
 		for (unsigned k = 0; k < 5; k++)
 			differ |= d->key.words[k] ^ key->words[k];
@@ -123,8 +123,13 @@ static inline const struct decided *decided_find(const struct decided_set *set,
 	}
 	return NULL;
 }
+static inline bool decided_tunnel(const struct decided *d)
+{
+	return d->when & 1;
+}
+
 /* Remembers, and forgets another flow for it. */
 void decided_note(struct decided_set *set, const struct flow_key *key, uint64_t generation,
-		  struct spd_entry *entry, struct sa *sa);
+		  struct spd_entry *entry, struct sa *sa, bool tunnel);
 
 #endif

@@ -516,7 +516,7 @@ static void check_policy(struct worker *w, struct job *j, const struct now *now)
 	entry = judge_in(w, j, now);
 	/* what it was bare of, and errors judged by what they quote, are not the flow's alone */
 	if (j->flow && entry && entry == j->entry && !(j->n_bundle && j->bundle[0].bare))
-		decided_note(j->set, j->flow, w->generation, entry, sa);
+		decided_note(j->set, j->flow, w->generation, entry, sa, false);
 }
 
 /* The largest datagram that goes back to where the job's packet came from; mtu where no policy says less. */

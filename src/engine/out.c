@@ -337,7 +337,8 @@ static bool decide_out(struct worker *w, struct job *j, struct sink *out, const 
 	}
 	if (may_remember(j, entry))
 		decided_note(j->set, j->flow, w->generation, entry,
-			     j->n_bundle ? j->bundle[0].sa : NULL);
+			     j->n_bundle ? j->bundle[0].sa : NULL,
+			     j->n_bundle && j->bundle[0].tunnel);
 	return true;
 }
 
@@ -351,7 +352,7 @@ static bool recall_out(struct job *j, const struct decided *d, const struct now 
 	if (!d->sa)
 		return true;
 	j->bundle[0].sa = d->sa;
-	j->bundle[0].tunnel = d->entry->pol.requests[0].mode == MODE_TUNNEL;
+	j->bundle[0].tunnel = decided_tunnel(d);
 	j->n_bundle = 1;
 	return true;
 }
@@ -367,7 +368,7 @@ static bool classify_out(struct worker *w, struct job *j, uint32_t mtu, struct s
 		worker_drop(w, j, DROP_LOOP);
 		return false;
 	}
-	if (!recall_out(j, worker_decision(w, j), now, &action) &&
+	if (!recall_out(j, j->decided, now, &action) &&
 	    !decide_out(w, j, out, now, &action))
 		return false;
 	if (action == POLICY_DISCARD) {
@@ -451,6 +452,34 @@ static void protect_depth(struct worker *w, unsigned depth, struct step *step,
 	}
 }
 
+/*
+ * What is remembered of each packet's flow. One after another the memory that it leads to is asked
+ * for, for the whole burst, so that it comes while others' is: among thousands of SAs all
+ * of it is far away.
+ */
+static void recall_all(struct worker *w)
+{
+	struct sa *sas[BURST_MAX], *last = NULL;
+	size_t n = 0;
+
+	for (size_t i = 0; i < w->n_active; i++) {
+		const struct decided *d = worker_decision(w, w->active[i]);
+
+		w->active[i]->decided = d;
+		if (!d || !d->sa || d->sa == last)
+			continue;
+		sas[n++] = last = d->sa;
+		worker_prefetch_sa(last);
+		__builtin_prefetch(d->entry, 1);
+	}
+	if (n < 2)
+		return;
+	for (size_t i = 0; i < n; i++)
+		worker_prefetch_plan(w, sas[i]);
+	for (size_t i = 0; i < n; i++)
+		worker_prefetch_key(w, sas[i]);
+}
+
 void engine_out(struct worker *w, struct burst *in, uint32_t mtu, struct sink *out,
 		const struct now *now)
 {
@@ -467,6 +496,7 @@ void engine_out(struct worker *w, struct burst *in, uint32_t mtu, struct sink *o
 		ip_look_ahead(w->active[i]->pkt, &w->active[i]->view);
 		worker_seek_decision(w, w->active[i], POLICY_OUT);
 	}
+	recall_all(w);
 	if (sad_count_of(w->db->sad, SA_TCP))
 		worker_tcpmd5(w, CRYPTO_PROTECT, now);
 	for (size_t i = 0; i < w->n_active; i++) {

@@ -91,6 +91,7 @@ static bool work_out(struct plan *plan, struct crypto *c, const struct sa *sa,
 		wipe(plan);
 		if (!is_keyless(sa) && !(plan->key = expand(c, sa)))
 			return false;
+		plan->key_span = plan->key ? crypto_key_span(plan->key) : 0;
 		plan->id = sa->id;
 	}
 	if (sa->proto == SA_ESP)

@@ -41,6 +41,7 @@ struct plan {
 	uint64_t id;	     /* the SA's; 0 = nothing is worked out */
 	uint64_t generation; /* of the databases when the shapes were */
 	struct crypto_key *key; /* NULL: it works without */
+	size_t key_span;	/* crypto_key_span() */
 	struct esp_shape esp; /* of ESP's SAs */
 	struct tunnel_shape tunnel;
 };

@@ -58,6 +58,7 @@ struct job {
 	struct spd_entry *entry; /* the policy that decided, NULL = none */
 	struct flow_key *flow;	 /* key, where there is one; NULL = none, which is no flow to remember */
 	struct decided_set *set; /* where its decision is kept */
+	const struct decided *decided; /* out: that, if there is one */
 	struct ip_view view;
 
 	/* what is to be applied, innermost first (out), or was taken off, outermost first (in) */
