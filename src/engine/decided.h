@@ -108,7 +108,7 @@ static inline struct decided_set *decided_set(const struct decisions *d, const s
 	return &d->sets[decided_mix(h ^ d->seed[2], w[4] ^ d->seed[0]) % DECIDED_SETS];
 }
 
-/* What was decided, or NULL. */
+/* What was decided, or NULL; lent until the next decided_note(), of whatever flow. */
 static inline const struct decided *decided_find(const struct decided_set *set,
 						 const struct flow_key *key, uint64_t generation)
 {

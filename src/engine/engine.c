@@ -213,6 +213,24 @@ const struct plan *worker_plan(struct worker *w, const struct sa *sa)
 	return plans_get(&w->plans, w->crypto, sa, &w->db->tun, w->generation);
 }
 
+void worker_prefetch_rest(const struct worker *w, struct sa *const *sas, size_t n)
+{
+	if (n < 2)
+		return;
+	for (size_t i = 0; i < n; i++) {
+		const struct plan *plan = plans_slot(&w->plans, sas[i]);
+
+		for (size_t line = 0; plan && line < sizeof(*plan); line += 64)
+			__builtin_prefetch((const char *)plan + line);
+	}
+	for (size_t i = 0; i < n; i++) {
+		const struct plan *plan = plans_slot(&w->plans, sas[i]);
+
+		for (size_t line = 0; plan && line < plan->key_span; line += 64)
+			__builtin_prefetch((const char *)plan->key + line);
+	}
+}
+
 bool worker_take_sa(struct worker *w, struct job *j, struct sa *sa, const struct plan *plan,
 		    enum crypto_dir dir, enum drop_reason *reason)
 {

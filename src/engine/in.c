@@ -53,7 +53,7 @@ static struct sa *well_known_ipcomp(struct worker *w, const struct job *j)
 /* The SA, in whatever state, of the security header on top. */
 static struct sa *find_sa(struct worker *w, const struct job *j, enum sa_proto proto, uint32_t spi)
 {
-	struct sa *sa = sad_find_in(w->db->sad, proto, spi, &j->view.dst);
+	struct sa *sa = j->found ? j->found : sad_find_in(w->db->sad, proto, spi, &j->view.dst);
 
 	if (proto != SA_IPCOMP || spi != w->any_ipcomp.enc->pfkey)
 		return sa;
@@ -96,6 +96,7 @@ static bool prepare_in(struct worker *w, struct job *j, enum sa_proto proto, str
 		reason = DROP_NESTED;
 	else
 		sa = arriving_sa(w, j, proto, &reason);
+	j->found = NULL; /* the next header is another's */
 	if (sa && proto == SA_ESP && j->in_udp != (sa->natt->type != 0))
 		reason = DROP_ENCAPSULATION;
 	else if (sa && worker_take_sa(w, j, sa, NULL, CRYPTO_OPEN, &reason) &&
@@ -559,6 +560,28 @@ bool in_wants_whole(struct worker *w, struct job *j)
 	return j->view.proto == IPPROTO_UDP && udp_is_esp(j, w->db->sad);
 }
 
+/* Looks up the SAs of all ESP that is not wrapped in anything, and asks for their memory. */
+static void find_all(struct worker *w)
+{
+	struct sa *sas[BURST_MAX], *last = NULL;
+	size_t n = 0;
+
+	for (size_t i = 0; i < w->n_active; i++) {
+		struct job *j = w->active[i];
+		uint32_t spi;
+
+		j->found = NULL;
+		if (j->view.proto != IPPROTO_ESP || j->view.fragment || !ip_spi(j->pkt, &j->view, SA_ESP, &spi))
+			continue;
+		j->found = sad_find_in(w->db->sad, SA_ESP, spi, &j->view.dst);
+		if (!j->found || j->found == last)
+			continue;
+		sas[n++] = last = j->found;
+		worker_prefetch_sa(last);
+	}
+	worker_prefetch_rest(w, sas, n);
+}
+
 void engine_in(struct worker *w, struct burst *in, uint32_t mtu, struct sink *out,
 	       const struct now *now)
 {
@@ -569,6 +592,7 @@ void engine_in(struct worker *w, struct burst *in, uint32_t mtu, struct sink *ou
 		w->stats.in_packets++;
 		w->stats.in_bytes += w->active[i]->pkt->len;
 	}
+	find_all(w);
 	while (open_round(w, &step, now))
 		;
 	worker_tcpmd5(w, CRYPTO_OPEN, now);

@@ -343,16 +343,19 @@ static bool decide_out(struct worker *w, struct job *j, struct sink *out, const 
 }
 
 /* The same from what is remembered; false where that does not do. */
-static bool recall_out(struct job *j, const struct decided *d, const struct now *now, uint8_t *action)
+static bool recall_out(struct job *j, const struct now *now, uint8_t *action)
 {
-	if (!d || (d->sa && !sa_is_usable(d->sa)))
+	struct spd_entry *entry = j->recalled.entry;
+	struct sa *sa = j->recalled.sa;
+
+	if (!entry || (sa && !sa_is_usable(sa)))
 		return false;
-	*action = d->entry->pol.action;
-	worker_count_policy(j, d->entry, now);
-	if (!d->sa)
+	*action = entry->pol.action;
+	worker_count_policy(j, entry, now);
+	if (!sa)
 		return true;
-	j->bundle[0].sa = d->sa;
-	j->bundle[0].tunnel = decided_tunnel(d);
+	j->bundle[0].sa = sa;
+	j->bundle[0].tunnel = j->recalled.tunnel;
 	j->n_bundle = 1;
 	return true;
 }
@@ -368,7 +371,7 @@ static bool classify_out(struct worker *w, struct job *j, uint32_t mtu, struct s
 		worker_drop(w, j, DROP_LOOP);
 		return false;
 	}
-	if (!recall_out(j, j->decided, now, &action) &&
+	if (!recall_out(j, now, &action) &&
 	    !decide_out(w, j, out, now, &action))
 		return false;
 	if (action == POLICY_DISCARD) {
@@ -464,20 +467,20 @@ static void recall_all(struct worker *w)
 
 	for (size_t i = 0; i < w->n_active; i++) {
 		const struct decided *d = worker_decision(w, w->active[i]);
+		struct job *j = w->active[i];
 
-		w->active[i]->decided = d;
-		if (!d || !d->sa || d->sa == last)
+		j->recalled.entry = d ? d->entry : NULL;
+		if (!d)
+			continue;
+		j->recalled.sa = d->sa;
+		j->recalled.tunnel = decided_tunnel(d);
+		if (!d->sa || d->sa == last)
 			continue;
 		sas[n++] = last = d->sa;
 		worker_prefetch_sa(last);
 		__builtin_prefetch(d->entry, 1);
 	}
-	if (n < 2)
-		return;
-	for (size_t i = 0; i < n; i++)
-		worker_prefetch_plan(w, sas[i]);
-	for (size_t i = 0; i < n; i++)
-		worker_prefetch_key(w, sas[i]);
+	worker_prefetch_rest(w, sas, n);
 }
 
 void engine_out(struct worker *w, struct burst *in, uint32_t mtu, struct sink *out,

@@ -58,7 +58,13 @@ struct job {
 	struct spd_entry *entry; /* the policy that decided, NULL = none */
 	struct flow_key *flow;	 /* key, where there is one; NULL = none, which is no flow to remember */
 	struct decided_set *set; /* where its decision is kept */
-	const struct decided *decided; /* out: that, if there is one */
+	/* out: that, as it was before others of the burst were remembered; entry NULL = there is none */
+	struct {
+		struct spd_entry *entry;
+		struct sa *sa;
+		bool tunnel;
+	} recalled;
+	struct sa *found; /* in: of the first header, if it is ESP's; NULL = not looked for, or none */
 	struct ip_view view;
 
 	/* what is to be applied, innermost first (out), or was taken off, outermost first (in) */
