@@ -7,7 +7,6 @@
 #include "db/spd_table.h"
 
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 
 #include "db/grace.h"
@@ -58,23 +57,26 @@ void spd_table_free_items(struct spd_table *t)
 	spd_table_fini(t);
 }
 
+/* Fresh memory of that size is zero already; without huge pages it is slower, not wrong. */
+static void ask_for_huge_pages(void *p, size_t size)
+{
+	uintptr_t from = ((uintptr_t)p + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1);
+	uintptr_t to = ((uintptr_t)p + size) & ~(HUGE_PAGE - 1);
+
+	if (from < to)
+		madvise((void *)from, to - from, MADV_HUGEPAGE);
+}
+
 static struct spd_slots *new_slots(size_t n)
 {
 	size_t size = sizeof(struct spd_slots) + n * sizeof(struct spd_slot);
-	struct spd_slots *s;
+	struct spd_slots *s = calloc(1, size);
 
-	if (size < 2 * HUGE_PAGE) {
-		s = calloc(1, size);
-	} else {
-		size = (size + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1);
-		s = aligned_alloc(HUGE_PAGE, size);
-		if (s) {
-			madvise(s, size, MADV_HUGEPAGE); /* without it is slower, not wrong */
-			memset(s, 0, size);
-		}
-	}
-	if (s)
-		s->mask = n - 1;
+	if (!s)
+		return NULL;
+	if (size >= 2 * HUGE_PAGE)
+		ask_for_huge_pages(s, size);
+	s->mask = n - 1;
 	return s;
 }
 
