@@ -86,3 +86,13 @@ void digest_end(const struct digest *d, const uint8_t *state, size_t hashed,
 			d->update(&ctx, pieces[i].bytes, pieces[i].len);
 	d->final(out, &ctx);
 }
+
+void digest_of(const struct digest *d, const void *bytes, size_t len, uint8_t *out)
+{
+	union digest_ctx ctx;
+
+	d->init(&ctx);
+	d->update(&ctx, bytes, len);
+	d->final(out, &ctx);
+	explicit_bzero(&ctx, sizeof(ctx));
+}

@@ -49,4 +49,7 @@ void digest_begin(const struct digest *d, const struct digest_piece *blocks, siz
 void digest_end(const struct digest *d, const uint8_t *state, size_t hashed,
 		const struct digest_piece *pieces, size_t n, uint8_t *out);
 
+/* Of secret bytes in one piece: nothing of them stays behind. */
+void digest_of(const struct digest *d, const void *bytes, size_t len, uint8_t *out);
+
 #endif

@@ -64,14 +64,11 @@ void hmac_expand(const struct digest *d, const uint8_t *key, size_t len, uint8_t
 		 uint8_t *outer)
 {
 	uint8_t filled[DIGEST_BLOCK_MAX] = { 0 };
-	uint8_t none[DIGEST_STATE_MAX];
 
-	if (len <= d->block) {
+	if (len <= d->block)
 		memcpy(filled, key, len);
-	} else {
-		digest_begin(d, NULL, 0, none);
-		digest_end(d, none, 0, &(struct digest_piece){ key, len }, 1, filled);
-	}
+	else
+		digest_of(d, key, len, filled);
 	hmac_pad(d, filled, 0x36, inner);
 	hmac_pad(d, filled, 0x5c, outer);
 	OPENSSL_cleanse(filled, sizeof(filled));

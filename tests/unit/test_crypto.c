@@ -14,6 +14,8 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
 
 #include "crypto/crypto.h"
 
@@ -360,6 +362,37 @@ static void test_long_xcbc(void **state)
 		.auth_len = sizeof(message), .icv = icv }), CRYPTO_OK);
 	assert_memory_equal(icv, want, sizeof(want));
 	crypto_key_free(key);
+}
+
+/* Both providers start from the same two states: keys of every length, against libcrypto's own HMAC. */
+static void test_hmac_keys(void **state)
+{
+	static const struct {
+		enum prim prim;
+		const char *digest;
+	} hmacs[] = {
+		{ PRIM_HMAC_MD5, "MD5" }, { PRIM_HMAC_SHA1, "SHA1" }, { PRIM_HMAC_SHA256, "SHA256" },
+		{ PRIM_HMAC_SHA384, "SHA384" }, { PRIM_HMAC_SHA512, "SHA512" }, { PRIM_HMAC_RIPEMD160, "RIPEMD160" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(hmacs); i++) {
+		const EVP_MD *md = EVP_get_digestbyname(hmacs[i].digest);
+		const unsigned size = known[known_index(hmacs[i].prim)].size;
+
+		assert_non_null(md);
+		for (size_t len = 1; len <= 256; len++) {
+			uint8_t icv[CRYPTO_ICV_MAX], want[EVP_MAX_MD_SIZE];
+			struct crypto_key *key = key_of(hmacs[i].prim, some_bytes, len, size);
+
+			assert_non_null(key);
+			assert_non_null(HMAC(md, some_bytes, (int)len, some_bytes, len + 50, want, NULL));
+			assert_int_equal(run(CRYPTO_PROTECT, (struct crypto_op){ .key = key, .auth = some_bytes,
+				.auth_len = (uint32_t)len + 50, .icv = icv }), CRYPTO_OK);
+			assert_memory_equal(icv, want, size);
+			crypto_key_free(key);
+		}
+	}
 }
 
 /* GMAC is the same as a cipher's part, over text, and as a MAC's, over what is authenticated. */
@@ -835,6 +868,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_icv_comes_first),
 		cmocka_unit_test(test_auth_tail),
 		cmocka_unit_test(test_long_xcbc),
+		cmocka_unit_test(test_hmac_keys),
 		cmocka_unit_test(test_gmac_in_either_place),
 		cmocka_unit_test(test_key_lengths),
 		cmocka_unit_test(test_icv_lengths),
