@@ -36,7 +36,7 @@ struct sad {
 	struct table in, out;
 	size_t n_sas, n_of[SA_PROTO_COUNT];
 	size_t n_natt;
-	struct sa *newest, *_Atomic first_natt;
+	struct sa *newest, *first_aging, *_Atomic first_natt;
 	_Atomic uint64_t generation;
 	void (*gone)(void *arg, const struct sa *sa);
 	void *gone_arg;
@@ -128,7 +128,10 @@ static uint32_t hash_in(enum sa_proto proto, uint32_t spi, const struct addr *sr
 static uint32_t hash_out(enum sa_proto proto, uint32_t reqid, const struct addr *src,
 			 const struct addr *dst)
 {
-	return finish(hash_addr(dst, hash_addr(src, seeds[0]) ^ ((uint64_t)reqid << 8 | proto)));
+	/* each by itself first: reqids are often numbers of hosts */
+	uint64_t ends = mix(hash_addr(src, seeds[0]), hash_addr(dst, seeds[2]) ^ seeds[1]);
+
+	return finish(ends ^ mix(((uint64_t)reqid << 8 | proto) ^ seeds[1], seeds[0]));
 }
 
 static uint32_t hash_in_of(const void *p, unsigned kind)
@@ -314,6 +317,37 @@ static void unlink_natt(struct sad *sad, struct sa *sa)
 	sad->n_natt--;
 }
 
+static bool has_limits(const struct sa_limits *l)
+{
+	return l->bytes || l->packets || l->add_s || l->use_s;
+}
+
+/* Once it is among them it stays: what has no limit any more is rare. */
+static void link_aging(struct sad *sad, struct sa *sa)
+{
+	if (sa->is_aging || (sa->state != SA_LARVAL && !has_limits(&sa->hard) && !has_limits(&sa->soft)))
+		return;
+	sa->is_aging = true;
+	sa->prev_aging = NULL;
+	sa->next_aging = sad->first_aging;
+	if (sa->next_aging)
+		sa->next_aging->prev_aging = sa;
+	sad->first_aging = sa;
+}
+
+static void unlink_aging(struct sad *sad, struct sa *sa)
+{
+	if (!sa->is_aging)
+		return;
+	sa->is_aging = false;
+	if (sa->prev_aging)
+		sa->prev_aging->next_aging = sa->next_aging;
+	else
+		sad->first_aging = sa->next_aging;
+	if (sa->next_aging)
+		sa->next_aging->prev_aging = sa->prev_aging;
+}
+
 /* Between the neighbours that it knows. */
 static void relink_all(struct sad *sad, struct sa *sa)
 {
@@ -324,6 +358,7 @@ static void relink_all(struct sad *sad, struct sa *sa)
 	if (sa->next_all)
 		sa->next_all->prev_all = sa;
 	link_natt(sad, sa);
+	link_aging(sad, sa);
 	sad->n_sas++;
 	sad->n_of[sa->proto]++;
 }
@@ -344,6 +379,7 @@ static void unlink_all(struct sad *sad, struct sa *sa)
 	if (sa->next_all)
 		sa->next_all->prev_all = sa->prev_all;
 	unlink_natt(sad, sa);
+	unlink_aging(sad, sa);
 	sad->n_sas--;
 	sad->n_of[sa->proto]--;
 }
@@ -385,13 +421,12 @@ static bool is_it(const struct sa *sa, enum sa_proto proto, uint32_t spi, const 
 	       addr_equal(&sa->dst, dst);
 }
 
-static struct sa *find_by(struct table_walk *w, enum sa_proto proto, uint32_t spi,
+/* sa is the first that the walk has met. */
+static struct sa *find_by(struct table_walk *w, struct sa *sa, enum sa_proto proto, uint32_t spi,
 			  const struct addr *src, const struct addr *dst)
 {
-	struct sa *sa;
-
-	while ((sa = table_next(w)) && !is_it(sa, proto, spi, src, dst))
-		;
+	while (sa && !is_it(sa, proto, spi, src, dst))
+		sa = table_next(w);
 	return sa;
 }
 
@@ -400,7 +435,7 @@ struct sa *sad_find(const struct sad *sad, enum sa_proto proto, uint32_t spi,
 {
 	struct table_walk w = table_walk(&sad->in, hash_in(proto, spi, src, dst), 0);
 
-	return find_by(&w, proto, spi, src, dst);
+	return find_by(&w, table_next(&w), proto, spi, src, dst);
 }
 
 struct sa *sad_find_in(const struct sad *sad, enum sa_proto proto, uint32_t spi,
@@ -440,13 +475,14 @@ static struct sa *usable_of(struct sa *oldest, int which, bool newest)
 	return sa;
 }
 
-static struct sa *choose_out(struct table_walk *w, enum sa_proto proto, uint8_t mode,
-			     uint32_t reqid, const struct addr *src, const struct addr *dst,
-			     bool newest)
+/* The same of rings, whose oldest are what the walk meets. */
+static struct sa *choose_out(struct table_walk *w, struct sa *oldest, enum sa_proto proto,
+			     uint8_t mode, uint32_t reqid, const struct addr *src,
+			     const struct addr *dst, bool newest)
 {
-	struct sa *found = NULL, *oldest, *sa;
+	struct sa *found = NULL, *sa;
 
-	while ((oldest = table_next(w))) {
+	for (; oldest; oldest = table_next(w)) {
 		if (oldest->proto != proto || (reqid && oldest->reqid != reqid) ||
 		    (oldest->mode != mode && oldest->mode != MODE_ANY) ||
 		    !addr_equal(&oldest->src, src) || !addr_equal(&oldest->dst, dst))
@@ -469,7 +505,7 @@ struct sa *sad_find_out(const struct sad *sad, enum sa_proto proto, uint8_t mode
 {
 	struct table_walk w = walk_out(sad, proto, reqid, src, dst);
 
-	return choose_out(&w, proto, mode, reqid, src, dst, false);
+	return choose_out(&w, table_next(&w), proto, mode, reqid, src, dst, false);
 }
 
 struct sa *sad_find_out_newest(const struct sad *sad, enum sa_proto proto, uint8_t mode,
@@ -477,21 +513,17 @@ struct sa *sad_find_out_newest(const struct sad *sad, enum sa_proto proto, uint8
 {
 	struct table_walk w = walk_out(sad, proto, reqid, src, dst);
 
-	return choose_out(&w, proto, mode, reqid, src, dst, true);
+	return choose_out(&w, table_next(&w), proto, mode, reqid, src, dst, true);
 }
 
-/* The lines that a burst's walks begin in, then the first SA that each could mean. */
-static void fetch(const struct table_walk *walks, size_t n)
+/* The first SA that each walk of a burst could mean, on its way to the cache. */
+static void fetch(struct table_walk *walks, struct sa **first, size_t n, bool rings)
 {
 	for (size_t i = 0; i < n; i++) {
-		struct table_walk ahead = walks[i];
-		const uint8_t *sa = table_next(&ahead);
-
-		if (!sa)
-			continue;
-		__builtin_prefetch(sa);
-		__builtin_prefetch(sa + 64);
-		__builtin_prefetch(sa + 128);
+		first[i] = table_next(&walks[i]);
+		__builtin_prefetch(first[i]);
+		if (rings && first[i])
+			__builtin_prefetch(&first[i]->out);
 	}
 }
 
@@ -500,6 +532,7 @@ static void fetch(const struct table_walk *walks, size_t n)
 void sad_find_in_burst(const struct sad *sad, struct sad_query_in *q, size_t n)
 {
 	struct table_walk walks[BURST];
+	struct sa *first[BURST];
 
 	for (; n; q += n < BURST ? n : BURST, n -= n < BURST ? n : BURST) {
 		size_t some = n < BURST ? n : BURST;
@@ -509,15 +542,16 @@ void sad_find_in_burst(const struct sad *sad, struct sad_query_in *q, size_t n)
 			walks[i] = table_walk(&sad->in, hash_in(q[i].proto, q[i].spi, NULL, q[i].dst), 0);
 			__builtin_prefetch(table_place(&walks[i]));
 		}
-		fetch(walks, some);
+		fetch(walks, first, some, false);
 		for (size_t i = 0; i < some; i++)
-			q[i].found = find_by(&walks[i], q[i].proto, q[i].spi, NULL, q[i].dst);
+			q[i].found = find_by(&walks[i], first[i], q[i].proto, q[i].spi, NULL, q[i].dst);
 	}
 }
 
 void sad_find_out_burst(const struct sad *sad, struct sad_query_out *q, size_t n, bool newest)
 {
 	struct table_walk walks[BURST];
+	struct sa *first[BURST];
 
 	for (; n; q += n < BURST ? n : BURST, n -= n < BURST ? n : BURST) {
 		size_t some = n < BURST ? n : BURST;
@@ -526,10 +560,10 @@ void sad_find_out_burst(const struct sad *sad, struct sad_query_out *q, size_t n
 			walks[i] = walk_out(sad, q[i].proto, q[i].reqid, q[i].src, q[i].dst);
 			__builtin_prefetch(table_place(&walks[i]));
 		}
-		fetch(walks, some);
+		fetch(walks, first, some, newest);
 		for (size_t i = 0; i < some; i++)
-			q[i].found = choose_out(&walks[i], q[i].proto, q[i].mode, q[i].reqid, q[i].src,
-						q[i].dst, newest);
+			q[i].found = choose_out(&walks[i], first[i], q[i].proto, q[i].mode,
+						q[i].reqid, q[i].src, q[i].dst, newest);
 	}
 }
 
@@ -606,6 +640,11 @@ struct sa *sad_next(const struct sad *sad, const struct sa *after)
 	return after ? after->next_all : sad->newest;
 }
 
+struct sa *sad_next_aging(const struct sad *sad, const struct sa *after)
+{
+	return after ? after->next_aging : sad->first_aging;
+}
+
 struct sa *sad_next_natt(const struct sad *sad, const struct sa *after)
 {
 	return atomic_load_explicit(after ? &after->next_natt : &sad->first_natt,
@@ -644,6 +683,7 @@ void sad_set_limits(struct sad *sad, struct sa *sa, const struct sa_limits *hard
 	sa->hard.add_s = hard->add_s;
 	sa->hard.use_s = hard->use_s;
 	sa->soft = *soft;
+	link_aging(sad, sa);
 	sad_changed(sad);
 }
 

@@ -124,8 +124,10 @@ struct sa {
 	struct sad *sad; /* that it is or was in last */
 	struct sa *next_all, *prev_all;
 	struct sa_link out[2]; /* with those of any reqid, with those of its own */
+	struct sa *next_aging, *prev_aging; /* those that have a limit or wait for keys, in no order */
 	struct sa *_Atomic next_natt, *prev_natt; /* those that go in UDP, in no order */
 
+	bool is_aging;
 	uint8_t keys_len; /* bytes of keys that are used */
 	uint8_t keys[SA_KEYS_INLINE];
 };
@@ -234,6 +236,8 @@ bool sad_attach(struct sad *sad, struct sa *sa);
 struct sa *sad_next(const struct sad *sad, const struct sa *after);
 size_t sad_count(const struct sad *sad);
 size_t sad_count_of(const struct sad *sad, enum sa_proto proto);
+/* The same of all that have a limit or wait for their keys, and maybe others, in no order. */
+struct sa *sad_next_aging(const struct sad *sad, const struct sa *after);
 /* The same of those that go in UDP, in no order. */
 struct sa *sad_next_natt(const struct sad *sad, const struct sa *after);
 size_t sad_count_natt(const struct sad *sad);
