@@ -20,8 +20,8 @@ size_t sad_age(struct sad *sad, uint32_t larval_s, uint64_t now_s, age_expired *
 	struct sa *sa, *next;
 	size_t removed = 0;
 
-	for (sa = sad_next(sad, NULL); sa; sa = next) {
-		next = sad_next(sad, sa);
+	for (sa = sad_next_aging(sad, NULL); sa; sa = next) {
+		next = sad_next_aging(sad, sa);
 		bool hard = past(sa, &sa->hard, now_s);
 
 		if (forgotten(sa, larval_s, now_s) || hard) {

@@ -2,45 +2,42 @@
 /*
  * The SAD: ways to the same SAs, each without a walk over all of them.
  *
- *     in    hash (protocol, SPI, destination) -> chain of SAs, one of each triple
- *     out   hash (protocol, reqid, source, destination) -> chain of flows, one of
- *           each (those, mode) -> its SAs, oldest first
+ *     in    table (protocol, SPI, destination) -> SA, one of each triple
+ *     out   table (protocol, reqid, source, destination) -> the oldest SA of each (those,
+ *           mode), which is in a ring with the younger ones
  *     all   list, newest first
  *     natt  list of those that go in UDP
  *
- * A flow of reqid 0 has the SAs of every reqid: that is what a request without
- * one asks for. Scope ids stay out of the hashes, because an address without one
- * equals that address with any.
+ * An SA with a reqid is in two rings: that of its own, and that of any reqid, which is what a
+ * request without one asks for. Scope ids stay out of the hashes, because an address without
+ * one equals that address with any.
+ *
+ * Readers go along rings by age: numbers grow with youth, so whoever meets one that is not
+ * younger (or older) has come round, whatever was taken out meanwhile.
  */
 #include "db/sad.h"
 
 #include <assert.h>
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
 
 #include "base/policy.h"
 #include "db/grace.h"
+#include "db/table.h"
 
-#define SLOTS_MIN 64
-
-struct sad_flow {
-	enum sa_proto proto;
-	uint8_t mode;
-	uint32_t reqid;
-	struct addr src, dst;
-	uint32_t hash;
-	struct sa *oldest, *newest;
-	struct sad_flow *next; /* in its slot */
-};
+/* What an SA is in the table `out`: the oldest of a ring of any reqid, or of its own. */
+enum { RING_ANY, RING_OWN };
 
 struct sad {
-	struct sa **in;
-	struct sad_flow **out;
-	size_t in_mask, out_mask; /* slots - 1 */
-	size_t n_sas, n_flows, n_of[SA_PROTO_COUNT];
+	struct table in, out;
+	size_t n_sas, n_of[SA_PROTO_COUNT];
 	size_t n_natt;
-	struct sa *newest, *first_natt;
-	uint64_t generation;
+	struct sa *newest, *first_aging, *_Atomic first_natt;
+	_Atomic uint64_t generation;
 	void (*gone)(void *arg, const struct sa *sa);
 	void *gone_arg;
 };
@@ -81,17 +78,75 @@ static void index_put(uint32_t index)
 	}
 }
 
+/* Unforeseeable, so that nobody can choose addresses that meet in one line; drawn once. */
+static uint64_t seeds[3];
+
+static void draw_seeds(void)
+{
+	struct timespec now;
+
+	if (seeds[0])
+		return;
+	if (getrandom(seeds, sizeof(seeds), 0) != (ssize_t)sizeof(seeds)) {
+		clock_gettime(CLOCK_REALTIME, &now);
+		for (size_t i = 0; i < 3; i++)
+			seeds[i] = (uint64_t)now.tv_nsec * (0x9e3779b97f4a7c15u + 2 * i);
+	}
+	seeds[0] |= 1; /* drawn */
+}
+
+/* The halves of a product, together: every bit of either side moves about half of them. */
+static uint64_t mix(uint64_t a, uint64_t b)
+{
+	unsigned __int128 product = (unsigned __int128)a * b;
+
+	return (uint64_t)(product >> 64) ^ (uint64_t)product;
+}
+
+static uint64_t hash_addr(const struct addr *a, uint64_t seed)
+{
+	uint64_t half[2];
+
+	memcpy(half, a->bytes, sizeof(half));
+	return mix(half[0] ^ seed, half[1] ^ seeds[1]);
+}
+
+static uint32_t finish(uint64_t h)
+{
+	return (uint32_t)(mix(h ^ seeds[2], seeds[0]) >> 32);
+}
+
 /* What tells SAs of one protocol and destination apart. */
 static uint32_t hash_in(enum sa_proto proto, uint32_t spi, const struct addr *src,
 			const struct addr *dst)
 {
-	return addr_hash(dst, (proto == SA_TCP ? addr_hash(src, 0) : spi) * 0x9e3779b1u + proto);
+	uint64_t who = proto == SA_TCP ? hash_addr(src, seeds[0]) : (uint64_t)spi << 8 | proto;
+
+	return finish(hash_addr(dst, seeds[0]) ^ who);
 }
 
 static uint32_t hash_out(enum sa_proto proto, uint32_t reqid, const struct addr *src,
 			 const struct addr *dst)
 {
-	return addr_hash(dst, addr_hash(src, reqid * 0x9e3779b1u + proto));
+	/* each by itself first: reqids are often numbers of hosts */
+	uint64_t ends = mix(hash_addr(src, seeds[0]), hash_addr(dst, seeds[2]) ^ seeds[1]);
+
+	return finish(ends ^ mix(((uint64_t)reqid << 8 | proto) ^ seeds[1], seeds[0]));
+}
+
+static uint32_t hash_in_of(const void *p, unsigned kind)
+{
+	const struct sa *sa = p;
+
+	(void)kind;
+	return hash_in(sa->proto, sa->spi, &sa->src, &sa->dst);
+}
+
+static uint32_t hash_ring(const void *p, unsigned which)
+{
+	const struct sa *sa = p;
+
+	return hash_out(sa->proto, which == RING_OWN ? sa->reqid : 0, &sa->src, &sa->dst);
 }
 
 struct sad *sad_new(void)
@@ -100,14 +155,11 @@ struct sad *sad_new(void)
 
 	if (!sad)
 		return NULL;
-	sad->in_mask = sad->out_mask = SLOTS_MIN - 1;
-	sad->in = calloc(SLOTS_MIN, sizeof(*sad->in));
-	sad->out = calloc(SLOTS_MIN, sizeof(*sad->out));
-	if (!sad->in || !sad->out) {
-		sad_free(sad);
-		return NULL;
-	}
-	return sad;
+	draw_seeds();
+	if (table_init(&sad->in, hash_in_of) && table_init(&sad->out, hash_ring))
+		return sad;
+	sad_free(sad);
+	return NULL;
 }
 
 void sad_free(struct sad *sad)
@@ -117,177 +169,183 @@ void sad_free(struct sad *sad)
 	while (sad->newest)
 		sad_remove(sad, sad->newest);
 	grace_wait();
-	free(sad->in);
-	free(sad->out);
+	table_fini(&sad->in);
+	table_fini(&sad->out);
 	free(sad);
 }
 
-/* Growing is a favour: without memory for it the chains just get longer. */
-static void grow_in(struct sad *sad)
-{
-	size_t mask = sad->in_mask * 2 + 1;
-	struct sa **slots;
-
-	if (sad->n_sas <= sad->in_mask || !(slots = calloc(mask + 1, sizeof(*slots))))
-		return;
-	for (struct sa *sa = sad->newest; sa; sa = sa->next_all) {
-		struct sa **slot = &slots[hash_in(sa->proto, sa->spi, &sa->src, &sa->dst) & mask];
-
-		sa->next_in = *slot;
-		*slot = sa;
-	}
-	free(sad->in);
-	sad->in = slots;
-	sad->in_mask = mask;
-}
-
-static void grow_out(struct sad *sad)
-{
-	size_t mask = sad->out_mask * 2 + 1;
-	struct sad_flow **slots, *flow;
-
-	if (sad->n_flows <= sad->out_mask || !(slots = calloc(mask + 1, sizeof(*slots))))
-		return;
-	for (size_t i = 0; i <= sad->out_mask; i++) {
-		while ((flow = sad->out[i])) {
-			sad->out[i] = flow->next;
-			flow->next = slots[flow->hash & mask];
-			slots[flow->hash & mask] = flow;
-		}
-	}
-	free(sad->out);
-	sad->out = slots;
-	sad->out_mask = mask;
-}
+/* ---- rings ---- */
 
 static bool same_end(const struct addr *a, const struct addr *b)
 {
 	return a->scope == b->scope && addr_equal(a, b);
 }
 
-/* The flow of sa among those of this reqid, made if there is none. NULL without memory. */
-static struct sad_flow *flow_get(struct sad *sad, const struct sa *sa, uint32_t reqid)
+static struct sa *newer_in(const struct sa *sa, int which)
 {
-	uint32_t hash = hash_out(sa->proto, reqid, &sa->src, &sa->dst);
-	struct sad_flow *flow = sad->out[hash & sad->out_mask];
+	return atomic_load_explicit(&sa->out[which].newer, memory_order_acquire);
+}
 
-	for (; flow; flow = flow->next) {
-		if (flow->hash == hash && flow->proto == sa->proto && flow->mode == sa->mode &&
-		    flow->reqid == reqid && same_end(&flow->src, &sa->src) &&
-		    same_end(&flow->dst, &sa->dst))
-			return flow;
+static struct sa *older_in(const struct sa *sa, int which)
+{
+	return atomic_load_explicit(&sa->out[which].older, memory_order_acquire);
+}
+
+static void join(struct sa *older, struct sa *newer, int which)
+{
+	atomic_store_explicit(&older->out[which].newer, newer, memory_order_release);
+	atomic_store_explicit(&newer->out[which].older, older, memory_order_release);
+}
+
+/* The oldest of the ring that sa belongs to, NULL if there is none yet. */
+static struct sa *ring_of(const struct sad *sad, const struct sa *sa, int which)
+{
+	struct table_walk w = table_walk(&sad->out, hash_ring(sa, (unsigned)which), (unsigned)which);
+	struct sa *at;
+
+	while ((at = table_next(&w))) {
+		if (at->proto == sa->proto && at->mode == sa->mode &&
+		    (which == RING_ANY || at->reqid == sa->reqid) &&
+		    same_end(&at->src, &sa->src) && same_end(&at->dst, &sa->dst))
+			return at;
 	}
-	flow = malloc(sizeof(*flow));
-	if (!flow)
-		return NULL;
-	*flow = (struct sad_flow){ .proto = sa->proto,
-				   .mode = sa->mode,
-				   .reqid = reqid,
-				   .src = sa->src,
-				   .dst = sa->dst,
-				   .hash = hash };
-	sad->n_flows++;
-	grow_out(sad);
-	flow->next = sad->out[hash & sad->out_mask];
-	sad->out[hash & sad->out_mask] = flow;
-	return flow;
+	return NULL;
 }
 
-/* Frees a flow that has no SA left. */
-static void flow_put(struct sad *sad, struct sad_flow *flow)
+/*
+ * Its links say between which it belongs: of a ring that is there yet, its neighbours; of one
+ * that is not, itself.
+ */
+static bool ring_put(struct sad *sad, struct sa *sa, int which)
 {
-	struct sad_flow **at = &sad->out[flow->hash & sad->out_mask];
+	uint32_t hash = hash_ring(sa, (unsigned)which);
+	struct sa *oldest = ring_of(sad, sa, which);
 
-	if (flow->oldest)
-		return;
-	while (*at != flow)
-		at = &(*at)->next;
-	*at = flow->next;
-	sad->n_flows--;
-	free(flow);
-}
-
-/* Between the neighbours that it knows. */
-static void flow_insert(struct sad_flow *flow, struct sa *sa, int which)
-{
-	struct sa_link *l = &sa->out[which];
-
-	l->flow = flow;
-	if (l->prev)
-		l->prev->out[which].next = sa;
-	else
-		flow->oldest = sa;
-	if (l->next)
-		l->next->out[which].prev = sa;
-	else
-		flow->newest = sa;
-}
-
-static void flow_append(struct sad_flow *flow, struct sa *sa, int which)
-{
-	sa->out[which] = (struct sa_link){ .prev = flow->newest };
-	flow_insert(flow, sa, which);
-}
-
-static void flow_remove(struct sad *sad, struct sa *sa, int which)
-{
-	struct sa_link *l = &sa->out[which];
-	struct sad_flow *flow = l->flow;
-
-	if (!flow)
-		return;
-	if (l->prev)
-		l->prev->out[which].next = l->next;
-	else
-		flow->oldest = l->next;
-	if (l->next)
-		l->next->out[which].prev = l->prev;
-	else
-		flow->newest = l->prev;
-	flow_put(sad, flow);
-}
-
-static bool link_out(struct sad *sad, struct sa *sa)
-{
-	struct sad_flow *any = flow_get(sad, sa, 0), *own = NULL;
-
-	if (any && sa->reqid && !(own = flow_get(sad, sa, sa->reqid))) {
-		flow_put(sad, any);
-		return false;
+	if (!oldest) {
+		join(sa, sa, which);
+		return table_insert(&sad->out, hash, (unsigned)which, sa);
 	}
-	if (!any)
-		return false;
-	sa->out[1] = (struct sa_link){ 0 };
-	flow_append(any, sa, 0);
-	if (own)
-		flow_append(own, sa, 1);
+	join(sa, newer_in(sa, which), which);
+	join(older_in(sa, which), sa, which);
+	if (sa->id < oldest->id)
+		table_replace(&sad->out, hash, (unsigned)which, oldest, sa);
 	return true;
 }
 
+static void ring_remove(struct sad *sad, struct sa *sa, int which)
+{
+	uint32_t hash = hash_ring(sa, (unsigned)which);
+	struct sa *oldest = ring_of(sad, sa, which), *newer = newer_in(sa, which);
+
+	if (oldest == sa && newer == sa)
+		table_remove(&sad->out, hash, (unsigned)which, sa);
+	else if (oldest == sa)
+		table_replace(&sad->out, hash, (unsigned)which, sa, newer);
+	join(older_in(sa, which), newer, which);
+}
+
+static bool put_in_rings(struct sad *sad, struct sa *sa)
+{
+	if (!ring_put(sad, sa, RING_ANY))
+		return false;
+	if (!sa->reqid || ring_put(sad, sa, RING_OWN))
+		return true;
+	ring_remove(sad, sa, RING_ANY);
+	return false;
+}
+
+/* As the newest of its rings. */
+static bool link_out(struct sad *sad, struct sa *sa)
+{
+	for (int which = RING_ANY; which <= RING_OWN; which++) {
+		struct sa *oldest = ring_of(sad, sa, which);
+
+		atomic_store_explicit(&sa->out[which].newer, oldest, memory_order_relaxed);
+		atomic_store_explicit(&sa->out[which].older, oldest ? older_in(oldest, which) : NULL,
+				      memory_order_relaxed);
+	}
+	return put_in_rings(sad, sa);
+}
+
+static void unlink_out(struct sad *sad, struct sa *sa)
+{
+	ring_remove(sad, sa, RING_ANY);
+	if (sa->reqid)
+		ring_remove(sad, sa, RING_OWN);
+}
+
+struct sa *sa_older(const struct sa *sa)
+{
+	struct sa *older = older_in(sa, RING_ANY);
+
+	return older && older->id < sa->id ? older : NULL;
+}
+
+struct sa *sa_newer(const struct sa *sa)
+{
+	struct sa *newer = newer_in(sa, RING_ANY);
+
+	return newer && newer->id > sa->id ? newer : NULL;
+}
+
+/* ---- lists ---- */
+
 static void link_natt(struct sad *sad, struct sa *sa)
 {
+	struct sa *first = atomic_load_explicit(&sad->first_natt, memory_order_relaxed);
+
 	sa->prev_natt = NULL;
-	sa->next_natt = NULL;
 	if (!sa->natt->type)
-		return;
-	sa->next_natt = sad->first_natt;
-	if (sa->next_natt)
-		sa->next_natt->prev_natt = sa;
-	sad->first_natt = sa;
+		return; /* whoever stands at it goes on from where it was */
+	atomic_store_explicit(&sa->next_natt, first, memory_order_release);
+	if (first)
+		first->prev_natt = sa;
+	atomic_store_explicit(&sad->first_natt, sa, memory_order_release);
 	sad->n_natt++;
 }
 
 static void unlink_natt(struct sad *sad, struct sa *sa)
 {
+	struct sa *next = atomic_load_explicit(&sa->next_natt, memory_order_relaxed);
+
 	if (!sa->natt->type)
 		return;
-	if (sa->prev_natt)
-		sa->prev_natt->next_natt = sa->next_natt;
-	else
-		sad->first_natt = sa->next_natt;
-	if (sa->next_natt)
-		sa->next_natt->prev_natt = sa->prev_natt;
+	atomic_store_explicit(sa->prev_natt ? &sa->prev_natt->next_natt : &sad->first_natt, next,
+			      memory_order_release);
+	if (next)
+		next->prev_natt = sa->prev_natt;
 	sad->n_natt--;
+}
+
+static bool has_limits(const struct sa_limits *l)
+{
+	return l->bytes || l->packets || l->add_s || l->use_s;
+}
+
+/* Once it is among them it stays: what has no limit any more is rare. */
+static void link_aging(struct sad *sad, struct sa *sa)
+{
+	if (sa->is_aging || (sa->state != SA_LARVAL && !has_limits(&sa->hard) && !has_limits(&sa->soft)))
+		return;
+	sa->is_aging = true;
+	sa->prev_aging = NULL;
+	sa->next_aging = sad->first_aging;
+	if (sa->next_aging)
+		sa->next_aging->prev_aging = sa;
+	sad->first_aging = sa;
+}
+
+static void unlink_aging(struct sad *sad, struct sa *sa)
+{
+	if (!sa->is_aging)
+		return;
+	sa->is_aging = false;
+	if (sa->prev_aging)
+		sa->prev_aging->next_aging = sa->next_aging;
+	else
+		sad->first_aging = sa->next_aging;
+	if (sa->next_aging)
+		sa->next_aging->prev_aging = sa->prev_aging;
 }
 
 /* Between the neighbours that it knows. */
@@ -300,6 +358,7 @@ static void relink_all(struct sad *sad, struct sa *sa)
 	if (sa->next_all)
 		sa->next_all->prev_all = sa;
 	link_natt(sad, sa);
+	link_aging(sad, sa);
 	sad->n_sas++;
 	sad->n_of[sa->proto]++;
 }
@@ -320,33 +379,39 @@ static void unlink_all(struct sad *sad, struct sa *sa)
 	if (sa->next_all)
 		sa->next_all->prev_all = sa->prev_all;
 	unlink_natt(sad, sa);
+	unlink_aging(sad, sa);
 	sad->n_sas--;
 	sad->n_of[sa->proto]--;
 }
 
-static struct sa **slot_in(const struct sad *sad, const struct sa *sa)
+static void moved_on(struct sad *sad)
 {
-	return &sad->in[hash_in(sa->proto, sa->spi, &sa->src, &sa->dst) & sad->in_mask];
+	atomic_fetch_add_explicit(&sad->generation, 1, memory_order_release);
 }
 
 int sad_insert(struct sad *sad, struct sa *sa)
 {
-	struct sa **slot;
+	uint32_t hash = hash_in_of(sa, 0);
 
 	if (sad_find(sad, sa->proto, sa->spi, &sa->src, &sa->dst))
 		return -EEXIST;
-	if (!link_out(sad, sa))
-		return -ENOMEM;
-	grow_in(sad);
-	slot = slot_in(sad, sa);
-	sa->next_in = *slot;
-	*slot = sa;
-	link_all(sad, sa);
-	sa->id = ++last_id;
+	sa->id = last_id + 1;
 	sa->index = index_get();
 	sa->sad = sad;
-	sad->generation++;
+	if (!link_out(sad, sa))
+		goto no_memory;
+	if (!table_insert(&sad->in, hash, 0, sa)) {
+		unlink_out(sad, sa);
+		goto no_memory;
+	}
+	link_all(sad, sa);
+	last_id++;
+	moved_on(sad);
 	return 0;
+no_memory:
+	index_put(sa->index);
+	sa->index = 0;
+	return -ENOMEM;
 }
 
 static bool is_it(const struct sa *sa, enum sa_proto proto, uint32_t spi, const struct addr *src,
@@ -356,14 +421,21 @@ static bool is_it(const struct sa *sa, enum sa_proto proto, uint32_t spi, const 
 	       addr_equal(&sa->dst, dst);
 }
 
+/* sa is the first that the walk has met. */
+static struct sa *find_by(struct table_walk *w, struct sa *sa, enum sa_proto proto, uint32_t spi,
+			  const struct addr *src, const struct addr *dst)
+{
+	while (sa && !is_it(sa, proto, spi, src, dst))
+		sa = table_next(w);
+	return sa;
+}
+
 struct sa *sad_find(const struct sad *sad, enum sa_proto proto, uint32_t spi,
 		    const struct addr *src, const struct addr *dst)
 {
-	struct sa *sa = sad->in[hash_in(proto, spi, src, dst) & sad->in_mask];
+	struct table_walk w = table_walk(&sad->in, hash_in(proto, spi, src, dst), 0);
 
-	while (sa && !is_it(sa, proto, spi, src, dst))
-		sa = sa->next_in;
-	return sa;
+	return find_by(&w, table_next(&w), proto, spi, src, dst);
 }
 
 struct sa *sad_find_in(const struct sad *sad, enum sa_proto proto, uint32_t spi,
@@ -373,58 +445,123 @@ struct sa *sad_find_in(const struct sad *sad, enum sa_proto proto, uint32_t spi,
 	return sad_find(sad, proto, spi, NULL, dst);
 }
 
-/* The oldest of a flow that can be used, or the newest. */
-static struct sa *usable_of(const struct sad_flow *flow, bool newest)
+/* The oldest of a ring that can be used, or the newest. */
+static struct sa *usable_of(struct sa *oldest, int which, bool newest)
 {
-	int which = flow->reqid != 0;
-	struct sa *sa = newest ? flow->newest : flow->oldest;
+	struct sa *sa = newest ? older_in(oldest, which) : oldest, *next;
 
-	while (sa && !sa_is_usable(sa))
-		sa = newest ? sa->out[which].prev : sa->out[which].next;
+	while (!sa_is_usable(sa)) {
+		next = newest ? older_in(sa, which) : newer_in(sa, which);
+		if (newest ? next->id >= sa->id : next->id <= sa->id)
+			return NULL;
+		sa = next;
+	}
 	return sa;
 }
 
-static struct sa *choose_out(const struct sad *sad, enum sa_proto proto, uint8_t mode,
-			     uint32_t reqid, const struct addr *src, const struct addr *dst,
-			     bool newest)
+/* The same of rings, whose oldest are what the walk meets. */
+static struct sa *choose_out(struct table_walk *w, struct sa *oldest, enum sa_proto proto,
+			     uint8_t mode, uint32_t reqid, const struct addr *src,
+			     const struct addr *dst, bool newest)
 {
-	uint32_t hash = hash_out(proto, reqid, src, dst);
 	struct sa *found = NULL, *sa;
 
-	for (const struct sad_flow *f = sad->out[hash & sad->out_mask]; f; f = f->next) {
-		if (f->hash != hash || f->proto != proto || f->reqid != reqid ||
-		    (f->mode != mode && f->mode != MODE_ANY) || !addr_equal(&f->src, src) ||
-		    !addr_equal(&f->dst, dst))
+	for (; oldest; oldest = table_next(w)) {
+		if (oldest->proto != proto || (reqid && oldest->reqid != reqid) ||
+		    (oldest->mode != mode && oldest->mode != MODE_ANY) ||
+		    !addr_equal(&oldest->src, src) || !addr_equal(&oldest->dst, dst))
 			continue;
-		sa = usable_of(f, newest);
+		sa = usable_of(oldest, reqid ? RING_OWN : RING_ANY, newest);
 		if (sa && (!found || (sa->id < found->id) != newest))
 			found = sa;
 	}
 	return found;
 }
 
+static struct table_walk walk_out(const struct sad *sad, enum sa_proto proto, uint32_t reqid,
+				  const struct addr *src, const struct addr *dst)
+{
+	return table_walk(&sad->out, hash_out(proto, reqid, src, dst), reqid ? RING_OWN : RING_ANY);
+}
+
 struct sa *sad_find_out(const struct sad *sad, enum sa_proto proto, uint8_t mode, uint32_t reqid,
 			const struct addr *src, const struct addr *dst)
 {
-	return choose_out(sad, proto, mode, reqid, src, dst, false);
+	struct table_walk w = walk_out(sad, proto, reqid, src, dst);
+
+	return choose_out(&w, table_next(&w), proto, mode, reqid, src, dst, false);
 }
 
 struct sa *sad_find_out_newest(const struct sad *sad, enum sa_proto proto, uint8_t mode,
 			       uint32_t reqid, const struct addr *src, const struct addr *dst)
 {
-	return choose_out(sad, proto, mode, reqid, src, dst, true);
+	struct table_walk w = walk_out(sad, proto, reqid, src, dst);
+
+	return choose_out(&w, table_next(&w), proto, mode, reqid, src, dst, true);
+}
+
+/* The first SA that each walk of a burst could mean, on its way to the cache. */
+static void fetch(struct table_walk *walks, struct sa **first, size_t n, bool rings)
+{
+	for (size_t i = 0; i < n; i++) {
+		first[i] = table_next(&walks[i]);
+		__builtin_prefetch(first[i]);
+		if (rings && first[i])
+			__builtin_prefetch(&first[i]->out);
+	}
+}
+
+#define BURST 32
+
+void sad_find_in_burst(const struct sad *sad, struct sad_query_in *q, size_t n)
+{
+	struct table_walk walks[BURST];
+	struct sa *first[BURST];
+
+	for (; n; q += n < BURST ? n : BURST, n -= n < BURST ? n : BURST) {
+		size_t some = n < BURST ? n : BURST;
+
+		for (size_t i = 0; i < some; i++) {
+			assert(q[i].proto != SA_TCP);
+			walks[i] = table_walk(&sad->in, hash_in(q[i].proto, q[i].spi, NULL, q[i].dst), 0);
+			__builtin_prefetch(table_place(&walks[i]));
+		}
+		fetch(walks, first, some, false);
+		for (size_t i = 0; i < some; i++)
+			q[i].found = find_by(&walks[i], first[i], q[i].proto, q[i].spi, NULL, q[i].dst);
+	}
+}
+
+void sad_find_out_burst(const struct sad *sad, struct sad_query_out *q, size_t n, bool newest)
+{
+	struct table_walk walks[BURST];
+	struct sa *first[BURST];
+
+	for (; n; q += n < BURST ? n : BURST, n -= n < BURST ? n : BURST) {
+		size_t some = n < BURST ? n : BURST;
+
+		for (size_t i = 0; i < some; i++) {
+			walks[i] = walk_out(sad, q[i].proto, q[i].reqid, q[i].src, q[i].dst);
+			__builtin_prefetch(table_place(&walks[i]));
+		}
+		fetch(walks, first, some, newest);
+		for (size_t i = 0; i < some; i++)
+			q[i].found = choose_out(&walks[i], first[i], q[i].proto, q[i].mode,
+						q[i].reqid, q[i].src, q[i].dst, newest);
+	}
 }
 
 struct sa *sad_find_between(const struct sad *sad, enum sa_proto proto, const struct addr *src,
 			    const struct addr *dst)
 {
-	uint32_t hash = hash_out(proto, 0, src, dst);
+	struct table_walk w = walk_out(sad, proto, 0, src, dst);
+	struct sa *oldest, *sa;
 
-	for (const struct sad_flow *f = sad->out[hash & sad->out_mask]; f; f = f->next) {
-		if (f->hash != hash || f->proto != proto || f->reqid != 0 ||
-		    !addr_equal(&f->src, src) || !addr_equal(&f->dst, dst))
+	while ((oldest = table_next(&w))) {
+		if (oldest->proto != proto || !addr_equal(&oldest->src, src) ||
+		    !addr_equal(&oldest->dst, dst))
 			continue;
-		for (struct sa *sa = f->oldest; sa; sa = sa->out[0].next) {
+		for (sa = oldest; sa; sa = sa_newer(sa)) {
 			if (sa->state != SA_LARVAL)
 				return sa;
 		}
@@ -434,15 +571,10 @@ struct sa *sad_find_between(const struct sad *sad, enum sa_proto proto, const st
 
 void sad_detach(struct sad *sad, struct sa *sa)
 {
-	struct sa **at = slot_in(sad, sa);
-
-	while (*at != sa)
-		at = &(*at)->next_in;
-	*at = sa->next_in;
-	flow_remove(sad, sa, 0);
-	flow_remove(sad, sa, 1);
+	table_remove(&sad->in, hash_in_of(sa, 0), 0, sa);
+	unlink_out(sad, sa);
 	unlink_all(sad, sa);
-	sad->generation++;
+	moved_on(sad);
 }
 
 void sad_observe(struct sad *sad, void (*gone)(void *arg, const struct sa *sa), void *arg)
@@ -476,23 +608,14 @@ void sad_remove(struct sad *sad, struct sa *sa)
 /* Its neighbours of then are its neighbours again, and it still knows them. */
 bool sad_attach(struct sad *sad, struct sa *sa)
 {
-	struct sad_flow *any = flow_get(sad, sa, 0), *own = NULL;
-	struct sa **slot;
-
-	if (any && sa->reqid && !(own = flow_get(sad, sa, sa->reqid))) {
-		flow_put(sad, any);
+	if (!put_in_rings(sad, sa))
+		return false;
+	if (!table_insert(&sad->in, hash_in_of(sa, 0), 0, sa)) {
+		unlink_out(sad, sa);
 		return false;
 	}
-	if (!any)
-		return false;
-	flow_insert(any, sa, 0);
-	if (own)
-		flow_insert(own, sa, 1);
-	slot = slot_in(sad, sa);
-	sa->next_in = *slot;
-	*slot = sa;
 	relink_all(sad, sa);
-	sad->generation++;
+	moved_on(sad);
 	return true;
 }
 
@@ -501,9 +624,15 @@ struct sa *sad_next(const struct sad *sad, const struct sa *after)
 	return after ? after->next_all : sad->newest;
 }
 
+struct sa *sad_next_aging(const struct sad *sad, const struct sa *after)
+{
+	return after ? after->next_aging : sad->first_aging;
+}
+
 struct sa *sad_next_natt(const struct sad *sad, const struct sa *after)
 {
-	return after ? after->next_natt : sad->first_natt;
+	return atomic_load_explicit(after ? &after->next_natt : &sad->first_natt,
+				    memory_order_acquire);
 }
 
 size_t sad_count_natt(const struct sad *sad)
@@ -533,8 +662,12 @@ bool sad_set_natt(struct sad *sad, struct sa *sa, const struct sa_natt *natt)
 void sad_set_limits(struct sad *sad, struct sa *sa, const struct sa_limits *hard,
 		    const struct sa_limits *soft)
 {
-	sa->hard = *hard;
+	__atomic_store_n(&sa->hard.bytes, hard->bytes, __ATOMIC_RELAXED);
+	__atomic_store_n(&sa->hard.packets, hard->packets, __ATOMIC_RELAXED);
+	sa->hard.add_s = hard->add_s;
+	sa->hard.use_s = hard->use_s;
 	sa->soft = *soft;
+	link_aging(sad, sa);
 	sad_changed(sad);
 }
 
@@ -556,10 +689,10 @@ void sad_mature(struct sad *sad, struct sa *sa)
 
 void sad_changed(struct sad *sad)
 {
-	sad->generation++;
+	moved_on(sad);
 }
 
 uint64_t sad_generation(const struct sad *sad)
 {
-	return sad->generation;
+	return atomic_load_explicit(&sad->generation, memory_order_acquire);
 }

@@ -3,8 +3,11 @@
  * The security association database (RFC 4301 section 4.4.2): SAs found by
  * (SPI, protocol, destination) for packets that arrive; those of tcp, whose segments
  * name no SPI, by (source, destination); and by (protocol, mode,
- * reqid, source, destination) for packets that leave. The table owns its SAs;
- * a lookup lends until the next change. Single writer.
+ * reqid, source, destination) for packets that leave. The table owns its SAs.
+ *
+ * One thread, the writer, changes it; others may look up, ask for the generation and go along
+ * those in UDP without locks (db/grace.h). A look-up lends until its reader passes, to the
+ * writer until its next change.
  */
 #ifndef SALLYPORT_DB_SAD_H
 #define SALLYPORT_DB_SAD_H
@@ -66,10 +69,9 @@ struct sa_natt {
 /* That of every SA that does not go in UDP. */
 extern const struct sa_natt sa_no_natt;
 
-/* An SA's place in a list of those that could protect the same traffic, oldest first. */
+/* An SA's place among those that could protect the same traffic. */
 struct sa_link {
-	struct sad_flow *flow; /* NULL = in none */
-	struct sa *next, *prev;
+	struct sa *_Atomic newer, *_Atomic older; /* a ring */
 };
 
 /* Bytes of keys that have room in the SA itself: what AES-256 with HMAC-SHA2-512 needs. */
@@ -116,10 +118,12 @@ struct sa {
 
 	/* the table's own */
 	struct sad *sad; /* that it is or was in last */
-	struct sa *next_in, *next_all, *prev_all;
+	struct sa *next_all, *prev_all;
 	struct sa_link out[2]; /* with those of any reqid, with those of its own */
-	struct sa *next_natt, *prev_natt; /* those that go in UDP, in no order */
+	struct sa *next_aging, *prev_aging; /* those that have a limit or wait for keys, in no order */
+	struct sa *_Atomic next_natt, *prev_natt; /* those that go in UDP, in no order */
 
+	bool is_aging;
 	uint8_t keys_len; /* bytes of keys that are used */
 	uint8_t keys[SA_KEYS_INLINE];
 };
@@ -176,11 +180,37 @@ struct sa *sad_find_out(const struct sad *sad, enum sa_proto proto, uint8_t mode
 			const struct addr *src, const struct addr *dst);
 struct sa *sad_find_out_newest(const struct sad *sad, enum sa_proto proto, uint8_t mode,
 			       uint32_t reqid, const struct addr *src, const struct addr *dst);
+/*
+ * The same of many at a time, which costs less where there are many SAs: what the ones are
+ * found by is fetched while the others are looked at.
+ */
+struct sad_query_in {
+	enum sa_proto proto; /* not SA_TCP */
+	uint32_t spi;
+	const struct addr *dst;
+	struct sa *found; /* the answer */
+};
+void sad_find_in_burst(const struct sad *sad, struct sad_query_in *queries, size_t n);
+struct sad_query_out {
+	enum sa_proto proto;
+	uint8_t mode;
+	uint32_t reqid;
+	const struct addr *src, *dst;
+	struct sa *found; /* the answer */
+};
+void sad_find_out_burst(const struct sad *sad, struct sad_query_out *queries, size_t n, bool newest);
+/* The next older or newer SA of the same protocol, mode and ends, whatever its reqid; NULL ends. */
+struct sa *sa_older(const struct sa *sa);
+struct sa *sa_newer(const struct sa *sa);
 /* Past its hard limit of bytes or packets: to be removed by whoever ages SAs, and used no more. */
 static inline bool sa_is_spent(const struct sa *sa)
 {
-	return (sa->hard.bytes && sa->bytes > sa->hard.bytes) ||
-	       (sa->hard.packets && sa->packets > sa->hard.packets);
+	/* limits change and counters count while others look */
+	uint64_t bytes = __atomic_load_n(&sa->hard.bytes, __ATOMIC_RELAXED);
+	uint32_t packets = __atomic_load_n(&sa->hard.packets, __ATOMIC_RELAXED);
+
+	return (bytes && __atomic_load_n(&sa->bytes, __ATOMIC_RELAXED) > bytes) ||
+	       (packets && __atomic_load_n(&sa->packets, __ATOMIC_RELAXED) > packets);
 }
 /* Mature or dying, and not spent. */
 static inline bool sa_is_usable(const struct sa *sa)
@@ -214,6 +244,8 @@ bool sad_attach(struct sad *sad, struct sa *sa);
 struct sa *sad_next(const struct sad *sad, const struct sa *after);
 size_t sad_count(const struct sad *sad);
 size_t sad_count_of(const struct sad *sad, enum sa_proto proto);
+/* The same of all that have a limit or wait for their keys, and maybe others, in no order. */
+struct sa *sad_next_aging(const struct sad *sad, const struct sa *after);
 /* The same of those that go in UDP, in no order. */
 struct sa *sad_next_natt(const struct sad *sad, const struct sa *after);
 size_t sad_count_natt(const struct sad *sad);

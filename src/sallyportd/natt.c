@@ -69,14 +69,14 @@ static bool speaks_for(const struct sa *other, const struct sa *sa, uint32_t sec
 /* Those of the same mode and ends are linked, older and newer. */
 static bool is_spoken_for(const struct sa *sa, uint32_t seconds)
 {
-	const struct sa *older = sa->out[0].prev, *newer = sa->out[0].next;
+	const struct sa *older = sa_older(sa), *newer = sa_newer(sa);
 
 	for (unsigned i = 0; i < NEIGHBOURS_MAX && (older || newer); i++) {
 		if ((older && speaks_for(older, sa, seconds)) ||
 		    (newer && speaks_for(newer, sa, seconds)))
 			return true;
-		older = older ? older->out[0].prev : NULL;
-		newer = newer ? newer->out[0].next : NULL;
+		older = older ? sa_older(older) : NULL;
+		newer = newer ? sa_newer(newer) : NULL;
 	}
 	return false;
 }

@@ -92,9 +92,32 @@ static void larval(void **state)
 	sad_free(sad);
 }
 
+/* Whoever gets a limit later is looked at, too; whoever has none is not even passed. */
+static void without_limits(void **state)
+{
+	const struct sa_limits none = { 0 }, one = { .add_s = 1 };
+	struct sad *sad = sad_new();
+	struct sa *sa = sa_new();
+
+	(void)state;
+	sa->src.family = sa->dst.family = AF_INET;
+	sa->spi = 5000;
+	sa->created_s = 1000;
+	sa->state = SA_MATURE;
+	assert_int_equal(sad_insert(sad, sa), 0);
+	assert_null(sad_next_aging(sad, NULL));
+	assert_int_equal(sad_age(sad, 30, 5000, NULL, NULL), 0);
+	sad_set_limits(sad, sa, &one, &none);
+	assert_ptr_equal(sad_next_aging(sad, NULL), sa);
+	assert_int_equal(sad_age(sad, 30, 5000, NULL, NULL), 1);
+	assert_null(sad_next_aging(sad, NULL));
+	sad_free(sad);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(limits), cmocka_unit_test(larval) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(limits), cmocka_unit_test(larval),
+					    cmocka_unit_test(without_limits) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

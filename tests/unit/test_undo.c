@@ -85,7 +85,9 @@ static void see_sa(struct seen_sa *s, const struct sa *sa)
 	s->at = sa;
 	memcpy(&s->sa, sa, sizeof(*sa));
 	memset(s->sa.out, 0, sizeof(s->sa.out));
-	s->sa.next_in = s->sa.next_all = s->sa.prev_all = s->sa.next_natt = s->sa.prev_natt = NULL;
+	s->sa.next_aging = s->sa.prev_aging = NULL;
+	s->sa.is_aging = false;
+	s->sa.next_all = s->sa.prev_all = s->sa.next_natt = s->sa.prev_natt = NULL;
 	s->bits = fold(sa->replay);
 	memset(s->sa.replay.few, 0, sizeof(s->sa.replay.few));
 	s->natt = *sa->natt;
