@@ -563,8 +563,10 @@ bool in_wants_whole(struct worker *w, struct job *j)
 /* Looks up the SAs of all ESP that is not wrapped in anything, and asks for their memory. */
 static void find_all(struct worker *w)
 {
+	struct sad_query_in queries[BURST_MAX];
+	struct job *askers[BURST_MAX];
 	struct sa *sas[BURST_MAX], *last = NULL;
-	size_t n = 0;
+	size_t n = 0, n_sas = 0;
 
 	for (size_t i = 0; i < w->n_active; i++) {
 		struct job *j = w->active[i];
@@ -573,13 +575,31 @@ static void find_all(struct worker *w)
 		j->found = NULL;
 		if (j->view.proto != IPPROTO_ESP || j->view.fragment || !ip_spi(j->pkt, &j->view, SA_ESP, &spi))
 			continue;
-		j->found = sad_find_in(w->db->sad, SA_ESP, spi, &j->view.dst);
-		if (!j->found || j->found == last)
+		queries[n] = (struct sad_query_in){ .proto = SA_ESP, .spi = spi, .dst = &j->view.dst };
+		askers[n++] = j;
+	}
+	sad_find_in_burst(w->db->sad, queries, n);
+	for (size_t i = 0; i < n; i++) {
+		askers[i]->found = queries[i].found;
+		if (!queries[i].found || queries[i].found == last)
 			continue;
-		sas[n++] = last = j->found;
+		sas[n_sas++] = last = queries[i].found;
 		worker_prefetch_sa(last);
 	}
-	worker_prefetch_rest(w, sas, n);
+	worker_prefetch_rest(w, sas, n_sas);
+}
+
+/* What is remembered of the packets' flows now that they are open; policies' memory is asked for. */
+static void recall_all(struct worker *w)
+{
+	for (size_t i = 0; i < w->n_active; i++)
+		worker_seek_decision(w, w->active[i], POLICY_IN);
+	for (size_t i = 0; w->n_active > 1 && i < w->n_active; i++) {
+		const struct decided *d = worker_decision(w, w->active[i]);
+
+		if (d)
+			__builtin_prefetch(d->entry, 1);
+	}
 }
 
 void engine_in(struct worker *w, struct burst *in, uint32_t mtu, struct sink *out,
@@ -596,8 +616,7 @@ void engine_in(struct worker *w, struct burst *in, uint32_t mtu, struct sink *ou
 	while (open_round(w, &step, now))
 		;
 	worker_tcpmd5(w, CRYPTO_OPEN, now);
-	for (size_t i = 0; i < w->n_active; i++)
-		worker_seek_decision(w, w->active[i], POLICY_IN);
+	recall_all(w);
 	for (size_t i = 0; i < w->n_active; i++) {
 		check_policy(w, w->active[i], now);
 		leave_room_for_answers(w, w->active[i], mtu);
