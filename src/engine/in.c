@@ -565,8 +565,8 @@ static void find_all(struct worker *w)
 {
 	struct sad_query_in queries[BURST_MAX];
 	struct job *askers[BURST_MAX];
-	struct sa *sas[BURST_MAX], *last = NULL;
-	size_t n = 0, n_sas = 0;
+	size_t of[BURST_MAX], n = 0, n_jobs = 0, n_sas = 0;
+	struct sa *sas[BURST_MAX];
 
 	for (size_t i = 0; i < w->n_active; i++) {
 		struct job *j = w->active[i];
@@ -575,18 +575,21 @@ static void find_all(struct worker *w)
 		j->found = NULL;
 		if (j->view.proto != IPPROTO_ESP || j->view.fragment || !ip_spi(j->pkt, &j->view, SA_ESP, &spi))
 			continue;
-		queries[n] = (struct sad_query_in){ .proto = SA_ESP, .spi = spi, .dst = &j->view.dst };
-		askers[n++] = j;
+		if (!n || queries[n - 1].spi != spi || !addr_equal(queries[n - 1].dst, &j->view.dst))
+			queries[n++] = (struct sad_query_in){ .proto = SA_ESP, .spi = spi, .dst = &j->view.dst };
+		of[n_jobs] = n - 1; /* packets of one SA come in a row */
+		askers[n_jobs++] = j;
 	}
 	sad_find_in_burst(w->db->sad, queries, n);
 	for (size_t i = 0; i < n; i++) {
-		askers[i]->found = queries[i].found;
-		if (!queries[i].found || queries[i].found == last)
+		if (!queries[i].found)
 			continue;
-		sas[n_sas++] = last = queries[i].found;
-		worker_prefetch_sa(last);
+		sas[n_sas++] = queries[i].found;
+		worker_prefetch_sa(queries[i].found);
 	}
 	worker_prefetch_rest(w, sas, n_sas);
+	for (size_t i = 0; i < n_jobs; i++)
+		askers[i]->found = queries[of[i]].found;
 }
 
 /* What is remembered of the packets' flows now that they are open; policies' memory is asked for. */
