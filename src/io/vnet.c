@@ -84,8 +84,8 @@ void vnet_write(const struct pkt *p, size_t link_len, struct virtio_net_hdr *h)
 	h->gso_type = VIRTIO_NET_HDR_GSO_UDP_L4;
 	h->hdr_len = (uint16_t)(h->csum_start + 8);
 	if (o->gso == PKT_GSO_TCP) {
-		h->gso_type = p->data[0] >> 4 == 6 ? VIRTIO_NET_HDR_GSO_TCPV6 :
-						     VIRTIO_NET_HDR_GSO_TCPV4;
+		h->gso_type =
+			p->data[0] >> 4 == 6 ? VIRTIO_NET_HDR_GSO_TCPV6 : VIRTIO_NET_HDR_GSO_TCPV4;
 		h->hdr_len = (uint16_t)(h->csum_start + (p->data[upper + 12] >> 4) * 4);
 	}
 }

@@ -68,9 +68,9 @@ static size_t read_ip(const struct pkt *p, uint8_t *proto)
 	if (ip && ip[0] == 0x45) {
 		*proto = ip[V4_PROTO];
 		return get_be16(ip + V4_LEN) == p->len &&
-				       !(get_be16(ip + V4_FRAG) & ~(uint32_t)V4_DF) ?
-			       IPV4_MIN :
-			       0;
+				       !(get_be16(ip + V4_FRAG) & ~(uint32_t)V4_DF)
+			       ? IPV4_MIN
+			       : 0;
 	}
 	ip = pkt_at(p, 0, IPV6_HEADER);
 	if (!ip || ip[0] >> 4 != 6)
@@ -180,8 +180,7 @@ static bool fits(struct group *g, const struct pkt *p, const struct view *v)
 {
 	const uint8_t *a = g->head->data, *b = p->data;
 
-	return g->open && v->joins && g->view.header == v->header &&
-	       g->view.no_sum == v->no_sum &&
+	return g->open && v->joins && g->view.header == v->header && g->view.no_sum == v->no_sum &&
 	       v->payload <= g->view.payload && g->len + v->payload <= SUPER_MAX &&
 	       g->head->ifindex == p->ifindex && g->head->link_len == p->link_len &&
 	       memcmp(g->head->link, p->link, p->link_len) == 0 && same_ip(g, a, b, v->upper) &&

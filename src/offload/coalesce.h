@@ -11,8 +11,9 @@
 
 /* What else is joined than segments of TCP. */
 enum coalesce {
-	COALESCE_UDP = 1,    /* datagrams of equal length */
-	COALESCE_UDP_NO_SUM = 2, /* also those without a checksum, though their segments will have one */
+	COALESCE_UDP = 1, /* datagrams of equal length */
+	COALESCE_UDP_NO_SUM =
+		2, /* also those without a checksum, though their segments will have one */
 };
 
 /*

@@ -106,7 +106,7 @@ static void set_tcp(const struct segment_cut *c, uint8_t *h, bool last)
 {
 	put_be32(h + TCP_SEQ, get_be32(h + TCP_SEQ) + (uint32_t)c->done);
 	if (!last)
-		h[TCP_FLAGS] &= (uint8_t)~(TCP_FIN | TCP_PSH);
+		h[TCP_FLAGS] &= (uint8_t) ~(TCP_FIN | TCP_PSH);
 	if (c->count)
 		h[TCP_FLAGS] &= (uint8_t)~TCP_CWR;
 }

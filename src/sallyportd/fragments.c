@@ -3,50 +3,26 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "base/wire.h"
 #include "crypto/crypto.h"
+#include "io/frame.h"
 #include "offload/fragment.h"
 #include "offload/reassembly.h"
 
-#define SLOT (PKT_HEADROOM + DATAGRAM_MAX + PKT_TAILROOM)
+/* The buffers of the pools are for frames, and whole datagrams go into them. */
+static_assert(DATAGRAM_MAX <= FRAME_MAX, "a datagram fits where a frame does");
 
 /* Datagrams that one burst can complete. */
 #define COMPLETE_MAX BURST_MAX
-
-/* Buffers of one burst; pages that no datagram touches cost nothing. */
-struct slots {
-	uint8_t *mem;
-	struct pkt pkts[BURST_MAX];
-};
 
 struct fragments {
 	struct reassembly *reassembly;
 	struct datagram *complete[COMPLETE_MAX];
 	size_t n_complete, next; /* those before `next` are done */
 	bool in_parts;		 /* the one at `next` is being handed out */
-	struct slots handed, cut;
+	struct frame_pool handed, cut;
 };
-
-static bool slots_open(struct slots *s)
-{
-	void *mem = mmap(NULL, (size_t)SLOT * BURST_MAX, PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-	if (mem == MAP_FAILED)
-		return false;
-	s->mem = mem;
-	for (size_t i = 0; i < BURST_MAX; i++)
-		s->pkts[i] = (struct pkt){ .buf = s->mem + i * SLOT, .cap = SLOT };
-	return true;
-}
-
-static void slots_close(struct slots *s)
-{
-	if (s->mem)
-		munmap(s->mem, (size_t)SLOT * BURST_MAX);
-}
 
 struct fragments *fragments_new(void)
 {
@@ -55,7 +31,8 @@ struct fragments *fragments_new(void)
 	if (!f)
 		return NULL;
 	f->reassembly = reassembly_new(&REASSEMBLY_LIMITS_DEFAULT);
-	if (!f->reassembly || !slots_open(&f->handed) || !slots_open(&f->cut)) {
+	if (!f->reassembly || frame_pool_open(&f->handed, PKT_IN, 0) < 0 ||
+	    frame_pool_open(&f->cut, PKT_IN, 0) < 0) {
 		fragments_free(f);
 		return NULL;
 	}
@@ -68,8 +45,8 @@ void fragments_free(struct fragments *f)
 		datagram_free(f->complete[i]);
 	if (f->reassembly)
 		reassembly_free(f->reassembly);
-	slots_close(&f->handed);
-	slots_close(&f->cut);
+	frame_pool_close(&f->handed);
+	frame_pool_close(&f->cut);
 	free(f);
 }
 

@@ -71,7 +71,8 @@ bool segments_next(struct segments *s, struct burst *b, segments_refused *refuse
 			struct pkt *p = s->received->pkts[s->next++];
 
 			if (!begin(s, p, b))
-				refused(arg, p, "checksum or segments are not where its driver says");
+				refused(arg, p,
+					"checksum or segments are not where its driver says");
 		}
 		if (s->cutting)
 			s->cutting = !cut_some(s, b);

@@ -2,7 +2,7 @@
 /*
  * A packet and what its driver says of it: the first bytes of the input are struct says, the
  * rest is the packet. Checked besides memory: all segments together have its payload, none is
- * longer than its driver says, and the checksums of all are right.
+ * longer than its driver says, and lengths and IPv4's header checksums are right.
  */
 #include <assert.h>
 #include <string.h>
@@ -18,7 +18,7 @@ struct says {
 	uint8_t gso_size[2], csum_start[2], csum_offset[2];
 };
 
-/* As a receiver would look: wrong ones are 0 here, as the pseudo-header's sum was the input's. */
+/* TCP's and UDP's checksums are not looked at: the pseudo-header's sum is the input's. */
 static void check(const struct pkt *super, const struct pkt *p, size_t header)
 {
 	const struct pkt_offload *o = &super->offload;
@@ -26,7 +26,8 @@ static void check(const struct pkt *super, const struct pkt *p, size_t header)
 	assert(p->len >= header && p->len - header <= o->gso_size);
 	assert(p->data == p->buf + PKT_HEADROOM && !p->offload.csum && !p->more);
 	if (p->data[0] >> 4 == 4)
-		assert(get_be16(p->data + 2) == p->len && ip_sum(p->data, (p->data[0] & 15) * 4u, 0) == 0xffff);
+		assert(get_be16(p->data + 2) == p->len &&
+		       ip_sum(p->data, (p->data[0] & 15) * 4u, 0) == 0xffff);
 	else
 		assert(40u + get_be16(p->data + 4) == p->len);
 }
@@ -34,7 +35,9 @@ static void check(const struct pkt *super, const struct pkt *p, size_t header)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static uint8_t bytes[2][PKT_HEADROOM + 65535];
-	struct pkt p = { .buf = bytes[0], .cap = sizeof(bytes[0]), .data = bytes[0] + PKT_HEADROOM };
+	struct pkt p = { .buf = bytes[0],
+			 .cap = sizeof(bytes[0]),
+			 .data = bytes[0] + PKT_HEADROOM };
 	struct pkt out = { .buf = bytes[1], .cap = sizeof(bytes[1]) };
 	struct segment_cut c;
 	struct says s;
@@ -59,9 +62,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	if (!segment_begin(&c, &p))
 		return 0;
-	header = p.offload.csum_start + (p.offload.gso == PKT_GSO_UDP ?
-						 8u :
-						 (p.data[p.offload.csum_start + 12] >> 4) * 4u);
+	header =
+		p.offload.csum_start +
+		(p.offload.gso == PKT_GSO_UDP ? 8u : (p.data[p.offload.csum_start + 12] >> 4) * 4u);
 	while (segment_next(&c, &out)) {
 		check(&p, &out, header);
 		assert(memcmp(out.data + header, p.data + header + payload, out.len - header) == 0);

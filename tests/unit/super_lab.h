@@ -25,7 +25,8 @@ struct super_lab {
 	uint32_t seq, ack;
 	const uint8_t *options; /* of TCP */
 	size_t options_len;
-	const uint8_t *ext; /* IPv6: one extension header, which names what follows; IPv4: options */
+	const uint8_t
+		*ext; /* IPv6: one extension header, which names what follows; IPv4: options */
 	size_t ext_len;
 	uint8_t ext_proto;
 	size_t payload;

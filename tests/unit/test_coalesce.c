@@ -402,7 +402,7 @@ static void test_round(void **state)
 static void vary(struct super_lab *s, uint64_t *seed)
 {
 	*s = after(s);
-	s->flags &= (uint8_t)~(PSH | FIN | SYN | RST | URG | CWR);
+	s->flags &= (uint8_t) ~(PSH | FIN | SYN | RST | URG | CWR);
 	switch (lab_random(seed, 24)) {
 	case 0:
 		s->flags |= PSH;
@@ -506,11 +506,11 @@ static void test_nothing_lost(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_tcp),	    cmocka_unit_test(test_udp),
-		cmocka_unit_test(test_apart),	    cmocka_unit_test(test_bytes_apart),
-		cmocka_unit_test(test_links),	    cmocka_unit_test(test_ends),
-		cmocka_unit_test(test_order),	    cmocka_unit_test(test_long),
-		cmocka_unit_test(test_alike),	    cmocka_unit_test(test_round),
+		cmocka_unit_test(test_tcp),	     cmocka_unit_test(test_udp),
+		cmocka_unit_test(test_apart),	     cmocka_unit_test(test_bytes_apart),
+		cmocka_unit_test(test_links),	     cmocka_unit_test(test_ends),
+		cmocka_unit_test(test_order),	     cmocka_unit_test(test_long),
+		cmocka_unit_test(test_alike),	     cmocka_unit_test(test_round),
 		cmocka_unit_test(test_nothing_lost),
 	};
 

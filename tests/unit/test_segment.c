@@ -37,7 +37,7 @@ static void check_cut(struct super_lab s, uint16_t gso_size)
 		if (n)
 			one.flags &= (uint8_t)~CWR;
 		if (left)
-			one.flags &= (uint8_t)~(FIN | PSH);
+			one.flags &= (uint8_t) ~(FIN | PSH);
 		super_put(&expected, &one);
 		lab_init(&out);
 		out.pkt.offload.csum = true;
@@ -239,8 +239,8 @@ static void test_complete(void **state)
 
 static void test_incomplete(void **state)
 {
-	static const uint16_t places[][2] = { { 1028, 16 }, { 65535, 65535 }, { 1020, 7 },
-					      { 1019, 65535 }, { 0, 10 }, { 19, 1 } };
+	static const uint16_t places[][2] = { { 1028, 16 },    { 65535, 65535 }, { 1020, 7 },
+					      { 1019, 65535 }, { 0, 10 },	 { 19, 1 } };
 	struct super_lab s = { .ttl = 64, .flags = ACK, .payload = 988 };
 
 	(void)state;
@@ -251,19 +251,17 @@ static void test_incomplete(void **state)
 							  .csum_offset = places[i][1] };
 		assert_false(segment_complete(&super.pkt));
 	}
-	super.pkt.offload = (struct pkt_offload){ .csum = true, .csum_start = 1020, .csum_offset = 6 };
+	super.pkt.offload =
+		(struct pkt_offload){ .csum = true, .csum_start = 1020, .csum_offset = 6 };
 	assert_true(segment_complete(&super.pkt));
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_cut),
-		cmocka_unit_test(test_zero),
-		cmocka_unit_test(test_malformed),
-		cmocka_unit_test(test_malformed_chain),
-		cmocka_unit_test(test_small_buffer),
-		cmocka_unit_test(test_complete),
+		cmocka_unit_test(test_cut),	     cmocka_unit_test(test_zero),
+		cmocka_unit_test(test_malformed),    cmocka_unit_test(test_malformed_chain),
+		cmocka_unit_test(test_small_buffer), cmocka_unit_test(test_complete),
 		cmocka_unit_test(test_incomplete),
 	};
 
