@@ -766,21 +766,45 @@ int handle_sa_flush(struct call *c)
 int handle_sa_dump(struct call *c)
 {
 	enum sa_proto proto;
-	uint32_t n = 0, seq = 0;
+	uint32_t n, seq = 0;
 	struct sa *sa;
 	int err = take_filter(c, &proto);
 
 	if (err)
 		return err;
-	for (sa = sad_next(c->db->sad, NULL); sa; sa = sad_next(c->db->sad, sa))
-		n += passes(sa, proto);
+	n = (uint32_t)(proto == SA_PROTO_COUNT ? sad_count(c->db->sad) : sad_count_of(c->db->sad, proto));
 	if (n == 0)
 		return call_refuse(c, ENOENT, EXT_COUNT, "there are no SAs to show");
+	if (c->env->dump) {
+		*c->env->dump = (struct handle_dump){ .open = true, .satype = c->req->satype, .pid = c->req->pid };
+		sad_cursor_open(c->db->sad, &c->env->dump->cursor);
+		return 0;
+	}
 	for (sa = sad_next(c->db->sad, NULL); sa; sa = sad_next(c->db->sad, sa)) {
 		if (passes(sa, proto))
 			show(c, sa, ++seq == n ? 0 : seq);
 	}
 	return 0;
+}
+
+bool handle_dump_next(const struct db *db, struct handle_dump *dump, struct keymsg *m)
+{
+	struct sa *sa;
+
+	do {
+		sa = sad_cursor_next(&dump->cursor);
+	} while (sa && dump->satype != SATYPE_UNSPEC && satypes[sa->proto].satype != dump->satype);
+	if (!sa)
+		return false;
+	*m = (struct keymsg){ .type = KEYMSG_DUMP, .pid = dump->pid };
+	call_show_sa(m, sa, &db->tun);
+	return true;
+}
+
+void handle_dump_close(struct db *db, struct handle_dump *dump)
+{
+	sad_cursor_close(db->sad, &dump->cursor);
+	dump->open = false;
 }
 
 /* Whether this daemon's engine can do it. */

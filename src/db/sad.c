@@ -40,6 +40,7 @@ struct sad {
 	_Atomic uint64_t generation;
 	void (*gone)(void *arg, const struct sa *sa);
 	void *gone_arg;
+	struct sad_cursor *cursors;
 };
 
 /* Numbers of the SAs of the process: never reused, growing with age in the table. */
@@ -372,6 +373,8 @@ static void link_all(struct sad *sad, struct sa *sa)
 
 static void unlink_all(struct sad *sad, struct sa *sa)
 {
+	for (struct sad_cursor *c = sad->cursors; c; c = c->others)
+		c->at = c->at == sa ? sa->next_all : c->at;
 	if (sa->prev_all)
 		sa->prev_all->next_all = sa->next_all;
 	else
@@ -622,6 +625,30 @@ bool sad_attach(struct sad *sad, struct sa *sa)
 struct sa *sad_next(const struct sad *sad, const struct sa *after)
 {
 	return after ? after->next_all : sad->newest;
+}
+
+void sad_cursor_open(struct sad *sad, struct sad_cursor *c)
+{
+	*c = (struct sad_cursor){ .at = sad->newest, .others = sad->cursors };
+	sad->cursors = c;
+}
+
+struct sa *sad_cursor_next(struct sad_cursor *c)
+{
+	struct sa *sa = c->at;
+
+	if (sa)
+		c->at = sa->next_all;
+	return sa;
+}
+
+void sad_cursor_close(struct sad *sad, struct sad_cursor *c)
+{
+	struct sad_cursor **at = &sad->cursors;
+
+	while (*at != c)
+		at = &(*at)->others;
+	*at = c->others;
 }
 
 struct sa *sad_next_aging(const struct sad *sad, const struct sa *after)

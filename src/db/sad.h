@@ -242,6 +242,17 @@ void sad_detach(struct sad *sad, struct sa *sa);
 bool sad_attach(struct sad *sad, struct sa *sa);
 /* Newest first: sad_next(sad, NULL) is the first; NULL ends. The next one may be taken before removing one. */
 struct sa *sad_next(const struct sad *sad, const struct sa *after);
+/*
+ * The same way, left and taken up again whatever changes meanwhile: who is removed is not met,
+ * nor who came later. For the writer.
+ */
+struct sad_cursor {
+	struct sa *at; /* whom it meets next */
+	struct sad_cursor *others;
+};
+void sad_cursor_open(struct sad *sad, struct sad_cursor *c);
+struct sa *sad_cursor_next(struct sad_cursor *c);
+void sad_cursor_close(struct sad *sad, struct sad_cursor *c);
 size_t sad_count(const struct sad *sad);
 size_t sad_count_of(const struct sad *sad, enum sa_proto proto);
 /* The same of all that have a limit or wait for their keys, and maybe others, in no order. */

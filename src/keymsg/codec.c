@@ -10,12 +10,14 @@
 #include "keymsg/keymsg.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "base/wire.h"
 #include "keymsg/ext.h"
 
 #define HEADER	  16
 #define UNIT	  8
+#define SEQ_AT	  8
 #define LENGTH_AT 4
 
 const char *keymsg_type_name(uint8_t type)
@@ -41,6 +43,11 @@ size_t keymsg_first_len(const uint8_t *buf, size_t len)
 		return 0;
 	whole = (size_t)units * UNIT;
 	return whole >= HEADER && whole <= len ? whole : 0;
+}
+
+void keymsg_set_seq(uint8_t *msg, uint32_t seq)
+{
+	memcpy(msg + SEQ_AT, &seq, sizeof(seq));
 }
 
 static bool decode_header(struct keymsg *m, struct rd *r, uint8_t *version, uint16_t *units)

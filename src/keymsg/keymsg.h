@@ -271,6 +271,9 @@ static inline bool keymsg_has(const struct keymsg *m, enum keymsg_ext ext)
 /* "ADD", or NULL for a number that is no message of ours. */
 const char *keymsg_type_name(uint8_t type);
 
+/* Gives a message that was encoded another number. */
+void keymsg_set_seq(uint8_t *msg, uint32_t seq);
+
 /*
  * Length in bytes of the first message in buf, read from its header: 0 when there
  * is no whole message (too short, a length field of less than a header or more

@@ -40,6 +40,21 @@
  * listen before it is done. */
 #define NEWS_MAX    (BACKLOG_MAX / 2)
 
+/* A dump goes on while less than this waits for its client, and for so long at a time: then
+ * packets get their turn. */
+#define DUMP_BACKLOG  (16 * KEYMSG_MAX)
+#define DUMP_SLICE_NS 100000
+/* Messages between two looks at the clock. */
+#define DUMP_STRIDE   16
+
+/* A dump under way. What is numbered 0 is the last one, so each message waits for the next. */
+struct dump {
+	struct handle_dump handle;
+	uint32_t seq;
+	size_t len; /* of the message that waits */
+	uint8_t message[KEYMSG_MAX / 4];
+};
+
 /* A datagram that waits to be sent. */
 struct datagram {
 	TAILQ_ENTRY(datagram) next;
@@ -57,6 +72,9 @@ struct client {
 	bool registered; /* it wants to hear of SAs that are missing or past a limit */
 	bool promisc;  /* it sees what others ask and are answered */
 	struct batch *batch; /* the transaction that it has begun, or NULL */
+	struct dump *dump; /* that it is sent, or NULL; it is not read from meanwhile */
+	uint8_t *rest;	   /* of the datagram that the dump was asked for in, or NULL */
+	size_t rest_len;
 	struct event *readable, *writable;
 	TAILQ_HEAD(datagrams, datagram) out;
 	size_t backlog; /* bytes in out */
@@ -180,9 +198,30 @@ static bool batch_add(struct batch *b, const uint8_t *msg, size_t len)
 	return true;
 }
 
+static void end_dump(struct client *c)
+{
+	if (c->dump->handle.open)
+		handle_dump_close(c->control->db, &c->dump->handle);
+	explicit_bzero(c->dump->message, sizeof(c->dump->message)); /* keys */
+	free(c->dump);
+	c->dump = NULL;
+}
+
+static void free_rest(struct client *c)
+{
+	if (c->rest)
+		explicit_bzero(c->rest, c->rest_len);
+	free(c->rest);
+	c->rest = NULL;
+	c->rest_len = 0;
+}
+
 static void client_free(struct client *c)
 {
 	batch_free(c->batch);
+	if (c->dump)
+		end_dump(c);
+	free_rest(c);
 	while (!TAILQ_EMPTY(&c->out))
 		free_datagram(c, TAILQ_FIRST(&c->out));
 	LIST_REMOVE(c, next);
@@ -211,7 +250,9 @@ static void flush_client(struct client *c)
 		}
 		free_datagram(c, d);
 	}
-	if (c->backlog < BACKLOG_MAX)
+	if (c->dump)
+		event_add(c->writable, NULL); /* for the next slice */
+	if (c->backlog < BACKLOG_MAX && !c->dump)
 		event_add(c->readable, NULL);
 	else
 		event_del(c->readable);
@@ -753,7 +794,11 @@ static bool take_message(struct client *c, const uint8_t *buf, size_t len)
 	}
 	if (m.type == KEYMSG_DUMP || m.type == KEYMSG_GET || m.type == KEYMSG_STATS)
 		c->control->calls.age(c->control->calls.arg);
+	if (m.type == KEYMSG_DUMP && (c->dump = calloc(1, sizeof(*c->dump))))
+		env.dump = &c->dump->handle;
 	err = handle(c->control->db, &m, &env);
+	if (c->dump && !c->dump->handle.open)
+		end_dump(c);
 	debug_request(c->control, &m, err);
 	if (err == 0 && m.type == KEYMSG_REGISTER)
 		c->registered = true;
@@ -773,8 +818,121 @@ static bool take_datagram(struct client *c, const uint8_t *buf, size_t len)
 			break;
 		buf += n;
 		len -= n;
+		if (c->dump && len) { /* behind it, in the order in which it was asked */
+			if ((c->rest = malloc(len)))
+				memcpy(c->rest, buf, len);
+			c->broken |= !c->rest;
+			c->rest_len = len;
+			break;
+		}
 	}
 	return policies;
+}
+
+/* ---- dumps, slice by slice ---- */
+
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static bool has_listener(const struct client *asking)
+{
+	const struct client *c;
+
+	LIST_FOREACH(c, &asking->control->clients, next)
+	{
+		if (c != asking && c->promisc)
+			return true;
+	}
+	return false;
+}
+
+/* The message that waited, now that it is known whether it is the last. */
+static void send_held(struct client *c, bool last)
+{
+	struct pfkey_stats *stats = &c->control->stats;
+	struct dump *dump = c->dump;
+	struct datagram *d = datagram_with_room(c);
+	struct keymsg m;
+
+	if (!d) {
+		stats->in_nomem++;
+		c->broken = true;
+		return;
+	}
+	keymsg_set_seq(dump->message, last ? 0 : ++dump->seq);
+	memcpy(d->bytes + d->len, dump->message, dump->len);
+	d->len += dump->len;
+	c->backlog += dump->len;
+	stats->in_total++;
+	stats->in_bytes += dump->len;
+	stats->in_msgtype[KEYMSG_DUMP]++;
+	stats->in_msgtarget_one++;
+	if (has_listener(c) && keymsg_decode(&m, dump->message, dump->len) == 0)
+		tell_others(c, HANDLE_ONE, &m);
+	dump->len = 0;
+}
+
+/* Answers true where the dump goes on. */
+static bool dump_one(struct client *c)
+{
+	struct dump *dump = c->dump;
+	struct keymsg m;
+	bool more = handle_dump_next(c->control->db, &dump->handle, &m);
+	int len;
+
+	if (dump->len)
+		send_held(c, !more);
+	if (!more)
+		return false;
+	len = keymsg_encode(&m, dump->message, sizeof(dump->message), c->private_ok);
+	if (len < 0) {
+		log_line("an SA does not fit a message");
+		c->broken = true;
+		return false;
+	}
+	dump->len = (size_t)len;
+	return true;
+}
+
+/* What stood behind the dump in its datagram. Answers true where it changed the policies. */
+static bool take_rest(struct client *c)
+{
+	uint8_t *rest = c->rest;
+	size_t len = c->rest_len;
+	bool policies;
+
+	c->rest = NULL;
+	c->rest_len = 0;
+	policies = take_datagram(c, rest, len);
+	explicit_bzero(rest, len);
+	free(rest);
+	return policies;
+}
+
+static void go_on_dumping(struct client *c)
+{
+	struct control *ctl = c->control;
+	uint64_t start = now_ns();
+	bool more = true, policies;
+
+	for (unsigned i = 1; more && !c->broken && c->backlog < DUMP_BACKLOG; i++) {
+		more = dump_one(c);
+		if (i % DUMP_STRIDE == 0 && now_ns() - start >= DUMP_SLICE_NS)
+			break;
+	}
+	if (more)
+		return;
+	end_dump(c);
+	if (!c->rest || c->broken)
+		return;
+	policies = take_rest(c);
+	c->policies |= policies;
+	ctl->calls.changed(ctl->calls.arg, policies);
 }
 
 static void on_readable(evutil_socket_t fd, short what, void *arg)
@@ -785,7 +943,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 	bool policies = false;
 
 	(void)what;
-	for (unsigned i = 0; i < BATCH_MAX && c->backlog < BACKLOG_MAX && !c->broken; i++) {
+	for (unsigned i = 0; i < BATCH_MAX && c->backlog < BACKLOG_MAX && !c->dump && !c->broken; i++) {
 		ssize_t n = recv(fd, buf, sizeof(buf), MSG_DONTWAIT | MSG_TRUNC);
 
 		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
@@ -813,8 +971,15 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
 {
 	struct client *c = arg;
 
+	struct control *ctl = c->control;
+
 	(void)fd;
 	(void)what;
+	if (c->dump) {
+		go_on_dumping(c);
+		flush_all(ctl); /* others may have heard of something */
+		return;
+	}
 	flush_client(c);
 	if (c->broken)
 		client_end(c);

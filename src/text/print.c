@@ -30,14 +30,23 @@ static void put_name(FILE *out, const char *const *names, size_t n, unsigned num
 		fprintf(out, "%u", number);
 }
 
+/* By four bytes at a time: a dump of many SAs is mostly this. */
 void print_bytes(FILE *out, const uint8_t *p, size_t len)
 {
-	for (size_t i = 0; i < len; i++) {
+	static const char digits[] = "0123456789abcdef";
+
+	for (size_t i = 0; i < len; i += 4) {
+		char group[2 + 2 * 4];
+		size_t n = 0;
+
 		if (i && i % 32 == 0)
-			fputc('\n', out);
-		if (i % 4 == 0)
-			fputc(' ', out);
-		fprintf(out, "%02x", p[i]);
+			group[n++] = '\n';
+		group[n++] = ' ';
+		for (size_t k = i; k < len && k < i + 4; k++) {
+			group[n++] = digits[p[k] >> 4];
+			group[n++] = digits[p[k] & 15];
+		}
+		fwrite(group, 1, n, out);
 	}
 }
 

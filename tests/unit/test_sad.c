@@ -199,6 +199,33 @@ static void indices_are_dense(void **state)
 	sad_free(sad);
 }
 
+/* Two cursors on their way: they do not meet who has gone or has come since. */
+static void cursors(void **state)
+{
+	struct sad *sad = sad_new();
+	struct sad_cursor a, b;
+	struct sa *sas[6];
+
+	(void)state;
+	for (unsigned i = 0; i < 5; i++)
+		sas[i] = put(sad, (struct spec){ SA_ESP, 300 + i, v4(1), v4(2), MODE_ANY, 0, SA_MATURE });
+	sad_cursor_open(sad, &a);
+	sad_cursor_open(sad, &b);
+	assert_ptr_equal(sad_cursor_next(&a), sas[4]);
+	put(sad, (struct spec){ SA_ESP, 305, v4(1), v4(2), MODE_ANY, 0, SA_MATURE });
+	sad_remove(sad, sas[3]); /* a stands before it */
+	sad_remove(sad, sas[2]);
+	assert_ptr_equal(sad_cursor_next(&a), sas[1]);
+	assert_ptr_equal(sad_cursor_next(&b), sas[4]);
+	assert_ptr_equal(sad_cursor_next(&b), sas[1]);
+	sad_cursor_close(sad, &a);
+	sad_remove(sad, sas[0]);
+	assert_null(sad_cursor_next(&b));
+	sad_cursor_close(sad, &b);
+	assert_null(sad->cursors);
+	sad_free(sad);
+}
+
 static void generation(void **state)
 {
 	struct sad *sad = sad_new();
@@ -630,6 +657,7 @@ int main(void)
 		cmocka_unit_test(in_udp),
 		cmocka_unit_test(newest_first),
 		cmocka_unit_test(indices_are_dense),
+		cmocka_unit_test(cursors),
 		cmocka_unit_test(generation),
 		cmocka_unit_test(outbound),
 		cmocka_unit_test(link_local_scopes),
