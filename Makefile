@@ -4,8 +4,7 @@
 #   make            build/setkey, build/sallyport, build/sallyportd
 #   make demo       the article's two hosts, on this machine, in a minute
 #   make check      every test, under AddressSanitizer and UBSan
-#   make bench      what it costs: loading 100,000 lines, against `ip -batch`, and TCP between
-#                   two hosts, against other IPsec in user space
+#   make bench      what it costs: ciphers, engine, look-ups, loading, TCP; beside limits and peers
 #   make bench-kernel  the same into the IPsec of Debian's kernel, in a guest
 #   make fuzz       the fuzz targets for longer: FUZZ_SECONDS=600 each
 #   make install    to PREFIX=/usr/local, under DESTDIR= where that is set
@@ -47,8 +46,7 @@ check:
 bench:
 	@contrib/prepare-host bench
 	@$(MAKE) --no-print-directory all
-	@contrib/in-namespaces bench/load build
-	@contrib/in-namespaces bench/e2e build
+	@$(PYTHON) bench/all build
 
 bench-kernel:
 	@contrib/prepare-host kernel
