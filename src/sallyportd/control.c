@@ -106,6 +106,7 @@ struct control {
 	LIST_HEAD(, client) clients;
 	unsigned n_clients;
 	struct pfkey_stats stats;
+	bool lock_told; /* the log has that keys are not locked into memory */
 };
 
 /* ---- answers ---- */
@@ -935,6 +936,19 @@ static void go_on_dumping(struct client *c)
 	ctl->calls.changed(ctl->calls.arg, policies);
 }
 
+/* Once: who loads that many SAs does it again. */
+static void tell_unlocked(struct control *ctl)
+{
+	const struct sa_memory m = sa_memory();
+
+	if (ctl->lock_told || m.lock_errno == 0)
+		return;
+	ctl->lock_told = true;
+	log_line("SAs take %zu KB, of which %zu KB could be locked into memory (%s): keys may be written to "
+		 "swap; raise LimitMEMLOCK in systemd's unit, or ulimit -l",
+		 m.mapped / 1024, m.locked / 1024, strerror(m.lock_errno));
+}
+
 static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
 	struct client *c = arg;
@@ -963,6 +977,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 	}
 	explicit_bzero(buf, sizeof(buf));
 	c->policies |= policies;
+	tell_unlocked(ctl);
 	ctl->calls.changed(ctl->calls.arg, policies);
 	flush_all(ctl);
 }
