@@ -693,7 +693,10 @@ void sad_set_limits(struct sad *sad, struct sa *sa, const struct sa_limits *hard
 	__atomic_store_n(&sa->hard.packets, hard->packets, __ATOMIC_RELAXED);
 	sa->hard.add_s = hard->add_s;
 	sa->hard.use_s = hard->use_s;
-	sa->soft = *soft;
+	sa->soft.bytes = soft->bytes;
+	sa->soft.packets = soft->packets;
+	sa->soft.add_s = soft->add_s;
+	sa->soft.use_s = soft->use_s;
 	link_aging(sad, sa);
 	sad_changed(sad);
 }
