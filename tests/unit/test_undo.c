@@ -70,16 +70,6 @@ static uint32_t fold(struct replay r)
 	return h;
 }
 
-/* Without what is between and behind the fields. */
-static void see_limits(struct sa_limits *to, const struct sa_limits *l)
-{
-	memset(to, 0, sizeof(*to));
-	to->bytes = l->bytes;
-	to->add_s = l->add_s;
-	to->use_s = l->use_s;
-	to->packets = l->packets;
-}
-
 static void see_sa(struct seen_sa *s, const struct sa *sa)
 {
 	s->at = sa;
@@ -87,14 +77,13 @@ static void see_sa(struct seen_sa *s, const struct sa *sa)
 	memset(s->sa.out, 0, sizeof(s->sa.out));
 	s->sa.next_aging = s->sa.prev_aging = NULL;
 	s->sa.is_aging = false;
-	s->sa.next_all = s->sa.prev_all = s->sa.next_natt = s->sa.prev_natt = NULL;
+	s->sa.next_all = s->sa.prev_all = s->sa.prev_natt = NULL;
+	s->sa.next_natt = NULL;
 	s->bits = fold(sa->replay);
 	memset(s->sa.replay.few, 0, sizeof(s->sa.replay.few));
 	s->natt = *sa->natt;
 	s->sa.natt = NULL;
 	s->sa.auth_key.bytes = s->sa.enc_key.bytes = NULL;
-	see_limits(&s->sa.hard, &sa->hard);
-	see_limits(&s->sa.soft, &sa->soft);
 }
 
 static void see_sp(struct seen_sp *s, const struct spd_entry *e)
