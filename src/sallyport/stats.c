@@ -69,11 +69,20 @@ static const char *pfkey_words(const char *name)
 
 static const char *interface_words(const char *last)
 {
-	return strcmp(last, "rx") == 0		 ? "packets from the driver"
-	       : strcmp(last, "tx") == 0	 ? "packets to the driver"
-	       : strcmp(last, "rx-dropped") == 0 ? "packets that the driver could not take"
-	       : strcmp(last, "tx-dropped") == 0 ? "packets that the kernel did not take"
-						 : NULL;
+	static const char *const words[][2] = {
+		{ "rx", "packets from the driver" },
+		{ "tx", "packets to the driver" },
+		{ "rx-dropped", "packets that the driver could not take" },
+		{ "tx-dropped", "packets that the kernel did not take" },
+		{ "rx-superpackets", "of those from the driver that stood for several" },
+		{ "tx-superpackets", "of those to the driver that stood for several" },
+	};
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++) {
+		if (strcmp(last, words[i][0]) == 0)
+			return words[i][1];
+	}
+	return NULL;
 }
 
 static const char *words_of(const char *name)
