@@ -7,7 +7,7 @@
  *
  * The table owns its entries. One thread, the writer, changes and walks it. Others may look up
  * meanwhile without locks, if they are readers (db/grace.h): spd_find(), spd_find_burst(), the
- * questions about IPComp, spd_generation(), and spd_cache.h. Each of their answers is right for the
+ * questions about IPComp, and spd_generation(). Each of their answers is right for the
  * policies as they were at some moment while they asked: there is no gap in a change. They
  * borrow what they are lent until they pass, the writer until its next change.
  *

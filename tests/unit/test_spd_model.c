@@ -2,11 +2,11 @@
 /*
  * The SPD against a plain list that is walked: whatever policies there are, in whatever order
  * they came and went, in transactions that are taken back or not, each flow meets the
- * same one in both; asked singly, in bursts and through a cache.
+ * same one in both; asked singly and in bursts.
  *
  * Mutations that it must find (each was tried): a tuple's bound compared the wrong way
  * round; a view that keeps the last of a class instead of the first; ports looked at in partial
- * flows; a prefix's bit not set; scopes ignored; a cache that ignores the generation.
+ * flows; a prefix's bit not set; scopes ignored.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -21,7 +21,6 @@
 #include <string.h>
 
 #define FEW_SLOTS 256
-#include "db/spd_cache.h"
 #include "db/spd_tuple.c"
 
 #define MAX 4096
@@ -270,7 +269,6 @@ struct step {
 };
 
 static struct spd *spd;
-static struct spd_cache *cache;
 static struct step steps[256];
 static size_t n_steps;
 static bool in_transaction;
@@ -365,7 +363,7 @@ static void check_lookups(const struct universe *u)
 {
 	uint8_t dir = (uint8_t)(POLICY_IN + (below(4) == 0));
 	const struct flow *asked[40];
-	struct spd_entry *found[40], *cached[40];
+	struct spd_entry *found[40];
 	struct flow flows[40];
 
 	for (size_t i = 0; i < 40; i++) {
@@ -373,15 +371,12 @@ static void check_lookups(const struct universe *u)
 		asked[i] = &flows[i];
 	}
 	spd_find_burst(spd, dir, asked, 40, found);
-	spd_cache_find_burst(cache, spd, dir, asked, 40, cached);
 	for (size_t i = 0; i < 40; i++) {
 		struct spd_entry *e = model_find(dir, &flows[i]);
 
 		n_met += !!e;
 		assert_ptr_equal(spd_find(spd, dir, &flows[i]), e);
 		assert_ptr_equal(found[i], e);
-		assert_ptr_equal(cached[i], e);
-		assert_ptr_equal(spd_cache_find(cache, spd, dir, &flows[i]), e);
 	}
 }
 
@@ -401,8 +396,7 @@ static void live(const struct universe *u, unsigned changes)
 {
 	memset(&model, 0, sizeof(model));
 	spd = spd_new();
-	cache = spd_cache_new();
-	assert_true(spd && cache);
+	assert_non_null(spd);
 	n_met = 0;
 	for (unsigned i = 0; i < changes; i++) {
 		change(u);
@@ -421,7 +415,6 @@ static void live(const struct universe *u, unsigned changes)
 			check_lookups(u);
 	}
 	assert_true(n_met > changes); /* the universe is worth it */
-	spd_cache_free(cache);
 	spd_free(spd);
 }
 
@@ -436,37 +429,6 @@ static void against_a_walk(void **state)
 			live(&universes[i], 4 * universes[i].policies + 500);
 		}
 	}
-}
-
-/*
- * A cache of one SPD says nothing of what another thread's cache of it was told; an answer of none
- * is kept as well.
- */
-static void cache_keeps_nothing_too_long(void **state)
-{
-	const struct selector sel = { .src.addr = { .family = AF_INET },
-				      .dst.addr = { .family = AF_INET },
-				      .proto = PROTO_ANY };
-	const struct policy pol = { .dir = POLICY_IN, .action = POLICY_DISCARD };
-	const struct flow f = { .src = { .family = AF_INET },
-				.dst = { .family = AF_INET },
-				.proto = 6 };
-	struct spd_entry *e;
-
-	(void)state;
-	spd = spd_new();
-	cache = spd_cache_new();
-	for (int i = 0; i < 3; i++) {
-		assert_null(spd_cache_find(cache, spd, POLICY_IN, &f));
-		assert_null(spd_cache_find(cache, spd, POLICY_IN, &f));
-		assert_int_equal(spd_insert(spd, &sel, &pol, 1, &e), 0);
-		assert_ptr_equal(spd_cache_find(cache, spd, POLICY_IN, &f), e);
-		assert_ptr_equal(spd_cache_find(cache, spd, POLICY_IN, &f), e);
-		assert_null(spd_cache_find(cache, spd, POLICY_OUT, &f));
-		spd_remove(spd, e);
-	}
-	spd_cache_free(cache);
-	spd_free(spd);
 }
 
 /* Questions about IPComp: whatever the direction, the mode and how often. */
@@ -514,7 +476,6 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(against_a_walk),
-		cmocka_unit_test(cache_keeps_nothing_too_long),
 		cmocka_unit_test(ipcomp),
 	};
 

@@ -5,7 +5,7 @@
  *
  * Mutations that it must find (each was tried): an entry freed without a grace period;
  * spd_replace() that detaches before it inserts; a lookup that is not done again
- * when a change has overtaken it; a cache that counts generations before the change.
+ * when a change has overtaken it.
  */
 #include <pthread.h>
 #include <setjmp.h>
@@ -27,7 +27,6 @@
 #define FEW_SLOTS 16
 #include "db/db.h"
 #include "db/grace.h"
-#include "db/spd_cache.h"
 #include "db/spd_tuple.c"
 #include "db/undo.h"
 
@@ -92,7 +91,7 @@ static struct flow flow_of(uint64_t *x)
 			      .partial = below(x, 8) == 0 };
 }
 
-/* Most of them again and again, for the cache's sake. */
+/* Most of them again and again, as traffic has them. */
 static struct flow some_flow(uint64_t *x)
 {
 	uint64_t often = 0x9e3779b97f4a7c15 * (1 + below(x, 64));
@@ -109,7 +108,6 @@ static void judge(const struct spd_entry *e)
 static void *read_on(void *arg)
 {
 	uint64_t x = 0x9e3779b97f4a7c15 + (uintptr_t)arg;
-	struct spd_cache *cache = spd_cache_new();
 	uint64_t looks = 0;
 
 	grace_enter();
@@ -123,18 +121,11 @@ static void *read_on(void *arg)
 			flows[i] = some_flow(&x);
 			asked[i] = &flows[i];
 		}
-		switch (below(&x, 3)) {
-		case 0:
+		if (below(&x, 2)) {
 			spd_find_burst(db.spd, POLICY_OUT, asked, 32, found);
-			break;
-		case 1:
-			spd_cache_find_burst(cache, db.spd, POLICY_OUT, asked, 32, found);
-			break;
-		default:
+		} else {
 			for (size_t i = 0; i < 32; i++)
-				found[i] =
-					i & 1 ? spd_cache_find(cache, db.spd, POLICY_OUT, &flows[i])
-					      : spd_find(db.spd, POLICY_OUT, &flows[i]);
+				found[i] = spd_find(db.spd, POLICY_OUT, &flows[i]);
 		}
 		for (size_t i = 0; i < 32; i++)
 			judge(found[i]);
@@ -142,7 +133,6 @@ static void *read_on(void *arg)
 		grace_pass();
 	}
 	grace_leave();
-	spd_cache_free(cache);
 	atomic_fetch_add(&n_looks, looks);
 	return NULL;
 }
