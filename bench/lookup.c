@@ -510,6 +510,48 @@ static void sa_out(struct bench *b, size_t i)
 	}
 }
 
+static void sa_in_burst(struct bench *b, size_t i)
+{
+	struct sad_query_in queries[BURST];
+
+	for (size_t k = 0; k < BURST; k++)
+		queries[k] = (struct sad_query_in){ .proto = SA_ESP,
+						    .spi = b->wanted[i + k].spi,
+						    .dst = &b->wanted[i + k].dst };
+	sad_find_in_burst(b->sad, queries, BURST);
+	for (size_t k = 0; k < BURST; k++)
+		sink += (uintptr_t)queries[k].found;
+}
+
+static void sa_out_burst(struct bench *b, size_t i)
+{
+	struct sad_query_out queries[BURST];
+
+	for (size_t k = 0; k < BURST; k++) {
+		const struct wanted *w = &b->wanted[i + k];
+
+		queries[k] = (struct sad_query_out){ .proto = SA_ESP,
+						     .mode = MODE_TUNNEL,
+						     .reqid = w->reqid,
+						     .src = &w->src,
+						     .dst = &w->dst };
+	}
+	sad_find_out_burst(b->sad, queries, BURST, false);
+	for (size_t k = 0; k < BURST; k++)
+		sink += (uintptr_t)queries[k].found;
+}
+
+static void take_identity(struct sa *sa, struct sa id)
+{
+	sa->spi = id.spi;
+	sa->proto = id.proto;
+	sa->mode = id.mode;
+	sa->reqid = id.reqid;
+	sa->state = id.state;
+	sa->src = id.src;
+	sa->dst = id.dst;
+}
+
 static void bench_sad(uint32_t n)
 {
 	struct bench *b = bench_new();
@@ -520,7 +562,7 @@ static void bench_sad(uint32_t n)
 		struct sa *sa = sa_new();
 
 		need(sa, "no memory for an SA");
-		*sa = identity_of(i);
+		take_identity(sa, identity_of(i));
 		need(sad_insert(b->sad, sa) == 0, "an SA is not taken");
 	}
 	say("load", (now() - began) * 1e9 / n, "ns");
@@ -535,6 +577,8 @@ static void bench_sad(uint32_t n)
 	need(sink, "an SA is not found");
 	say("in", measure(b, sa_in, FLOWS), "ns");
 	say("out", measure(b, sa_out, FLOWS), "ns");
+	say("in-burst", measure(b, sa_in_burst, FLOWS), "ns");
+	say("out-burst", measure(b, sa_out_burst, FLOWS), "ns");
 	/* left to the end of the process */
 }
 
