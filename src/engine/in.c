@@ -587,7 +587,8 @@ static void find_all(struct worker *w)
 		sas[n_sas++] = queries[i].found;
 		worker_prefetch_sa(queries[i].found);
 	}
-	worker_prefetch_rest(w, sas, n_sas);
+	if (n_sas)
+		worker_prefetch_rest(w, sas, n_sas);
 	for (size_t i = 0; i < n_jobs; i++)
 		askers[i]->found = queries[of[i]].found;
 }
@@ -595,14 +596,30 @@ static void find_all(struct worker *w)
 /* What is remembered of the packets' flows now that they are open; policies' memory is asked for. */
 static void recall_all(struct worker *w)
 {
+	const struct flow *flows[BURST_MAX];
+	struct flow made[BURST_MAX];
+	struct spd_entry *entries[BURST_MAX];
+	size_t n = 0;
+
 	for (size_t i = 0; i < w->n_active; i++)
 		worker_seek_decision(w, w->active[i], POLICY_IN);
-	for (size_t i = 0; w->n_active > 1 && i < w->n_active; i++) {
-		const struct decided *d = worker_decision(w, w->active[i]);
+	if (w->n_active < 2)
+		return;
+	for (size_t i = 0; i < w->n_active; i++) {
+		struct job *j = w->active[i];
+		const struct decided *d = worker_decision(w, j);
 
-		if (d)
+		if (d) {
 			__builtin_prefetch(d->entry, 1);
+		} else if (j->flow) {
+			ip_flow(j->pkt, &j->view, &made[n]);
+			flows[n] = &made[n];
+			n++;
+		}
 	}
+	/* only that their memory is near when each is looked up by itself */
+	if (n >= AHEAD_MIN)
+		spd_find_burst(w->db->spd, POLICY_IN, flows, n, entries);
 }
 
 void engine_in(struct worker *w, struct burst *in, uint32_t mtu, struct sink *out,

@@ -455,6 +455,56 @@ static void protect_depth(struct worker *w, unsigned depth, struct step *step,
 	}
 }
 
+/* The SA that the first request of a policy will ask for. */
+static struct sad_query_out first_query(const struct worker *w, const struct spd_entry *entry,
+					const struct flow *flow)
+{
+	const struct request *req = &entry->pol.requests[0];
+	bool tunnel = req->mode == MODE_TUNNEL;
+	struct sad_query_out q = { .proto = SA_ESP,
+				   .mode = req->mode,
+				   .src = tunnel ? &req->src : &flow->src,
+				   .dst = tunnel ? &req->dst : &flow->dst };
+
+	sa_proto_of_ip(req->proto, &q.proto);
+	if (db_level(w->db, entry->sel.src.addr.family, req) == LEVEL_UNIQUE)
+		q.reqid = req->reqid;
+	return q;
+}
+
+/*
+ * Flows that are not remembered: walks ahead, for all of them at once, the way that each will go
+ * by itself, so that what it meets there is near. Decides nothing.
+ */
+static void look_ahead(struct worker *w, struct job *const *jobs, size_t n)
+{
+	const struct flow *flows[BURST_MAX];
+	struct flow made[BURST_MAX];
+	struct spd_entry *entries[BURST_MAX];
+	struct sad_query_out queries[BURST_MAX];
+	struct sa *sas[BURST_MAX];
+	size_t n_queries = 0, n_sas = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		ip_flow(jobs[i]->pkt, &jobs[i]->view, &made[i]);
+		flows[i] = &made[i];
+	}
+	spd_find_burst(w->db->spd, POLICY_OUT, flows, n, entries);
+	for (size_t i = 0; i < n; i++) {
+		if (entries[i] && entries[i]->pol.action == POLICY_IPSEC)
+			queries[n_queries++] = first_query(w, entries[i], flows[i]);
+	}
+	sad_find_out_burst(w->db->sad, queries, n_queries, !w->db->tun.preferred_oldsa);
+	for (size_t i = 0; i < n_queries; i++) {
+		if (!queries[i].found)
+			continue;
+		sas[n_sas++] = queries[i].found;
+		worker_prefetch_sa(queries[i].found);
+	}
+	if (n_sas)
+		worker_prefetch_rest(w, sas, n_sas);
+}
+
 /*
  * What is remembered of each packet's flow. One after another the memory that it leads to is asked
  * for, for the whole burst, so that it comes while others' is: among thousands of SAs all
@@ -463,13 +513,16 @@ static void protect_depth(struct worker *w, unsigned depth, struct step *step,
 static void recall_all(struct worker *w)
 {
 	struct sa *sas[BURST_MAX], *last = NULL;
-	size_t n = 0;
+	struct job *missed[BURST_MAX];
+	size_t n = 0, n_missed = 0;
 
 	for (size_t i = 0; i < w->n_active; i++) {
 		const struct decided *d = worker_decision(w, w->active[i]);
 		struct job *j = w->active[i];
 
 		j->recalled.entry = d ? d->entry : NULL;
+		if (!d && j->flow)
+			missed[n_missed++] = j;
 		if (!d)
 			continue;
 		j->recalled.sa = d->sa;
@@ -480,7 +533,10 @@ static void recall_all(struct worker *w)
 		worker_prefetch_sa(last);
 		__builtin_prefetch(d->entry, 1);
 	}
-	worker_prefetch_rest(w, sas, n);
+	if (n)
+		worker_prefetch_rest(w, sas, n);
+	if (n_missed >= AHEAD_MIN)
+		look_ahead(w, missed, n_missed);
 }
 
 void engine_out(struct worker *w, struct burst *in, uint32_t mtu, struct sink *out,

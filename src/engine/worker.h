@@ -11,6 +11,9 @@
 #include "engine/plan.h"
 #include "engine/transform.h"
 
+/* So many packets of flows that are not remembered are worth looking ahead for. */
+#define AHEAD_MIN 8
+
 struct worker {
 	struct db *db;
 	struct crypto *crypto;
