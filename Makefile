@@ -62,6 +62,6 @@ install: all
 	@DESTDIR='$(DESTDIR)' $(MESON) install -C build
 
 clean:
-	rm -rf build build-asan build-fuzz
+	rm -rf build build-asan build-fuzz build-tsan
 
 .PHONY: all demo check bench bench-kernel fuzz install clean
