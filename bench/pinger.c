@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Round trips of datagrams of UDP at a steady pace: prints the microseconds of each, or "lost".
+ * Time is from the moment that a question was due: those that wait because an earlier answer
+ * was late, or because nobody let us run, are as late as a user would find them.
  *
  *     pinger ADDRESS PORT                       sends back what comes there
  *     pinger ADDRESS PORT COUNT MICROSECONDS    asks that often, that long apart
@@ -81,16 +83,11 @@ int main(int argc, char **argv)
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
 	next = now_us();
 	for (unsigned i = 0; i < (unsigned)atoi(argv[3]); i++) {
-		double began;
-
 		wait_until(next += atof(argv[4]));
-		began = now_us();
 		if (ask(fd, i))
-			printf("%.1f\n", now_us() - began);
+			printf("%.1f\n", now_us() - next);
 		else
 			puts("lost");
-		if (now_us() > next)
-			next = now_us();
 	}
 	return 0;
 }
