@@ -253,7 +253,8 @@ class Ours(Variant):
 
     def open(self):
         for side in SIDES:
-            self.forward(side, "daemon", self.build / self.program, "-f", "-i", "w0", "-s", self.socket(side))
+            self.forward(side, "daemon", self.build / self.program, "-f", "-i", "w0", "-s", self.socket(side),
+                         *(["--udp-gso"] if self.udp else []))
         for side in SIDES:
             wait_until(lambda side=side: self.socket(side).exists(), 10, f"{self.name}: the daemon of {side} serves")
 

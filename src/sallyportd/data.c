@@ -442,6 +442,11 @@ struct data *data_new(struct event_base *base, struct db *db, data_miss *miss, v
 	return d;
 }
 
+void data_allow_udp_gso(struct data *d)
+{
+	d->udp_gso = true;
+}
+
 /* What the first interface needs, and a daemon without interfaces has no right to. */
 static int open_host(struct data *d)
 {

@@ -25,6 +25,11 @@ typedef void data_miss(void *arg, const struct acquire_key *key, uint32_t policy
 
 /* NULL without memory or cryptography. Keeps base and db. */
 struct data *data_new(struct event_base *base, struct db *db, data_miss *miss, void *arg);
+/*
+ * ESP in UDP may leave as superpackets of UDP, where the device takes them: several times faster, but
+ * a virtual machine behind the device must be able to tell their checksums.
+ */
+void data_allow_udp_gso(struct data *d);
 /* Opens the driver on an interface; 0, or -errno after having logged why. */
 int data_add_interface(struct data *d, const char *driver, const char *interface,
 		       const char *journal);

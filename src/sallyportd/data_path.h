@@ -56,6 +56,7 @@ struct data {
 	struct host *host;
 	struct routed *routed; /* NULL until there is an interface */
 	uint32_t mark;
+	bool udp_gso; /* data_allow_udp_gso() */
 	struct segments *segments;
 	struct fragments *fragments; /* of what comes and goes */
 	struct fragments *inside;    /* of what comes out of tunnels */

@@ -137,7 +137,8 @@ static void send_all(struct exits *x)
 	struct io *io = x->port->io;
 
 	if (x->bursts[EXIT_WIRE].n) {
-		join_protected(&x->bursts[EXIT_WIRE], io->super[IO_TO_WIRE]);
+		if (x->data->udp_gso)
+			join_protected(&x->bursts[EXIT_WIRE], io->super[IO_TO_WIRE]);
 		io->ops->tx(io, IO_TO_WIRE, &x->bursts[EXIT_WIRE]);
 	}
 	if (x->bursts[EXIT_PASSED].n) {

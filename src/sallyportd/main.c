@@ -35,6 +35,7 @@
 
 struct options {
 	bool foreground;
+	bool udp_gso;
 	char socket[PATH_MAX];
 	const char *driver;
 	const char *interfaces[DATA_INTERFACES_MAX];
@@ -58,7 +59,7 @@ struct daemon {
 static void usage(FILE *out)
 {
 	fputs("usage: sallyportd [-f] [-s SOCKET] [-i INTERFACE]... [-d DRIVER] [--sysctl FILE]\n"
-	      "                  [--ipsec-interface NAME,SRC-DST[,REQID]]...\n"
+	      "                  [--udp-gso] [--ipsec-interface NAME,SRC-DST[,REQID]]...\n"
 	      "       sallyportd -V\n",
 	      out);
 }
@@ -87,10 +88,11 @@ static bool default_socket(char *path, size_t cap)
 /* Answers -1 to go on, else the exit status. */
 static int parse_options(struct options *o, int argc, char **argv)
 {
-	enum { TUNNEL = 256 };
+	enum { TUNNEL = 256, UDP_GSO };
 	static const struct option longs[] = {
 		{ "ipsec-interface", required_argument, NULL, TUNNEL },
 		{ "sysctl", required_argument, NULL, 'S' },
+		{ "udp-gso", no_argument, NULL, UDP_GSO },
 		{ 0 },
 	};
 	const char *path = NULL;
@@ -124,6 +126,9 @@ static int parse_options(struct options *o, int argc, char **argv)
 				return 1;
 			}
 			o->tunnels[o->n_tunnels++] = optarg;
+			break;
+		case UDP_GSO:
+			o->udp_gso = true;
 			break;
 		case 'V':
 			puts("sallyportd " SALLYPORT_VERSION);
@@ -349,6 +354,8 @@ static bool start(struct daemon *d, const struct options *o)
 	d->data = data_new(d->base, &d->db, on_miss, d);
 	if (!d->data)
 		return false;
+	if (o->udp_gso)
+		data_allow_udp_gso(d->data);
 	d->control = control_new(d->base, &d->db, o->socket, &calls);
 	if (!d->control)
 		return false;

@@ -48,9 +48,9 @@ def protect(version, udp=False, mode="transport", proto="any"):
     return text
 
 
-def start(lab, text):
+def start(lab, text, *options):
     for host in ("phoenix", "cardinal"):
-        lab.daemon(host)
+        lab.daemon(host, *options)
         lab.load(host, text(host))
 
 
@@ -140,7 +140,7 @@ def test_esp_in_udp(lab, plain):
     """To a device that takes them; to one that does not, each for itself."""
     if plain:
         plain_device(lab, "phoenix")
-    start(lab, protect(4, udp=True))
+    start(lab, protect(4, udp=True), "--udp-gso")
     capture = lab.router_capture()
     assert send_bytes(lab, 4)
     there = [p for p in capture.packets() if p.src == PHOENIX[4] and p.proto == socket.IPPROTO_UDP]
