@@ -7,6 +7,7 @@
  * a policy forbids.
  */
 #include "../unit/engine_lab.h"
+#include "db/tunable.h"
 
 #define PACKETS_MAX 4
 
