@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/hash.h"
+
 bool addr_in_prefix(const struct addr *a, const struct addr *net, unsigned bits)
 {
 	size_t whole = bits / 8;
@@ -43,22 +45,15 @@ bool addr_takes_scope(const struct addr *a)
 	return a->bytes[0] == 0xfe && (a->bytes[1] & 0xc0) == 0x80;
 }
 
-static uint64_t mix(uint64_t a, uint64_t b)
-{
-	unsigned __int128 p = (unsigned __int128)a * b;
-
-	return (uint64_t)p ^ (uint64_t)(p >> 64);
-}
-
 /* Two words, each multiplied and folded so that all bits are usable as an index. */
 uint32_t addr_hash(const struct addr *a, uint32_t seed)
 {
 	uint64_t w[2], h = seed ^ UINT64_C(0xa0761d6478bd642f);
 
 	memcpy(w, a->bytes, sizeof(w));
-	h = mix(w[0] ^ h, UINT64_C(0xe7037ed1a0b428db));
+	h = hash_mix(w[0] ^ h, UINT64_C(0xe7037ed1a0b428db));
 	if (a->family != AF_INET)
-		h = mix(w[1] ^ h, UINT64_C(0x8ebc6af09c88c6e3));
+		h = hash_mix(w[1] ^ h, UINT64_C(0x8ebc6af09c88c6e3));
 	return (uint32_t)(h ^ h >> 32);
 }
 

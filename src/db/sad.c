@@ -25,6 +25,7 @@
 #include <sys/random.h>
 #include <time.h>
 
+#include "base/hash.h"
 #include "base/policy.h"
 #include "db/grace.h"
 #include "db/table.h"
@@ -96,25 +97,17 @@ static void draw_seeds(void)
 	seeds[0] |= 1; /* drawn */
 }
 
-/* The halves of a product, together: every bit of either side moves about half of them. */
-static uint64_t mix(uint64_t a, uint64_t b)
-{
-	unsigned __int128 product = (unsigned __int128)a * b;
-
-	return (uint64_t)(product >> 64) ^ (uint64_t)product;
-}
-
 static uint64_t hash_addr(const struct addr *a, uint64_t seed)
 {
 	uint64_t half[2];
 
 	memcpy(half, a->bytes, sizeof(half));
-	return mix(half[0] ^ seed, half[1] ^ seeds[1]);
+	return hash_mix(half[0] ^ seed, half[1] ^ seeds[1]);
 }
 
 static uint32_t finish(uint64_t h)
 {
-	return (uint32_t)(mix(h ^ seeds[2], seeds[0]) >> 32);
+	return (uint32_t)(hash_mix(h ^ seeds[2], seeds[0]) >> 32);
 }
 
 /* What tells SAs of one protocol and destination apart. */
@@ -130,9 +123,9 @@ static uint32_t hash_out(enum sa_proto proto, uint32_t reqid, const struct addr 
 			 const struct addr *dst)
 {
 	/* each by itself first: reqids are often numbers of hosts */
-	uint64_t ends = mix(hash_addr(src, seeds[0]), hash_addr(dst, seeds[2]) ^ seeds[1]);
+	uint64_t ends = hash_mix(hash_addr(src, seeds[0]), hash_addr(dst, seeds[2]) ^ seeds[1]);
 
-	return finish(ends ^ mix(((uint64_t)reqid << 8 | proto) ^ seeds[1], seeds[0]));
+	return finish(ends ^ hash_mix(((uint64_t)reqid << 8 | proto) ^ seeds[1], seeds[0]));
 }
 
 static uint32_t hash_in_of(const void *p, unsigned kind)

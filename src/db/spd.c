@@ -21,6 +21,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "base/hash.h"
 #include "db/grace.h"
 #include "db/spd_node.h"
 #include "db/spd_table.h"
@@ -50,7 +51,7 @@ static uint32_t hash_selector(const struct spd *spd, const struct selector *sel,
 		     (uint32_t)sel->src.prefix_len << 8 | sel->dst.prefix_len;
 	uint64_t ends = (uint64_t)addr_hash(&sel->src.addr, h) << 32 | addr_hash(&sel->dst.addr, h);
 
-	return spd_fold(spd_mix(ends ^ spd->seed,
+	return spd_fold(hash_mix(ends ^ spd->seed,
 				((uint64_t)sel->src.port << 16 | sel->dst.port) ^ spd->seed << 1));
 }
 
@@ -143,7 +144,7 @@ static uint32_t next_id(struct spd *spd)
 
 static uint64_t reqid_key(const struct spd *spd, uint32_t reqid)
 {
-	return (spd_mix(spd->seed, reqid | 1) << 32) | reqid;
+	return (hash_mix(spd->seed, reqid | 1) << 32) | reqid;
 }
 
 /* The question is only for those who choose such numbers themselves. */
@@ -184,8 +185,8 @@ static uint64_t ipcomp_key(const struct spd *spd, const struct addr *src, const 
 
 	memcpy(s, src->bytes, sizeof(s));
 	memcpy(d, dst->bytes, sizeof(d));
-	return spd_mix(s[0] ^ spd->seed, d[0] ^ src->family) ^
-	       spd_mix(s[1] ^ spd->seed, d[1] ^ ~spd->seed);
+	return hash_mix(s[0] ^ spd->seed, d[0] ^ src->family) ^
+	       hash_mix(s[1] ^ spd->seed, d[1] ^ ~spd->seed);
 }
 
 static void count(struct spd_table *tally, uint64_t key, bool is_new)
@@ -252,7 +253,7 @@ static struct spd_node *node_new(struct spd *spd, const struct selector *sel,
 	n->rank.seq = ++spd->last_seq;
 	n->rank.priority = pol->priority;
 	n->rank.weight =
-		(uint32_t)(spd_mix(n->rank.seq ^ spd->seed, UINT64_C(0xa0761d6478bd642f)) >> 16);
+		(uint32_t)(hash_mix(n->rank.seq ^ spd->seed, UINT64_C(0xa0761d6478bd642f)) >> 16);
 	n->e.sel = *sel;
 	n->e.pol = (struct spd_policy){ .dir = pol->dir,
 					.action = pol->action,

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "db/grace.h"
 
 /* A cell is walked up to this length; it is deep above, and no longer at half of it. */
@@ -70,7 +71,7 @@ static struct spd_key key_of_view(uint64_t key, enum kind kind)
 {
 	return (struct spd_key){ .src = { key },
 				 .shape = kind,
-				 .hash = spd_fold(spd_mix(key ^ K2, K1 + kind)) };
+				 .hash = spd_fold(hash_mix(key ^ K2, K1 + kind)) };
 }
 
 static uint64_t kind_key(unsigned proto, unsigned src_port, unsigned dst_port)
@@ -199,7 +200,7 @@ static struct class class_of(const struct selector *sel, enum kind kind)
 
 	c.key = kind == BY_PROTO ? sel->proto : kind_key(sel->proto, sel->src.port, sel->dst.port);
 	c.hash = spd_fold(
-		spd_mix(c.key ^ K1, (uint64_t)c.src_scope << 32 ^ c.dst_scope ^ kind ^ K2));
+		hash_mix(c.key ^ K1, (uint64_t)c.src_scope << 32 ^ c.dst_scope ^ kind ^ K2));
 	return c;
 }
 

@@ -85,14 +85,6 @@ static inline void *spd_probe_next(struct spd_probe *p)
 	}
 }
 
-/* 64 bits well mixed from two words, of which at least one holds a secret. */
-static inline uint64_t spd_mix(uint64_t a, uint64_t b)
-{
-	unsigned __int128 p = (unsigned __int128)a * b;
-
-	return (uint64_t)p ^ (uint64_t)(p >> 64);
-}
-
 static inline uint32_t spd_fold(uint64_t h)
 {
 	return (uint32_t)(h ^ h >> 32);

@@ -24,6 +24,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
+
 /* Tuples whose memory is fetched together. */
 #define GROUP	    8
 /* With so many tuples it pays to ask for lengths first. */
@@ -129,10 +131,10 @@ static bool is_ipv4(uint32_t shape)
 static inline uint32_t hash_under(const uint64_t src[2], const uint64_t dst[2],
 				  const struct tuple_view *v)
 {
-	uint64_t h = spd_mix((src[0] & v->src[0]) ^ v->seed, (dst[0] & v->dst[0]) ^ K1);
+	uint64_t h = hash_mix((src[0] & v->src[0]) ^ v->seed, (dst[0] & v->dst[0]) ^ K1);
 
 	if (!is_ipv4(v->shape))
-		h ^= spd_mix((src[1] & v->src[1]) ^ v->seed ^ K2, (dst[1] & v->dst[1]) ^ h);
+		h ^= hash_mix((src[1] & v->src[1]) ^ v->seed ^ K2, (dst[1] & v->dst[1]) ^ h);
 	return spd_fold(h);
 }
 
@@ -202,7 +204,7 @@ static uint64_t prefix_key(const struct spd_space *s, const uint64_t addr[2], un
 	uint64_t mask[2];
 
 	mask_of(mask, len);
-	return spd_mix((addr[0] & mask[0]) ^ s->seed,
+	return hash_mix((addr[0] & mask[0]) ^ s->seed,
 		       (addr[1] & mask[1]) ^ K1 ^ (families | len << 1 | dst));
 }
 
@@ -424,7 +426,7 @@ void spd_space_find_burst(const struct spd_space *s, const struct flow *const fl
 
 static uint32_t hash_shape(uint32_t shape)
 {
-	return spd_fold(spd_mix(shape ^ K1, K2));
+	return spd_fold(hash_mix(shape ^ K1, K2));
 }
 
 static struct tuple *tuple_find(const struct spd_space *s, uint32_t shape)
@@ -448,7 +450,7 @@ static struct tuple *tuple_get(struct spd_space *s, uint32_t shape)
 	t = need(calloc(1, sizeof(*t)));
 	t->view.shape = shape;
 	t->view.tuple = t;
-	t->view.seed = spd_mix(s->seed ^ shape, K3);
+	t->view.seed = hash_mix(s->seed ^ shape, K3);
 	mask_of(t->view.src, SRC_LEN(shape));
 	mask_of(t->view.dst, DST_LEN(shape));
 	spd_table_add(&s->by_shape, hash_shape(shape), t);
@@ -655,7 +657,7 @@ static struct home home_of(const struct spd_space *s, const struct selector *sel
 
 	load_addr(src, &sel->src.addr);
 	load_addr(dst, &sel->dst.addr);
-	v.seed = spd_mix(s->seed ^ v.shape, K3);
+	v.seed = hash_mix(s->seed ^ v.shape, K3);
 	mask_of(v.src, sel->src.prefix_len);
 	mask_of(v.dst, sel->dst.prefix_len);
 	return (struct home){ .src_prefix =

@@ -16,6 +16,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "engine/transform.h"
 
 /* Source, destination, and ports with protocol, family, direction and how it was protected. */
@@ -91,21 +92,13 @@ static inline bool decided_key(const struct job *j, uint8_t dir, struct flow_key
 	return true;
 }
 
-/* Both halves of the product: every bit of both factors reaches all of it. */
-static inline uint64_t decided_mix(uint64_t a, uint64_t b)
-{
-	unsigned __int128 product = (unsigned __int128)a * b;
-
-	return (uint64_t)product ^ (uint64_t)(product >> 64);
-}
-
 /* Where a flow's decision is kept, to be prefetched. */
 static inline struct decided_set *decided_set(const struct decisions *d, const struct flow_key *key)
 {
 	const uint64_t *w = key->words;
-	uint64_t h = decided_mix(w[0] ^ d->seed[0], w[1] ^ d->seed[1]) ^ decided_mix(w[2] ^ d->seed[1], w[3] ^ d->seed[2]);
+	uint64_t h = hash_mix(w[0] ^ d->seed[0], w[1] ^ d->seed[1]) ^ hash_mix(w[2] ^ d->seed[1], w[3] ^ d->seed[2]);
 
-	return &d->sets[decided_mix(h ^ d->seed[2], w[4] ^ d->seed[0]) % DECIDED_SETS];
+	return &d->sets[hash_mix(h ^ d->seed[2], w[4] ^ d->seed[0]) % DECIDED_SETS];
 }
 
 /* What was decided, or NULL; lent until the next decided_note(), of whatever flow. */
