@@ -128,7 +128,10 @@ struct sa {
 	uint8_t keys[SA_KEYS_INLINE];
 };
 
-static_assert(offsetof(struct sa, replay) == 128 && offsetof(struct sa, hard.add_s) == 192,
+/* Bytes from an SA on that packets touch. */
+#define SA_HOT 192
+
+static_assert(offsetof(struct sa, replay) == 128 && offsetof(struct sa, hard.add_s) == SA_HOT,
 	      "what a packet touches is in three cache lines");
 
 struct sad;

@@ -11,7 +11,6 @@
 #ifndef SALLYPORT_ENGINE_DECIDED_H
 #define SALLYPORT_ENGINE_DECIDED_H
 
-#include <netinet/in.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
@@ -48,31 +47,6 @@ struct decisions {
 bool decisions_init(struct decisions *d);
 void decisions_fini(struct decisions *d);
 
-/* Both ports, or ICMPv6's type and code; false where they cannot be seen. */
-static inline bool decided_ports(const struct job *j, uint32_t *ports)
-{
-	const struct ip_view *v = &j->view;
-	const uint8_t *h = pkt_at(j->pkt, v->upper, 4);
-
-	*ports = 0;
-	switch (v->proto) {
-	case IPPROTO_TCP:
-	case IPPROTO_UDP:
-	case IPPROTO_UDPLITE:
-	case IPPROTO_DCCP:
-	case IPPROTO_SCTP:
-		if (h)
-			memcpy(ports, h, 4);
-		return h;
-	case IPPROTO_ICMPV6:
-		if (h)
-			memcpy(ports, h, 2);
-		return h;
-	default:
-		return true;
-	}
-}
-
 /*
  * The key of the packet that a job looks at; false where there is none. `dir` is a policy's;
  * of an arriving packet it counts, too, whether its one SA was a tunnel or there was none.
@@ -81,14 +55,14 @@ static inline bool decided_key(const struct job *j, uint8_t dir, struct flow_key
 {
 	const struct ip_view *v = &j->view;
 	uint64_t how = j->n_bundle ? 1u + j->bundle[0].tunnel : 0;
-	uint32_t ports;
+	uint16_t src, dst;
 
-	if (v->fragment || v->routed || j->n_bundle > 1 || !decided_ports(j, &ports))
+	if (v->fragment || v->routed || j->n_bundle > 1 || !ip_ports(j->pkt, v, &src, &dst))
 		return false;
 	memcpy(key->words, v->src.bytes, 16);
 	memcpy(key->words + 2, v->dst.bytes, 16);
-	key->words[4] = (uint64_t)ports << 32 | (uint64_t)v->proto << 24 | how << 16 |
-			(uint64_t)(v->family == AF_INET6) << 8 | dir;
+	key->words[4] = (uint64_t)src << 48 | (uint64_t)dst << 32 | (uint64_t)v->proto << 24 |
+			how << 16 | (uint64_t)(v->family == AF_INET6) << 8 | dir;
 	return true;
 }
 

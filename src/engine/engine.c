@@ -213,21 +213,30 @@ const struct plan *worker_plan(struct worker *w, const struct sa *sa)
 	return plans_get(&w->plans, w->crypto, sa, &w->db->tun, w->generation);
 }
 
-void worker_prefetch_rest(const struct worker *w, struct sa *const *sas, size_t n)
+static void fetch(const void *p, size_t len)
+{
+	for (size_t line = 0; line < len; line += 64)
+		__builtin_prefetch((const char *)p + line);
+}
+
+/* One step for all before the next: each waits for what the one before it has asked for. */
+void worker_fetch(const struct worker *w, struct sa *const *sas, size_t n)
 {
 	if (n < 2)
 		return;
+	for (size_t i = 0; i < n; i++)
+		fetch(sas[i], SA_HOT);
 	for (size_t i = 0; i < n; i++) {
 		const struct plan *plan = plans_slot(&w->plans, sas[i]);
 
-		for (size_t line = 0; plan && line < sizeof(*plan); line += 64)
-			__builtin_prefetch((const char *)plan + line);
+		if (plan)
+			fetch(plan, sizeof(*plan));
 	}
 	for (size_t i = 0; i < n; i++) {
 		const struct plan *plan = plans_slot(&w->plans, sas[i]);
 
-		for (size_t line = 0; plan && line < plan->key_span; line += 64)
-			__builtin_prefetch((const char *)plan->key + line);
+		if (plan)
+			fetch(plan->key, plan->key_span);
 	}
 }
 

@@ -134,7 +134,7 @@ void worker_learn_mtu(struct worker *w, const struct pkt *p, uint32_t mtu, const
  */
 bool engine_keepalive(struct worker *w, const struct sa *sa, struct pkt *p);
 const struct engine_stats *worker_stats(const struct worker *w);
-/* Forgets the expanded keys of SAs that are gone, and salts; to be called after changes of the SAD. */
+/* Wipes the salts that bursts have left behind; to be called after changes of the SAD, which wipe keys by themselves. */
 void worker_prune(struct worker *w);
 
 /*

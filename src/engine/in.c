@@ -484,17 +484,20 @@ static struct spd_entry *judge_in(struct worker *w, struct job *j, const struct 
 		return NULL;
 	judge_error_by_tunnel(w, j, &entry, &action);
 	reread_tunnels(j, entry);
-	if (action == POLICY_DISCARD)
+	if (action == POLICY_DISCARD) {
 		worker_drop(w, j, DROP_POLICY_DISCARD);
-	else if (!tunnels_allowed(w, j, entry))
-		worker_drop(w, j, DROP_TUNNEL_POLICY);
-	else if (action == POLICY_IPSEC && !satisfied(w, j, entry, &flow))
-		worker_drop(w, j, DROP_POLICY_CLEAR);
-	else {
-		let_in(w, j);
-		return entry;
+		return NULL;
 	}
-	return NULL;
+	if (!tunnels_allowed(w, j, entry)) {
+		worker_drop(w, j, DROP_TUNNEL_POLICY);
+		return NULL;
+	}
+	if (action == POLICY_IPSEC && !satisfied(w, j, entry, &flow)) {
+		worker_drop(w, j, DROP_POLICY_CLEAR);
+		return NULL;
+	}
+	let_in(w, j);
+	return entry;
 }
 
 /*
@@ -582,13 +585,11 @@ static void find_all(struct worker *w)
 	}
 	sad_find_in_burst(w->db->sad, queries, n);
 	for (size_t i = 0; i < n; i++) {
-		if (!queries[i].found)
-			continue;
-		sas[n_sas++] = queries[i].found;
-		worker_prefetch_sa(queries[i].found);
+		if (queries[i].found)
+			sas[n_sas++] = queries[i].found;
 	}
 	if (n_sas)
-		worker_prefetch_rest(w, sas, n_sas);
+		worker_fetch(w, sas, n_sas);
 	for (size_t i = 0; i < n_jobs; i++)
 		askers[i]->found = queries[of[i]].found;
 }

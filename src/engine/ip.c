@@ -274,39 +274,11 @@ static void fragment_flow(const struct pkt *p, const struct ip_view *v, struct f
 
 void ip_flow(const struct pkt *p, const struct ip_view *v, struct flow *flow)
 {
-	const uint8_t *h;
-
-	*flow = (struct flow){
-		.src = v->src, .dst = v->dst, .proto = v->proto, .partial = v->fragment
-	};
-	if (v->fragment) {
+	*flow = (struct flow){ .src = v->src, .dst = v->dst, .proto = v->proto };
+	if (v->fragment)
 		fragment_flow(p, v, flow);
-		return;
-	}
-	switch (v->proto) {
-	case IPPROTO_TCP:
-	case IPPROTO_UDP:
-	case IPPROTO_UDPLITE:
-	case IPPROTO_DCCP:
-	case IPPROTO_SCTP:
-		h = pkt_at(p, v->upper, 4);
-		if (!h)
-			break;
-		flow->src_port = get_be16(h);
-		flow->dst_port = get_be16(h + 2);
-		return;
-	case IPPROTO_ICMPV6: /* type and code in the places of the ports: RFC 4301 section 4.4.1.1
-			      */
-		h = pkt_at(p, v->upper, 2);
-		if (!h)
-			break;
-		flow->src_port = h[0];
-		flow->dst_port = h[1];
-		return;
-	default:
-		return;
-	}
-	flow->partial = true;
+	else
+		flow->partial = !ip_ports(p, v, &flow->src_port, &flow->dst_port);
 }
 
 /* Both pseudo-headers add up alike: RFC 9293 section 3.1, RFC 8200 section 8.1. */
@@ -345,14 +317,19 @@ static void fill_v6(uint8_t *h, const struct ip_fields *f)
 	memcpy(h + V6_DST, f->dst.bytes, 16);
 }
 
+void ip_fill_header(uint8_t *h, const struct ip_fields *f)
+{
+	if (f->src.family == AF_INET)
+		fill_v4(h, f);
+	else
+		fill_v6(h, f);
+}
+
 bool ip_push_header(struct pkt *p, const struct ip_fields *f)
 {
 	if (!pkt_push(p, ip_header_len(f->src.family)))
 		return false;
-	if (f->src.family == AF_INET)
-		fill_v4(p->data, f);
-	else
-		fill_v6(p->data, f);
+	ip_fill_header(p->data, f);
 	ip_set_len(p);
 	return true;
 }

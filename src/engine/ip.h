@@ -116,7 +116,40 @@ static inline const struct addr *ip_hop(const struct ip_view *v)
  */
 void ip_join_atomic(struct pkt *p, struct ip_view *v);
 
-/* What a selector sees of the packet: RFC 4301 section 4.4.1.1. */
+/*
+ * What of a whole datagram is looked at beside its addresses: ports, of ICMPv6 type and code in
+ * their places (RFC 4301 section 4.4.1.1), 0 where there are none. False where they are cut off.
+ */
+static inline bool ip_ports(const struct pkt *p, const struct ip_view *v, uint16_t *src, uint16_t *dst)
+{
+	const uint8_t *h;
+
+	*src = *dst = 0;
+	switch (v->proto) {
+	case IPPROTO_TCP:
+	case IPPROTO_UDP:
+	case IPPROTO_UDPLITE:
+	case IPPROTO_DCCP:
+	case IPPROTO_SCTP:
+		h = pkt_at(p, v->upper, 4);
+		if (!h)
+			return false;
+		*src = get_be16(h);
+		*dst = get_be16(h + 2);
+		return true;
+	case IPPROTO_ICMPV6:
+		h = pkt_at(p, v->upper, 2);
+		if (!h)
+			return false;
+		*src = h[0];
+		*dst = h[1];
+		return true;
+	default:
+		return true;
+	}
+}
+
+/* What a selector sees of the packet. */
 void ip_flow(const struct pkt *p, const struct ip_view *v, struct flow *flow);
 
 /* A header without options, all fields but length and checksum. */
@@ -135,7 +168,9 @@ static inline uint16_t ip_header_len(int family)
 	return family == AF_INET ? IPV4_MIN : IPV6_HEADER;
 }
 
-/* Puts a header before the datagram, which becomes its payload; false without room. */
+/* Writes such a header. */
+void ip_fill_header(uint8_t *h, const struct ip_fields *f);
+/* Puts one before the datagram, which becomes its payload; false without room. */
 bool ip_push_header(struct pkt *p, const struct ip_fields *f);
 /* Of a datagram whose header was parsed. */
 uint8_t ip_tos(const struct pkt *p);

@@ -371,8 +371,7 @@ static bool classify_out(struct worker *w, struct job *j, uint32_t mtu, struct s
 		worker_drop(w, j, DROP_LOOP);
 		return false;
 	}
-	if (!recall_out(j, now, &action) &&
-	    !decide_out(w, j, out, now, &action))
+	if (!recall_out(j, now, &action) && !decide_out(w, j, out, now, &action))
 		return false;
 	if (action == POLICY_DISCARD) {
 		worker_drop(w, j, DROP_POLICY_DISCARD);
@@ -496,13 +495,11 @@ static void look_ahead(struct worker *w, struct job *const *jobs, size_t n)
 	}
 	sad_find_out_burst(w->db->sad, queries, n_queries, !w->db->tun.preferred_oldsa);
 	for (size_t i = 0; i < n_queries; i++) {
-		if (!queries[i].found)
-			continue;
-		sas[n_sas++] = queries[i].found;
-		worker_prefetch_sa(queries[i].found);
+		if (queries[i].found)
+			sas[n_sas++] = queries[i].found;
 	}
 	if (n_sas)
-		worker_prefetch_rest(w, sas, n_sas);
+		worker_fetch(w, sas, n_sas);
 }
 
 /*
@@ -530,11 +527,10 @@ static void recall_all(struct worker *w)
 		if (!d->sa || d->sa == last)
 			continue;
 		sas[n++] = last = d->sa;
-		worker_prefetch_sa(last);
 		__builtin_prefetch(d->entry, 1);
 	}
 	if (n)
-		worker_prefetch_rest(w, sas, n);
+		worker_fetch(w, sas, n);
 	if (n_missed >= AHEAD_MIN)
 		look_ahead(w, missed, n_missed);
 }

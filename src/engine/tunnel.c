@@ -82,22 +82,15 @@ static uint16_t packet_id(const struct sa *sa)
 
 void tunnel_shape(const struct sa *sa, const struct tunables *tun, struct tunnel_shape *t)
 {
+	const struct ip_fields f = { .src = sa->src, .dst = sa->dst, .ttl = tun->tunnel_ttl };
+
 	*t = (struct tunnel_shape){ 0 };
 	if (sa->src.family != sa->dst.family)
 		return;
 	t->len = (uint8_t)ip_header_len(sa->dst.family);
-	if (sa->dst.family == AF_INET) {
-		t->header[0] = 0x45;
-		t->header[V4_TTL] = tun->tunnel_ttl;
-		memcpy(t->header + V4_SRC, sa->src.bytes, 4);
-		memcpy(t->header + V4_DST, sa->dst.bytes, 4);
+	ip_fill_header(t->header, &f);
+	if (sa->dst.family == AF_INET)
 		t->sum = ip_sum(t->header, IPV4_MIN, 0);
-	} else {
-		t->header[0] = 0x60;
-		t->header[V6_HOPS] = tun->tunnel_ttl;
-		memcpy(t->header + V6_SRC, sa->src.bytes, 16);
-		memcpy(t->header + V6_DST, sa->dst.bytes, 16);
-	}
 }
 
 static void fill_header(struct job *j, const struct tunnel_shape *t, uint8_t tos, bool df)

@@ -89,13 +89,8 @@ void worker_keep_op(struct worker *w, const struct job *j, enum crypto_dir dir);
  */
 void worker_seek_decision(struct worker *w, struct job *j, uint8_t dir);
 const struct decided *worker_decision(const struct worker *w, const struct job *j);
-/* Asks for the memory of an SA; and then, for those of a burst, of their plans and keys, to which it leads. */
-static inline void worker_prefetch_sa(const struct sa *sa)
-{
-	for (size_t line = 0; line < 3; line++)
-		__builtin_prefetch((const char *)sa + line * 64, 1);
-}
-void worker_prefetch_rest(const struct worker *w, struct sa *const *sas, size_t n);
+/* Asks for the memory of a burst's SAs, and of their plans and keys, to which it leads. */
+void worker_fetch(const struct worker *w, struct sa *const *sas, size_t n);
 /* Counts a packet for the policy that decides on it. */
 void worker_count_policy(struct job *j, struct spd_entry *entry, const struct now *now);
 /* Takes those that were dropped off the list of active jobs. */
