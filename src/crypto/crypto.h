@@ -10,12 +10,13 @@
  * An AEAD does both at once. What its parts are depends on what the key is for:
  *
  *              iv                       text                    auth, auth_tail
- *   CBC        one block                whole blocks            the MAC's bytes; without a MAC,
- * none CTR        16 bytes that count up   any length              the same GCM        12 bytes any
- * length              associated data; no tail ChaCha20   12 bytes                 any length
- * associated data; no tail CCM        11 bytes                 any length              associated
- * data; no tail GMAC       12 bytes                 as below                associated data, in two
- * pieces a MAC      none                     not looked at           the MAC's bytes, in two pieces
+ *   CBC        one block                whole blocks            the MAC's bytes; no MAC, none
+ *   CTR        16 bytes that count up   any length              the same
+ *   GCM        12 bytes                 any length              associated data; no tail
+ *   ChaCha20   12 bytes                 any length              associated data; no tail
+ *   CCM        11 bytes                 any length              associated data; no tail
+ *   GMAC       12 bytes                 as below                associated data, in two pieces
+ *   a MAC      none                     not looked at           the MAC's bytes, in two pieces
  *
  * CTR counts in the whole block: a nonce of 12 bytes and the 32-bit number of
  * the first block, big-endian. AES and Camellia both.
