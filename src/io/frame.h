@@ -15,6 +15,8 @@
 
 /* The longest frame: the longest IPv4 datagram, an Ethernet header, two tags, rounded up. */
 #define FRAME_MAX 65600
+/* Bytes that are received at once, about: what a burst makes of them shall stay in the cache. */
+#define FRAME_RX_BYTES 65536
 
 /* Buffers of one burst. */
 struct frame_pool {

@@ -32,8 +32,6 @@
 #include "io/setup.h"
 #include "io/vnet.h"
 
-/* Bytes that are received at once, about: what a burst makes of them shall stay in the cache. */
-#define RX_BYTES  65536
 /* Of superpackets, what a device's limit has to be; a smaller one is seldom met. */
 #define GSO_SIZE  65536
 /* A full send queue is waited for this often, a millisecond each, before packets are dropped. */
@@ -306,7 +304,7 @@ static int tc_rx(struct io *io, enum pkt_dir dir, struct burst *b)
 	if (dir == PKT_OUT)
 		look_at_interface(tc);
 	b->n = 0;
-	for (size_t i = 0; i < BURST_MAX && bytes < RX_BYTES; i++) {
+	for (size_t i = 0; i < BURST_MAX && bytes < FRAME_RX_BYTES; i++) {
 		struct pkt *p = &tc->pool[dir].pkts[b->n];
 		ssize_t len = receive_one(tc, fd, p);
 

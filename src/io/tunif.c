@@ -27,8 +27,6 @@
 #define TUN_DEVICE "/dev/net/tun"
 /* A shorter queue loses what one burst of a fast sender brings. */
 #define TUN_QUEUE  10000
-/* Bytes that are received at once, about: what a burst makes of them shall stay in the cache. */
-#define RX_BYTES   65536
 
 struct tunif {
 	struct say say;
@@ -237,7 +235,7 @@ int tunif_rx(struct tunif *t, struct burst *b)
 	size_t bytes = 0;
 
 	b->n = 0;
-	while (b->n < BURST_MAX && bytes < RX_BYTES) {
+	while (b->n < BURST_MAX && bytes < FRAME_RX_BYTES) {
 		struct pkt *p = &t->pool.pkts[b->n];
 		struct virtio_net_hdr vnet;
 		uint8_t *at = p->buf + PKT_HEADROOM - sizeof(vnet);
