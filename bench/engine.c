@@ -14,21 +14,18 @@
  * the best of many slices counts, so that what other processes take does not. The limit is
  * measured in turns with it.
  */
-#include <arpa/inet.h>
-#include <assert.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/ip_header.h"
 #include "base/wire.h"
-#include "ticks.h"
 #include "engine/engine.h"
 #include "limit.h"
+#include "ticks.h"
 
 #define BUFFER	      (PKT_HEADROOM + 9216 + PKT_TAILROOM)
 #define SLICE_PACKETS 4096
@@ -36,7 +33,7 @@
 #define FLOWS	      1024
 #define WINDOW	      64
 
-/* What a row of `algorithms` means to an SA. */
+/* What a name means to an SA, and to the limit. */
 struct choice {
 	const char *name, *enc, *auth;
 	uint16_t enc_len, auth_len;
@@ -83,12 +80,13 @@ static struct addr numbered(uint8_t net, uint32_t i)
 	return addr_of(AF_INET, b);
 }
 
-static void set_key(struct sa_key *key, uint16_t len, uint32_t seed)
+static void set_key(struct sa *sa, struct sa_key *key, uint16_t len, uint32_t seed)
 {
-	key->len = len;
-	key->bits = (uint16_t)(len * 8);
+	uint8_t bytes[SA_KEY_MAX];
+
 	for (uint16_t i = 0; i < len; i++)
-		key->bytes[i] = (uint8_t)((seed + i) * 0x9e3779b1u >> 24);
+		bytes[i] = (uint8_t)((seed + i) * 0x9e3779b1u >> 24);
+	need(sa_set_key(sa, key, bytes, len * 8u), "no memory for keys");
 }
 
 static void add_sa(struct lab *l, struct db *db, uint32_t i)
@@ -104,10 +102,10 @@ static void add_sa(struct lab *l, struct db *db, uint32_t i)
 	sa->src = numbered(192, 1);
 	sa->dst = numbered(12, i);
 	sa->enc = alg_by_name(ALG_ENC, c->enc, strlen(c->enc));
-	set_key(&sa->enc_key, c->enc_len, i);
+	set_key(sa, &sa->enc_key, c->enc_len, i);
 	if (c->auth) {
 		sa->auth = alg_by_name(ALG_AUTH, c->auth, strlen(c->auth));
-		set_key(&sa->auth_key, c->auth_len, i + 1);
+		set_key(sa, &sa->auth_key, c->auth_len, i + 1);
 	}
 	need(sa->enc && (sa->auth || !c->auth), "an algorithm is not in the table");
 	need(replay_init(&sa->replay, WINDOW) && sad_insert(db->sad, sa) == 0, "no memory for SAs");
