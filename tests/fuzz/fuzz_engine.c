@@ -321,20 +321,13 @@ static void run_damaged(struct host *h, const struct config *c, const uint8_t *d
 static struct host *fresh_host(void)
 {
 	static struct host h;
-	struct spd_entry *entry;
-	struct sa *sa;
 
 	if (!h.worker) {
 		host_init(&h);
 		return &h;
 	}
-	/* not other databases: the worker keeps the ones that it was made with */
-	while ((sa = sad_next(h.db.sad, NULL)))
-		sad_remove(h.db.sad, sa);
-	while ((entry = spd_each(h.db.spd, NULL)))
-		spd_remove(h.db.spd, entry);
+	host_empty(&h);
 	tunables_reset(&h.db.tun);
-	worker_prune(h.worker);
 	return &h;
 }
 

@@ -40,6 +40,19 @@ static inline void host_init(struct host *h)
 		h->random[i] = (uint8_t)(i * 7 + 1);
 }
 
+/* Not by other databases: a worker keeps the ones that it was made with. */
+static inline void host_empty(struct host *h)
+{
+	struct spd_entry *e;
+	struct sa *sa;
+
+	while ((sa = sad_next(h->db.sad, NULL)))
+		sad_remove(h->db.sad, sa);
+	while ((e = spd_each(h->db.spd, NULL)))
+		spd_remove(h->db.spd, e);
+	worker_prune(h->worker);
+}
+
 static inline void host_fini(struct host *h)
 {
 	worker_free(h->worker);

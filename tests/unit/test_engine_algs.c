@@ -131,17 +131,6 @@ static void damage(struct pair *p, const struct making *m)
 	free(l);
 }
 
-static void empty(struct db *db)
-{
-	struct spd_entry *e;
-	struct sa *sa;
-
-	while ((sa = sad_next(db->sad, NULL)))
-		sad_remove(db->sad, sa);
-	while ((e = spd_each(db->spd, NULL)))
-		spd_remove(db->spd, e);
-}
-
 /* The pair's workers are made once: loading the library's providers takes longer than the rest. */
 static void try(struct pair *p, struct making m)
 {
@@ -152,10 +141,8 @@ static void try(struct pair *p, struct making m)
 		round_trip(p, &m);
 		if (authenticated(&m))
 			damage(p, &m);
-		for (struct host *h = &p->a; h; h = h == &p->a ? &p->b : NULL) {
-			empty(&h->db);
-			worker_prune(h->worker);
-		}
+		host_empty(&p->a);
+		host_empty(&p->b);
 	}
 }
 

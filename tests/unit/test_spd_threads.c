@@ -234,17 +234,23 @@ static void change_right(uint64_t *x)
 	(below(x, 2) ? undo_rollback : undo_commit)(&db);
 }
 
-static void test_replaced(void **state)
+/* While a right one stands before one that fits everything. */
+static void beside_a_right_one(void (*change)(uint64_t *x))
 {
 	const struct selector sel = selector(0, 0, 0x0a000000, 24, 0),
 			      all = selector(0, 0, 0, 0, 0);
 
-	(void)state;
 	assert_true(db_init(&db));
 	put(&all, 5000, NOISE);
 	put(&sel, 1000, RIGHT);
-	with_readers(change_right);
+	with_readers(change);
 	db_fini(&db);
+}
+
+static void test_replaced(void **state)
+{
+	(void)state;
+	beside_a_right_one(change_right);
 }
 
 /*
@@ -298,15 +304,8 @@ static void change_ports(uint64_t *x)
 
 static void test_ports(void **state)
 {
-	const struct selector sel = selector(0, 0, 0x0a000000, 24, 0),
-			      all = selector(0, 0, 0, 0, 0);
-
 	(void)state;
-	assert_true(db_init(&db));
-	put(&all, 5000, NOISE);
-	put(&sel, 1000, RIGHT);
-	with_readers(change_ports);
-	db_fini(&db);
+	beside_a_right_one(change_ports);
 }
 
 int main(void)
