@@ -73,7 +73,7 @@ int ifnet_add(struct db *db, const struct ifnet *like, uint64_t now_s, struct if
 			     .src = like->src,
 			     .dst = like->dst,
 			     .reqid = like->reqid ? like->reqid : spd_new_reqid(db->spd) };
-	strncpy(n->name, like->name, sizeof(n->name) - 1);
+	memcpy(n->name, like->name, strnlen(like->name, sizeof(n->name) - 1));
 	for (unsigned i = 0; !err && i < 4; i++)
 		err = add_policy(db, n, i / 2, i % 2, now_s);
 	if (err) {
