@@ -52,7 +52,7 @@ static uint32_t hash_selector(const struct spd *spd, const struct selector *sel,
 	uint64_t ends = (uint64_t)addr_hash(&sel->src.addr, h) << 32 | addr_hash(&sel->dst.addr, h);
 
 	return spd_fold(hash_mix(ends ^ spd->seed,
-				((uint64_t)sel->src.port << 16 | sel->dst.port) ^ spd->seed << 1));
+				 ((uint64_t)sel->src.port << 16 | sel->dst.port) ^ spd->seed << 1));
 }
 
 static uint32_t hash_id(uint32_t id)
@@ -191,10 +191,10 @@ static uint64_t ipcomp_key(const struct spd *spd, const struct addr *src, const 
 
 static void count(struct spd_table *tally, uint64_t key, bool is_new)
 {
-	if (!is_new)
+	if (is_new)
+		spd_tally_add(tally, key, 0);
+	else
 		spd_tally_drop(tally, key);
-	else if (!spd_tally_add(tally, key, 0))
-		abort(); /* as db/spd_tuple.c has it */
 }
 
 /* What others ask about the requests of all policies. */

@@ -1,9 +1,4 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * The small pieces of memory that a change takes are not asked for: a policy that cannot be
- * put back, or taken out, must not be passed over in silence. Without memory for them
- * the process ends, and what is steered to it goes nowhere.
- */
 #include "db/spd_cell.h"
 
 #include <stdlib.h>
@@ -44,13 +39,6 @@ struct spd_deep {
 	struct spd_table classes;
 	size_t n, n_named[8], n_proto[256];
 };
-
-static void *need(void *memory)
-{
-	if (!memory)
-		abort();
-	return memory;
-}
 
 void spd_trash_put(struct spd_trash *trash, void (*free_it)(void *p), void *p, size_t size)
 {
@@ -145,7 +133,19 @@ static struct spd_item item_of(struct spd_node *n)
 				  .scoped = sel->src.addr.scope || sel->dst.addr.scope };
 }
 
-/* A cell of this key with the items of `old`, without one, with one more. NULL: it would be empty. */
+/* Of this key, with room for n items, or for what stands there where it is deep. */
+static struct spd_cell *cell_new(const struct spd_key *k, uint32_t n)
+{
+	struct spd_cell *c = spd_need(malloc(sizeof(*c) + (n ? n : 1) * sizeof(c->items[0])));
+
+	memcpy(c->src, k->src, sizeof(c->src));
+	memcpy(c->dst, k->dst, sizeof(c->dst));
+	c->shape = k->shape;
+	c->n = n;
+	return c;
+}
+
+/* With the items of `old`, without one, with one more. NULL: it would be empty. */
 static struct spd_cell *cell_make(const struct spd_key *k, const struct spd_cell *old,
 				  const struct spd_node *without, struct spd_node *with)
 {
@@ -154,11 +154,7 @@ static struct spd_cell *cell_make(const struct spd_key *k, const struct spd_cell
 
 	if (!n)
 		return NULL;
-	c = need(malloc(sizeof(*c) + n * sizeof(c->items[0])));
-	memcpy(c->src, k->src, sizeof(c->src));
-	memcpy(c->dst, k->dst, sizeof(c->dst));
-	c->shape = k->shape;
-	c->n = n;
+	c = cell_new(k, n);
 	for (uint32_t i = 0; old && i < old->n; i++) {
 		struct spd_node *node = old->items[i].node;
 
@@ -225,8 +221,8 @@ static void class_show(struct spd_trash *trash, struct spd_deep *d, struct class
 
 	if (c->first == first)
 		return;
-	if (!old && !spd_table_reserve(&d->views))
-		abort();
+	if (!old)
+		spd_table_make_room(&d->views);
 	cell_publish(trash, &d->views, &k, old, cell_make(&k, old, c->first, first));
 	c->first = first;
 }
@@ -238,9 +234,8 @@ static void class_add(struct spd_trash *trash, struct spd_deep *d, enum kind kin
 	struct class *c = class_find(d, &like);
 
 	if (!c) {
-		if (!spd_table_reserve(&d->classes))
-			abort();
-		c = need(malloc(sizeof(*c)));
+		spd_table_make_room(&d->classes);
+		c = spd_need(malloc(sizeof(*c)));
 		*c = like;
 		spd_table_add(&d->classes, c->hash, c);
 	}
@@ -311,18 +306,13 @@ static void deep_free(void *p)
 static struct spd_cell *cell_deepen(struct spd_trash *trash, const struct spd_key *k,
 				    const struct spd_cell *old)
 {
-	struct spd_deep *d = need(calloc(1, sizeof(*d)));
-	struct spd_cell *c;
+	struct spd_deep *d = spd_need(calloc(1, sizeof(*d)));
+	struct spd_cell *c = cell_new(k, 0);
 
 	spd_table_init(&d->views);
 	spd_table_init(&d->classes);
 	for (uint32_t i = 0; i < old->n; i++)
 		deep_add(trash, d, old->items[i].node);
-	c = need(malloc(sizeof(*c) + sizeof(c->items[0])));
-	memcpy(c->src, k->src, sizeof(c->src));
-	memcpy(c->dst, k->dst, sizeof(c->dst));
-	c->shape = k->shape;
-	c->n = 0;
 	c->items[0].deep = d;
 	return c;
 }

@@ -115,6 +115,12 @@ bool spd_table_reserve(struct spd_table *t)
 	return true;
 }
 
+void spd_table_make_room(struct spd_table *t)
+{
+	if (!spd_table_reserve(t))
+		abort();
+}
+
 void spd_table_add(struct spd_table *t, uint32_t hash, void *item)
 {
 	struct spd_slots *s = atomic_load_explicit(&t->slots, memory_order_relaxed);
@@ -172,23 +178,21 @@ static struct spd_tally_row *row_of(const struct spd_table *t, uint64_t key)
 	return (struct spd_tally_row *)spd_tally_find(t, key);
 }
 
-bool spd_tally_add(struct spd_table *t, uint64_t key, uint64_t bits)
+void spd_tally_add(struct spd_table *t, uint64_t key, uint64_t bits)
 {
 	struct spd_tally_row *row = row_of(t, key);
 
-	if (!row) {
-		row = spd_table_reserve(t) ? malloc(sizeof(*row)) : NULL;
-		if (!row)
-			return false;
-		row->key = key;
-		row->count = 1;
-		atomic_init(&row->bits, bits);
-		spd_table_add(t, spd_fold(key), row);
-		return true;
+	if (row) {
+		row->count++;
+		atomic_fetch_or_explicit(&row->bits, bits, memory_order_release);
+		return;
 	}
-	row->count++;
-	atomic_fetch_or_explicit(&row->bits, bits, memory_order_release);
-	return true;
+	spd_table_make_room(t);
+	row = spd_need(malloc(sizeof(*row)));
+	row->key = key;
+	row->count = 1;
+	atomic_init(&row->bits, bits);
+	spd_table_add(t, spd_fold(key), row);
 }
 
 void spd_tally_drop(struct spd_table *t, uint64_t key)

@@ -13,6 +13,19 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
+
+/*
+ * The small pieces of memory that a change takes are not asked for: a policy that cannot be
+ * put back, or taken out, must not be passed over in silence. Without memory for them
+ * the process ends, and what is steered to it goes nowhere.
+ */
+static inline void *spd_need(void *memory)
+{
+	if (!memory)
+		abort();
+	return memory;
+}
 
 struct spd_slot {
 	_Atomic(void *) item; /* NULL: never used, a search ends here; spd_gone: used once */
@@ -39,6 +52,8 @@ void spd_table_fini(struct spd_table *t);
 void spd_table_free_items(struct spd_table *t);
 /* Makes room for one more; false without memory. */
 bool spd_table_reserve(struct spd_table *t);
+/* Makes room for one more, as spd_need() has it. */
+void spd_table_make_room(struct spd_table *t);
 /* There must be room. The same hash may be there already. */
 void spd_table_add(struct spd_table *t, uint32_t hash, void *item);
 /* `item` is there. */
@@ -100,8 +115,7 @@ struct spd_tally_row {
 	uint32_t count;
 };
 
-/* False without memory. */
-bool spd_tally_add(struct spd_table *t, uint64_t key, uint64_t bits);
+void spd_tally_add(struct spd_table *t, uint64_t key, uint64_t bits);
 void spd_tally_drop(struct spd_table *t, uint64_t key);
 
 static inline const struct spd_tally_row *spd_tally_find(const struct spd_table *t, uint64_t key)

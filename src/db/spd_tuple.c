@@ -14,8 +14,7 @@
  * Where there are many tuples it first asks which prefix lengths there are around
  * each of the two addresses, and probes only tuples that both sides know of.
  *
- * All of that is published by release stores and freed after a grace period. As to small
- * pieces of memory see db/spd_cell.c.
+ * All of that is published by release stores and freed after a grace period.
  */
 #include "db/spd_tuple.h"
 
@@ -70,13 +69,6 @@ struct tuple {
 	size_t n;
 };
 
-static void *need(void *memory)
-{
-	if (!memory)
-		abort();
-	return memory;
-}
-
 /* ---- shapes and keys --------------------------------------------------------------- */
 
 static unsigned family_code(uint16_t family)
@@ -93,11 +85,14 @@ static uint32_t families_of(const struct addr *src, const struct addr *dst)
 #define SRC_LEN(shape)	((shape) >> 8 & 0xff)
 #define DST_LEN(shape)	((shape)&0xff)
 
+static bool is_ipv4(uint32_t shape)
+{
+	return FAMILIES(shape) == 0x110000;
+}
+
 static unsigned group_of(uint32_t shape)
 {
-	return FAMILIES(shape) == 0x110000   ? SPD_IPV4
-	       : FAMILIES(shape) == 0x220000 ? SPD_IPV6
-					     : SPD_OTHER;
+	return is_ipv4(shape) ? SPD_IPV4 : FAMILIES(shape) == 0x220000 ? SPD_IPV6 : SPD_OTHER;
 }
 
 static uint32_t shape_of(const struct selector *sel)
@@ -122,9 +117,14 @@ static inline void mask_of(uint64_t words[2], unsigned len)
 	words[1] = mask_word(len > 64 ? len - 64 : 0);
 }
 
-static bool is_ipv4(uint32_t shape)
+/* Of a tuple that nobody has yet, or of one that need not be looked for. */
+static struct tuple_view view_of(const struct spd_space *s, uint32_t shape)
 {
-	return FAMILIES(shape) == 0x110000;
+	struct tuple_view v = { .shape = shape, .seed = hash_mix(s->seed ^ shape, K3) };
+
+	mask_of(v.src, SRC_LEN(shape));
+	mask_of(v.dst, DST_LEN(shape));
+	return v;
 }
 
 /* What addresses are under a tuple's masks. */
@@ -205,7 +205,7 @@ static uint64_t prefix_key(const struct spd_space *s, const uint64_t addr[2], un
 
 	mask_of(mask, len);
 	return hash_mix((addr[0] & mask[0]) ^ s->seed,
-		       (addr[1] & mask[1]) ^ K1 ^ (families | len << 1 | dst));
+			(addr[1] & mask[1]) ^ K1 ^ (families | len << 1 | dst));
 }
 
 /* A prefix length around an address. */
@@ -445,14 +445,10 @@ static struct tuple *tuple_get(struct spd_space *s, uint32_t shape)
 
 	if (t)
 		return t;
-	if (!spd_table_reserve(&s->by_shape))
-		abort();
-	t = need(calloc(1, sizeof(*t)));
-	t->view.shape = shape;
+	spd_table_make_room(&s->by_shape);
+	t = spd_need(calloc(1, sizeof(*t)));
+	t->view = view_of(s, shape);
 	t->view.tuple = t;
-	t->view.seed = hash_mix(s->seed ^ shape, K3);
-	mask_of(t->view.src, SRC_LEN(shape));
-	mask_of(t->view.dst, DST_LEN(shape));
 	spd_table_add(&s->by_shape, hash_shape(shape), t);
 	return t;
 }
@@ -520,7 +516,7 @@ static void tuples_publish(struct spd_space *s, unsigned group, struct spd_tuple
 
 static struct spd_tuples *tuples_new(size_t n)
 {
-	struct spd_tuples *ts = need(malloc(tuples_size(n)));
+	struct spd_tuples *ts = spd_need(malloc(tuples_size(n)));
 
 	ts->n = 0;
 	ts->places = NULL;
@@ -652,14 +648,11 @@ struct home {
 static struct home home_of(const struct spd_space *s, const struct selector *sel)
 {
 	uint32_t families = families_of(&sel->src.addr, &sel->dst.addr);
-	struct tuple_view v = { .shape = shape_of(sel) };
+	const struct tuple_view v = view_of(s, shape_of(sel));
 	uint64_t src[2], dst[2];
 
 	load_addr(src, &sel->src.addr);
 	load_addr(dst, &sel->dst.addr);
-	v.seed = hash_mix(s->seed ^ v.shape, K3);
-	mask_of(v.src, sel->src.prefix_len);
-	mask_of(v.dst, sel->dst.prefix_len);
 	return (struct home){ .src_prefix =
 				      prefix_key(s, src, sel->src.prefix_len, families, false),
 			      .dst_prefix = prefix_key(s, dst, sel->dst.prefix_len, families, true),
@@ -674,11 +667,8 @@ void spd_space_add(struct spd_space *s, struct spd_node *n)
 	if (!fits_something(sel))
 		return;
 	home = home_of(s, sel);
-	if (!spd_tally_add(&s->prefixes, home.src_prefix,
-			   UINT64_C(1) << (sel->dst.prefix_len & 63)) ||
-	    !spd_tally_add(&s->prefixes, home.dst_prefix,
-			   UINT64_C(1) << (sel->src.prefix_len & 63)))
-		abort();
+	spd_tally_add(&s->prefixes, home.src_prefix, UINT64_C(1) << (sel->dst.prefix_len & 63));
+	spd_tally_add(&s->prefixes, home.dst_prefix, UINT64_C(1) << (sel->src.prefix_len & 63));
 	spd_cell_add(&s->cells, &home.key, n, &s->trash);
 	tuple_add(s, n);
 }
