@@ -713,7 +713,7 @@ static void finish_aeads(struct ipsecmb *m, enum crypto_dir dir, struct crypto_o
 }
 
 static inline void fill_aead(IMB_JOB *job, enum crypto_dir dir, IMB_CIPHER_MODE mode,
-			     IMB_HASH_ALG hash, const struct crypto_op *op)
+			     IMB_HASH_ALG hash, const struct crypto_op *op, uint8_t *tag)
 {
 	const bool protect = dir == CRYPTO_PROTECT;
 	/* CCM has the MAC over what is not encrypted */
@@ -729,14 +729,29 @@ static inline void fill_aead(IMB_JOB *job, enum crypto_dir dir, IMB_CIPHER_MODE 
 	job->hash_start_src_offset_in_bytes = 0;
 	job->msg_len_to_hash_in_bytes = op->text_len;
 	job->iv = op->iv;
+	job->iv_len_in_bytes = mode == IMB_CIPHER_CCM ? 11 : 12;
 	/* the same two, and in the same places, for CCM and ChaCha20 */
 	job->u.GCM.aad = op->auth;
 	job->u.GCM.aad_len_in_bytes = op->auth_len;
+	job->auth_tag_output = protect ? op->icv : tag;
 	job->auth_tag_output_len_in_bytes = op->key->icv_len;
 	job->cipher_mode = mode;
 	job->cipher_direction = protect ? IMB_DIR_ENCRYPT : IMB_DIR_DECRYPT;
 	job->chain_order = cipher_first ? IMB_ORDER_CIPHER_HASH : IMB_ORDER_HASH_CIPHER;
 	job->hash_alg = hash;
+}
+
+/* Operations of one cipher; what was computed to open them is in `tags`. */
+static inline bool drive_aeads(IMB_MGR *mgr, enum crypto_dir dir, IMB_CIPHER_MODE mode,
+			       IMB_HASH_ALG hash, struct crypto_op *const *ops,
+			       uint8_t (*tags)[CRYPTO_ICV_MAX], unsigned n)
+{
+	IMB_JOB *jobs[CHUNK];
+
+	IMB_GET_NEXT_BURST(mgr, n, jobs);
+	for (unsigned i = 0; i < n; i++)
+		fill_aead(jobs[i], dir, mode, hash, ops[i], tags[i]);
+	return drive(mgr, jobs, n);
 }
 
 /* A job costs more than a call where there is but one. */
@@ -758,34 +773,21 @@ static void gcm_one(struct ipsecmb *m, enum crypto_dir dir, struct crypto_op *op
 
 static void run_gcm(struct ipsecmb *m, enum crypto_dir dir, struct crypto_op **ops, unsigned n)
 {
-	IMB_JOB *jobs[CHUNK];
-
-	if (n == 1) {
+	if (n == 1)
 		gcm_one(m, dir, ops[0]);
-		return;
-	}
-	IMB_GET_NEXT_BURST(m->wide, n, jobs);
-	for (unsigned i = 0; i < n; i++) {
-		fill_aead(jobs[i], dir, IMB_CIPHER_GCM, IMB_AUTH_AES_GMAC, ops[i]);
-		jobs[i]->iv_len_in_bytes = 12;
-		jobs[i]->auth_tag_output = dir == CRYPTO_PROTECT ? ops[i]->icv : m->tags[i];
-	}
-	finish_aeads(m, dir, ops, n, drive(m->wide, jobs, n), true);
+	else
+		finish_aeads(m, dir, ops, n,
+			     drive_aeads(m->wide, dir, IMB_CIPHER_GCM, IMB_AUTH_AES_GMAC, ops,
+					 m->tags, n),
+			     true);
 }
 
-static void run_chacha(struct crypto *c, enum crypto_dir dir, struct crypto_op **ops, unsigned n)
+static void run_chacha(struct ipsecmb *m, enum crypto_dir dir, struct crypto_op **ops, unsigned n)
 {
-	struct ipsecmb *m = c->mb;
-	IMB_JOB *jobs[CHUNK];
-
-	IMB_GET_NEXT_BURST(m->wide, n, jobs);
-	for (unsigned i = 0; i < n; i++) {
-		fill_aead(jobs[i], dir, IMB_CIPHER_CHACHA20_POLY1305, IMB_AUTH_CHACHA20_POLY1305,
-			  ops[i]);
-		jobs[i]->iv_len_in_bytes = 12;
-		jobs[i]->auth_tag_output = dir == CRYPTO_PROTECT ? ops[i]->icv : m->tags[i];
-	}
-	finish_aeads(m, dir, ops, n, drive(m->wide, jobs, n), true);
+	finish_aeads(m, dir, ops, n,
+		     drive_aeads(m->wide, dir, IMB_CIPHER_CHACHA20_POLY1305,
+				 IMB_AUTH_CHACHA20_POLY1305, ops, m->tags, n),
+		     true);
 }
 
 static bool ccm_fits(const struct crypto_op *op)
@@ -796,18 +798,9 @@ static bool ccm_fits(const struct crypto_op *op)
 static bool run_ccm_jobs(struct ipsecmb *m, IMB_MGR *mgr, enum unit unit, enum crypto_dir dir,
 			 unsigned from, unsigned n)
 {
-	IMB_JOB *jobs[CHUNK];
-
 	(void)unit;
-	IMB_GET_NEXT_BURST(mgr, n, jobs);
-	for (unsigned i = 0; i < n; i++) {
-		const struct crypto_op *op = m->ops[from + i];
-
-		fill_aead(jobs[i], dir, IMB_CIPHER_CCM, IMB_AUTH_AES_CCM, op);
-		jobs[i]->iv_len_in_bytes = 11;
-		jobs[i]->auth_tag_output = dir == CRYPTO_PROTECT ? op->icv : m->tags[from + i];
-	}
-	return drive(mgr, jobs, n);
+	return drive_aeads(mgr, dir, IMB_CIPHER_CCM, IMB_AUTH_AES_CCM, m->ops + from,
+			   m->tags + from, n);
 }
 
 static void run_ccm(struct crypto *c, enum crypto_dir dir, struct crypto_op **ops, unsigned n)
@@ -885,7 +878,7 @@ void ipsecmb_run(struct crypto *c, enum unit unit, enum crypto_dir dir, struct c
 		run_ccm(c, dir, ops, n);
 		break;
 	case UNIT_CHACHA:
-		run_chacha(c, dir, ops, n);
+		run_chacha(c->mb, dir, ops, n);
 		break;
 	default:
 		if (is_mac(unit))
