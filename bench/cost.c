@@ -13,15 +13,13 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "clock.h"
 
 static double now(void)
 {
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+	return (double)clock_ns(CLOCK_MONOTONIC) / 1e9;
 }
 
 static double seconds(struct timeval t)
@@ -45,7 +43,7 @@ int main(int argc, char **argv)
 	}
 	if (wait4(pid, &status, 0, &used) != pid)
 		return 127;
-	dprintf(fd, "%.6f %.6f %ld\n", now() - began, seconds(used.ru_utime) + seconds(used.ru_stime),
-		used.ru_maxrss);
+	dprintf(fd, "%.6f %.6f %ld\n", now() - began,
+		seconds(used.ru_utime) + seconds(used.ru_stime), used.ru_maxrss);
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 127;
 }

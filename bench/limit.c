@@ -22,9 +22,10 @@ const char *const limit_names[] = {
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <intel-ipsec-mb.h>
+
+#include "clock.h"
 
 #define BUFFERS	  32
 #define BURST_MAX 64
@@ -110,10 +111,7 @@ struct way {
 
 static double now(void)
 {
-	struct timespec t;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-	return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
+	return (double)clock_ns(CLOCK_THREAD_CPUTIME_ID);
 }
 
 static uint8_t *packet(const struct limit *l, unsigned i)

@@ -6,10 +6,11 @@
  *     lookup spd KIND N       KIND: hosts, mixed, ports, lengths
  *     lookup sad N
  *
- *     hosts    src 10/8, each its own dst (/28, or /32 where there are more than fit), any port,
- * every tenth TCP to port 80 mixed    prefixes of twelve pairs of lengths, ports and protocols by
- * turns ports    one pair of prefixes, each its own ports of TCP lengths  prefixes of every pair of
- * lengths
+ *     hosts    src 10/8, each its own dst (/28, or /32 where there are more than fit),
+ *              any port, every tenth TCP to port 80
+ *     mixed    prefixes of twelve pairs of lengths, ports and protocols by turns
+ *     ports    one pair of prefixes, each its own ports of TCP
+ *     lengths  prefixes of every pair of lengths
  */
 #include <arpa/inet.h>
 #include <malloc.h>
@@ -17,8 +18,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "clock.h"
 #include "db/sad.h"
 #include "db/spd.h"
 #include "engine/decided.h"
@@ -41,10 +42,7 @@ static uint32_t random32(void)
 
 static double now(void)
 {
-	struct timespec t;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+	return (double)clock_ns(CLOCK_THREAD_CPUTIME_ID) / 1e9;
 }
 
 static void say(const char *name, double value, const char *unit)

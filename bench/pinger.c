@@ -17,14 +17,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
+
 #define PATIENCE_S 1
 
 static double now_us(void)
 {
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
+	return (double)clock_ns(CLOCK_MONOTONIC) / 1e3;
 }
 
 static void wait_until(double us)

@@ -7,15 +7,8 @@
 #define SALLYPORT_BENCH_TICKS_H
 
 #include <stdint.h>
-#include <time.h>
 
-static inline uint64_t ticks_monotonic_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
+#include "clock.h"
 
 #ifdef __x86_64__
 #include <x86intrin.h>
@@ -33,10 +26,10 @@ static inline double ticks_ns(uint64_t n)
 	static double ns_a_tick;
 
 	if (ns_a_tick == 0) {
-		uint64_t t = ticks(), ns = ticks_monotonic_ns(), end = ns;
+		uint64_t t = ticks(), ns = clock_ns(CLOCK_MONOTONIC), end = ns;
 
 		while (end - ns < 20000000)
-			end = ticks_monotonic_ns();
+			end = clock_ns(CLOCK_MONOTONIC);
 		ns_a_tick = (double)(end - ns) / (double)(ticks() - t);
 	}
 	return (double)n * ns_a_tick;
@@ -44,7 +37,7 @@ static inline double ticks_ns(uint64_t n)
 #else
 static inline uint64_t ticks(void)
 {
-	return ticks_monotonic_ns();
+	return clock_ns(CLOCK_MONOTONIC);
 }
 
 static inline double ticks_ns(uint64_t n)
