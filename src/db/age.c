@@ -3,9 +3,12 @@
 
 static bool past(const struct sa *sa, const struct sa_limits *l, uint64_t now_s)
 {
+	uint64_t used_s = shared_get(&sa->used_s);
+
 	return (l->add_s && now_s > sa->created_s && now_s - sa->created_s > l->add_s) ||
-	       (l->use_s && sa->used_s && now_s > sa->used_s && now_s - sa->used_s > l->use_s) ||
-	       (l->bytes && sa->bytes > l->bytes) || (l->packets && sa->packets > l->packets);
+	       (l->use_s && used_s && now_s > used_s && now_s - used_s > l->use_s) ||
+	       (l->bytes && shared_get(&sa->bytes) > l->bytes) ||
+	       (l->packets && shared_get(&sa->packets) > l->packets);
 }
 
 /* Without anything to send or to check it with, nobody misses it: it goes without notice. */

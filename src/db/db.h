@@ -82,6 +82,7 @@ struct db {
 	struct carrier carrier;
 	struct ifnet *ifnets; /* in the order in which they were made: db/ifnet.h */
 	struct undo *undo; /* the open transaction, or NULL: db/undo.h */
+	unsigned workers;  /* that will share it, 0 = one; to be said before there are any */
 };
 
 /* False without memory. */

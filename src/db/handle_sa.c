@@ -609,6 +609,7 @@ static void show_natt(struct keymsg *m, const struct sa_natt *n)
 
 void call_show_sa(struct keymsg *m, const struct sa *sa, const struct tunables *tun)
 {
+	uint64_t packets = shared_get(&sa->packets);
 	uint32_t window = sa->replay.window;
 
 	m->satype = satypes[sa->proto].satype;
@@ -621,15 +622,15 @@ void call_show_sa(struct keymsg *m, const struct sa *sa, const struct tunables *
 				    .auth = sa->auth ? sa->auth->pfkey : 0,
 				    .encrypt = sa->enc ? sa->enc->pfkey : 0,
 				    .flags = sa->flags };
-	m->sa2 = (struct keymsg_sa2){ .mode = sa->mode, .sequence = (uint32_t)sa->seq, .reqid = sa->reqid };
+	m->sa2 = (struct keymsg_sa2){ .mode = sa->mode, .sequence = (uint32_t)shared_get(&sa->seq), .reqid = sa->reqid };
 	m->hard = lifetime_of(&sa->hard);
 	m->soft = lifetime_of(&sa->soft);
 	if (sa->state == SA_LARVAL)
 		m->hard.add_s = tun->larval_s;
-	m->current = (struct keymsg_lifetime){ .allocations = (uint32_t)(sa->packets < UINT32_MAX ? sa->packets : UINT32_MAX),
-					       .bytes = sa->bytes,
+	m->current = (struct keymsg_lifetime){ .allocations = (uint32_t)(packets < UINT32_MAX ? packets : UINT32_MAX),
+					       .bytes = shared_get(&sa->bytes),
 					       .add_s = sa->created_s,
-					       .use_s = sa->used_s };
+					       .use_s = shared_get(&sa->used_s) };
 	m->src = end_of(&sa->src);
 	m->dst = end_of(&sa->dst);
 	m->replay_window = window;

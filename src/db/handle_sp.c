@@ -292,11 +292,12 @@ int handle_sp_delete_id(struct call *c)
 static void show(struct call *c, const struct spd_entry *e, uint32_t seq)
 {
 	struct keymsg m = call_show_sp(e, seq);
+	uint64_t packets = shared_get(&e->packets);
 
 	m.present |= 1u << EXT_LIFETIME_CURRENT | 1u << EXT_LIFETIME_HARD;
-	m.current.allocations = (uint32_t)(e->packets < UINT32_MAX ? e->packets : UINT32_MAX);
+	m.current.allocations = (uint32_t)(packets < UINT32_MAX ? packets : UINT32_MAX);
 	m.current.add_s = e->created_s;
-	m.current.use_s = e->used_s;
+	m.current.use_s = shared_get(&e->used_s);
 	call_reply(c, HANDLE_ONE, &m);
 }
 

@@ -35,8 +35,8 @@ static void show_sa(struct call *c, const struct sa *sa, uint32_t seq)
 	m.key_auth = m.key_encrypt = (struct keymsg_key){ 0 };
 	m.present |= 1u << EXT_STATS;
 	m.stats = (struct keymsg_stats){ .scope = SCOPE_SA, .counters = counters };
-	put(&m.stats, counters, "packets", sa->packets);
-	put(&m.stats, counters, "bytes", sa->bytes);
+	put(&m.stats, counters, "packets", shared_get(&sa->packets));
+	put(&m.stats, counters, "bytes", shared_get(&sa->bytes));
 	for (unsigned i = 0; i < SA_DROP_COUNT; i++)
 		put(&m.stats, counters, names[i], sa->drops[i]);
 	call_reply(c, HANDLE_ONE, &m);
@@ -60,9 +60,9 @@ static void show_sp(struct call *c, const struct spd_entry *e, uint32_t seq)
 
 	m.present |= 1u << EXT_STATS;
 	m.stats = (struct keymsg_stats){ .scope = SCOPE_POLICY, .counters = counters };
-	put(&m.stats, counters, "packets", e->packets);
-	put(&m.stats, counters, "bytes", e->bytes);
-	put(&m.stats, counters, "drops", e->drops);
+	put(&m.stats, counters, "packets", shared_get(&e->packets));
+	put(&m.stats, counters, "bytes", shared_get(&e->bytes));
+	put(&m.stats, counters, "drops", shared_get(&e->drops));
 	call_reply(c, HANDLE_ONE, &m);
 }
 

@@ -7,6 +7,8 @@
  */
 #include "db/replay.h"
 
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,7 +34,7 @@ bool replay_init(struct replay *r, uint32_t window)
 		return true;
 	if (words > REPLAY_WORDS_INLINE && !(many = calloc(words, sizeof(*many))))
 		return false;
-	r->mask = words - 1;
+	r->mask = (uint16_t)(words - 1);
 	r->window = window;
 	if (many)
 		r->many = many;
@@ -46,14 +48,31 @@ void replay_fini(struct replay *r)
 	*r = (struct replay){ 0 };
 }
 
-static const uint32_t *bits_of(const struct replay *r)
+/* Whoever sees a newest number sees the words that were cleared for it. */
+static uint64_t last_of(const struct replay *r)
 {
-	return r->mask < REPLAY_WORDS_INLINE ? r->few : r->many;
+	return __atomic_load_n(&r->last, __ATOMIC_ACQUIRE);
 }
 
-static uint32_t word_of(const struct replay *r, uint64_t seq)
+static void set_last(struct replay *r, uint64_t seq)
 {
-	return bits_of(r)[seq / WORD_BITS & r->mask];
+	__atomic_store_n(&r->last, seq, __ATOMIC_RELEASE);
+}
+
+static uint32_t *word_of(const struct replay *r, uint64_t seq)
+{
+	/* the words are the window's own, or in memory of their own */
+	return &replay_bits((struct replay *)(uintptr_t)r)[seq / WORD_BITS & r->mask];
+}
+
+static uint32_t word_at(const struct replay *r, uint64_t seq)
+{
+	return __atomic_load_n(word_of(r, seq), __ATOMIC_RELAXED);
+}
+
+static void set_word(struct replay *r, uint64_t seq, uint32_t bits)
+{
+	__atomic_store_n(word_of(r, seq), bits, __ATOMIC_RELAXED);
 }
 
 static uint32_t bit_of(uint64_t seq)
@@ -63,28 +82,27 @@ static uint32_t bit_of(uint64_t seq)
 
 bool replay_check(const struct replay *r, uint64_t seq)
 {
+	uint64_t last = last_of(r);
+
 	if (r->window == 0)
 		return true;
 	if (seq == 0)
 		return false; /* RFC 4303 section 2.2: the first one sent is 1 */
-	if (seq > r->last)
+	if (seq > last)
 		return true;
-	return r->last - seq < r->window && !(word_of(r, seq) & bit_of(seq));
+	return last - seq < r->window && !(word_at(r, seq) & bit_of(seq));
 }
 
 /* Clears the words behind the last one's up to that of seq: what they hold is a ring ago. */
 static void slide(struct replay *r, uint64_t seq)
 {
-	uint32_t *bits = replay_bits(r);
 	uint64_t from = r->last / WORD_BITS, n = seq / WORD_BITS - from;
 
-	if (n > r->mask) {
-		memset(bits, 0, ((size_t)r->mask + 1) * sizeof(*bits));
-	} else {
-		for (uint64_t i = 1; i <= n; i++)
-			bits[(from + i) & r->mask] = 0;
-	}
-	r->last = seq;
+	if (n > r->mask)
+		n = (uint64_t)r->mask + 1;
+	for (uint64_t i = 1; i <= n; i++)
+		set_word(r, (from + i) * WORD_BITS, 0);
+	set_last(r, seq);
 }
 
 bool replay_update(struct replay *r, uint64_t seq)
@@ -92,13 +110,33 @@ bool replay_update(struct replay *r, uint64_t seq)
 	if (!replay_check(r, seq))
 		return false;
 	if (r->window == 0) {
-		r->last = seq > r->last ? seq : r->last;
+		if (seq > r->last)
+			set_last(r, seq);
 		return true;
 	}
 	if (seq > r->last)
 		slide(r, seq);
-	replay_bits(r)[seq / WORD_BITS & r->mask] |= bit_of(seq);
+	set_word(r, seq, word_at(r, seq) | bit_of(seq));
 	return true;
+}
+
+/* It takes some nanoseconds, so nobody sleeps for it, unless who is at it does. */
+static void wait_for(struct replay *r)
+{
+	for (unsigned tries = 1; atomic_exchange_explicit(&r->busy, 1, memory_order_acquire); tries++) {
+		if (tries % 64 == 0)
+			sched_yield();
+	}
+}
+
+bool replay_update_shared(struct replay *r, uint64_t seq)
+{
+	bool fresh;
+
+	wait_for(r);
+	fresh = replay_update(r, seq);
+	atomic_store_explicit(&r->busy, 0, memory_order_release);
+	return fresh;
 }
 
 /*
@@ -109,8 +147,8 @@ bool replay_update(struct replay *r, uint64_t seq)
 uint64_t replay_extend(const struct replay *r, uint32_t low)
 {
 	uint32_t window = r->window ? r->window : 1u << 31;
-	uint32_t last = (uint32_t)r->last, bottom = last - (window - 1);
-	uint64_t high = r->last >> 32;
+	uint64_t newest = last_of(r), high = newest >> 32;
+	uint32_t last = (uint32_t)newest, bottom = last - (window - 1);
 
 	if (last >= window - 1)
 		high += low < bottom;

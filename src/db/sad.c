@@ -39,8 +39,7 @@ struct sad {
 	size_t n_natt;
 	struct sa *newest, *first_aging, *_Atomic first_natt;
 	_Atomic uint64_t generation;
-	void (*gone)(void *arg, const struct sa *sa);
-	void *gone_arg;
+	struct sad_observer *observers;
 	struct sad_cursor *cursors;
 };
 
@@ -573,18 +572,27 @@ void sad_detach(struct sad *sad, struct sa *sa)
 	moved_on(sad);
 }
 
-void sad_observe(struct sad *sad, void (*gone)(void *arg, const struct sa *sa), void *arg)
+void sad_observe(struct sad *sad, struct sad_observer *o)
 {
-	sad->gone = gone;
-	sad->gone_arg = arg;
+	o->others = sad->observers;
+	sad->observers = o;
+}
+
+void sad_unobserve(struct sad *sad, struct sad_observer *o)
+{
+	struct sad_observer **at = &sad->observers;
+
+	while (*at != o)
+		at = &(*at)->others;
+	*at = o->others;
 }
 
 static void give_back(void *p)
 {
 	struct sa *sa = p;
 
-	if (sa->sad->gone)
-		sa->sad->gone(sa->sad->gone_arg, sa);
+	for (const struct sad_observer *o = sa->sad->observers; o; o = o->others)
+		o->gone(o->arg, sa);
 	index_put(sa->index);
 	sa_free(sa);
 }
@@ -682,7 +690,7 @@ bool sad_set_natt(struct sad *sad, struct sa *sa, const struct sa_natt *natt)
 void sad_set_limits(struct sad *sad, struct sa *sa, const struct sa_limits *hard,
 		    const struct sa_limits *soft)
 {
-	__atomic_store_n(&sa->hard.bytes, hard->bytes, __ATOMIC_RELAXED);
+	shared_set(&sa->hard.bytes, hard->bytes);
 	__atomic_store_n(&sa->hard.packets, hard->packets, __ATOMIC_RELAXED);
 	sa->hard.add_s = hard->add_s;
 	sa->hard.use_s = hard->use_s;

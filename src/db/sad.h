@@ -20,6 +20,7 @@
 #include "alg/alg.h"
 #include "base/addr.h"
 #include "base/sa.h"
+#include "base/shared.h"
 #include "db/replay.h"
 
 #define SA_KEY_MAX 256 /* bytes of one key */
@@ -79,7 +80,8 @@ struct sa_link {
 
 /*
  * What packets touch comes first, in three cache lines: the first is what look-ups compare,
- * the second what a packet is made or opened with, the third what is counted.
+ * the second what a packet is made or opened with, the third what is counted. Packets write
+ * seq, iv, used_s, replay, bytes, packets and drops: whoever else reads them uses base/shared.h.
  */
 struct sa {
 	_Alignas(64) uint32_t spi;
@@ -93,7 +95,7 @@ struct sa {
 
 	uint32_t flags; /* SAF_* */
 	/* What a router said of the path to dst, in bytes of IP datagram (RFC 4301 section 8.2), and below until when it counts. */
-	uint32_t pmtu; /* 0 = nothing */
+	_Atomic uint32_t pmtu; /* 0 = nothing */
 	const struct alg *auth, *enc; /* NULL = none; enc of an IPComp SA is its compression */
 	const struct sa_natt *_Atomic natt; /* never NULL; type 0 where it does not go in UDP */
 	uint64_t seq;    /* last sequence number sent, 0 = none yet; above 2^32 with ESN only */
@@ -109,8 +111,8 @@ struct sa {
 	struct sa_key auth_key, enc_key;
 	struct sa_limits soft;
 	uint64_t created_s; /* unix seconds */
-	uint64_t pmtu_until_s; /* unix seconds */
-	uint32_t drops[SA_DROP_COUNT]; /* packets that it was the reason to drop */
+	_Atomic uint64_t pmtu_until_s; /* unix seconds */
+	_Atomic uint32_t drops[SA_DROP_COUNT]; /* packets that it was the reason to drop */
 
 	/* its caller's, of ESP in UDP: packets when it was last looked at, and for how long there were no more */
 	uint64_t natt_packets;
@@ -140,10 +142,16 @@ struct sad *sad_new(void);
 void sad_free(struct sad *sad);
 
 /*
- * `gone` is told of each SA that had been in this database, when no reader can hold it any more
- * and before its memory and its index are given to others. The writer calls it. NULL: nobody is.
+ * Whoever keeps something of SAs is told of each that had been in this database, when no reader can
+ * hold it any more and before its memory and its index are given to others. The writer calls it.
  */
-void sad_observe(struct sad *sad, void (*gone)(void *arg, const struct sa *sa), void *arg);
+struct sad_observer {
+	void (*gone)(void *arg, const struct sa *sa);
+	void *arg;
+	struct sad_observer *others;
+};
+void sad_observe(struct sad *sad, struct sad_observer *o);
+void sad_unobserve(struct sad *sad, struct sad_observer *o);
 
 /* A zeroed SA in memory that is kept out of core files; sa_free() wipes its keys. NULL without memory. */
 struct sa *sa_new(void);
@@ -209,11 +217,11 @@ struct sa *sa_newer(const struct sa *sa);
 static inline bool sa_is_spent(const struct sa *sa)
 {
 	/* limits change and counters count while others look */
-	uint64_t bytes = __atomic_load_n(&sa->hard.bytes, __ATOMIC_RELAXED);
+	uint64_t bytes = shared_get(&sa->hard.bytes);
 	uint32_t packets = __atomic_load_n(&sa->hard.packets, __ATOMIC_RELAXED);
 
-	return (bytes && __atomic_load_n(&sa->bytes, __ATOMIC_RELAXED) > bytes) ||
-	       (packets && __atomic_load_n(&sa->packets, __ATOMIC_RELAXED) > packets);
+	return (bytes && shared_get(&sa->bytes) > bytes) ||
+	       (packets && shared_get(&sa->packets) > packets);
 }
 /* Mature or dying, and not spent. */
 static inline bool sa_is_usable(const struct sa *sa)

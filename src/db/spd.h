@@ -22,6 +22,7 @@
 #include <stdint.h>
 
 #include "base/policy.h"
+#include "base/shared.h"
 
 /* What of a packet a selector looks at. Ports as in struct range: ICMPv6 has type and code there. */
 struct flow {
@@ -44,6 +45,7 @@ struct spd_policy {
 /* What every packet asks for comes first. */
 struct spd_entry {
 	struct spd_policy pol;
+	/* packets write these four: whoever else reads them uses base/shared.h */
 	uint64_t used_s;	   /* unix seconds, 0 = not yet used */
 	uint64_t packets, bytes;   /* that it decided on */
 	uint64_t drops;		   /* of these, for whatever reason */

@@ -87,7 +87,7 @@ static void fill_header(struct job *j, uint8_t *ah, size_t size, uint8_t next)
 	if (fixed_len(sa) > 8)
 		put_be32(ah + 8, (uint32_t)j->seq);
 	if (sa->auth->iv)
-		put_be64(ah + fixed_len(sa), sa->iv++);
+		put_be64(ah + fixed_len(sa), shared_add(&sa->iv, 1, j->plan->many));
 }
 
 static bool ah_out(struct job *j, struct step *s, enum drop_reason *reason)
@@ -99,9 +99,6 @@ static bool ah_out(struct job *j, struct step *s, enum drop_reason *reason)
 
 	*reason = DROP_NO_ROOM;
 	if (!ah)
-		return false;
-	*reason = DROP_SEQ_EXHAUSTED;
-	if (!sa_next_seq(j->sa, &j->seq))
 		return false;
 	fill_header(j, ah, size, next);
 	finish_headers(j, next, IPPROTO_AH);
@@ -151,7 +148,7 @@ static bool ah_in_done(struct job *j, enum drop_reason *reason)
 
 	memcpy(p->data, j->headers, j->view.upper);
 	*reason = DROP_REPLAY;
-	if (!replay_update(&j->sa->replay, j->seq))
+	if (!job_takes_seq(j))
 		return false;
 	p->data[j->view.upper_next] = p->data[j->view.upper];
 	j->strip = (uint8_t)size;

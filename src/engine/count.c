@@ -86,7 +86,7 @@ void worker_note_drop(struct worker *w, struct job *j, enum drop_reason reason)
 	if (j->sa)
 		j->sa->drops[e->sa]++;
 	if (j->entry)
-		j->entry->drops++;
+		shared_add(&j->entry->drops, 1, w->many);
 	if (j->proto == SA_TCP && reason != DROP_FRAGMENT)
 		count_segment(&w->stats.sig, w->dir, reason);
 	else if (j->proto <= SA_IPCOMP && e->proto)

@@ -30,6 +30,7 @@ struct worker *worker_new(struct db *db)
 		return NULL;
 	memset(w, 0, sizeof(*w));
 	w->db = db;
+	w->many = w->plans.many = db->workers > 1;
 	w->any_ipcomp = (struct sa){ .proto = SA_IPCOMP,
 				     .mode = MODE_ANY,
 				     .state = SA_MATURE,
@@ -45,13 +46,15 @@ struct worker *worker_new(struct db *db)
 		w->ops[CRYPTO_PROTECT].places[i] = &w->ops[CRYPTO_PROTECT].list[i];
 		w->ops[CRYPTO_OPEN].places[i] = &w->ops[CRYPTO_OPEN].list[i];
 	}
-	sad_observe(db->sad, on_gone, w);
+	w->observer = (struct sad_observer){ .gone = on_gone, .arg = w };
+	sad_observe(db->sad, &w->observer);
 	return w;
 }
 
 void worker_free(struct worker *w)
 {
-	sad_observe(w->db->sad, NULL, NULL);
+	if (w->observer.gone)
+		sad_unobserve(w->db->sad, &w->observer);
 	plans_fini(&w->plans);
 	decisions_fini(&w->decisions);
 	crypto_free(w->crypto);
@@ -306,13 +309,13 @@ static bool take_segment(struct worker *w, struct job *j, enum crypto_dir dir, e
 	return false;
 }
 
-static void finish_segments(struct job **jobs, size_t n, void (*finish)(struct job *j),
+static void finish_segments(struct worker *w, struct job **jobs, size_t n, void (*finish)(struct job *j),
 			    const struct now *now)
 {
 	for (size_t i = 0; i < n; i++) {
 		if (finish)
 			finish(jobs[i]);
-		worker_account(jobs[i], now);
+		worker_account(w, jobs[i], now);
 		jobs[i]->signature = true;
 		jobs[i]->proto = SA_PROTO_COUNT;
 		jobs[i]->sa = NULL;
@@ -349,8 +352,8 @@ void worker_tcpmd5(struct worker *w, enum crypto_dir dir, const struct now *now)
 	n_sign = worker_crypt(w, CRYPTO_PROTECT, sign, n_sign);
 	n_check = worker_crypt(w, CRYPTO_OPEN, check, n_check);
 	w->stats.sig.rcvgoodsig += dir == CRYPTO_OPEN ? n_check : 0;
-	finish_segments(sign, n_sign, tcpmd5_out_done, now);
-	finish_segments(check, n_check,
+	finish_segments(w, sign, n_sign, tcpmd5_out_done, now);
+	finish_segments(w, check, n_check,
 			dir == CRYPTO_OPEN && w->db->tun.tcp_md5_strip ? tcpmd5_in_done : NULL,
 			now);
 	worker_drop_dead(w);
@@ -415,12 +418,38 @@ struct spd_entry *worker_find_policy(const struct worker *w, const struct job *j
 	return n ? ifnet_policy(n, dir, flow->src.family) : spd_find(w->db->spd, dir, flow);
 }
 
-void worker_count_policy(struct job *j, struct spd_entry *entry, const struct now *now)
+void worker_count_sa(struct worker *w, const struct now *now)
 {
-	j->entry = entry;
-	entry->packets++;
-	entry->bytes += j->pkt->len;
-	entry->used_s = now->wall_s;
+	struct sa *sa = w->of_sa.sa;
+
+	if (!sa)
+		return;
+	shared_add(&sa->packets, w->of_sa.packets, w->many);
+	shared_add(&sa->bytes, w->of_sa.bytes, w->many);
+	if (!shared_get(&sa->used_s))
+		shared_set(&sa->used_s, now->wall_s);
+	w->of_sa.sa = NULL;
+	w->of_sa.packets = w->of_sa.bytes = 0;
+}
+
+void worker_count_entry(struct worker *w, const struct now *now)
+{
+	struct spd_entry *entry = w->of_policy.entry;
+
+	if (!entry)
+		return;
+	shared_add(&entry->packets, w->of_policy.packets, w->many);
+	shared_add(&entry->bytes, w->of_policy.bytes, w->many);
+	if (shared_get(&entry->used_s) != now->wall_s)
+		shared_set(&entry->used_s, now->wall_s);
+	w->of_policy.entry = NULL;
+	w->of_policy.packets = w->of_policy.bytes = 0;
+}
+
+void worker_end(struct worker *w, const struct now *now)
+{
+	worker_count_sa(w, now);
+	worker_count_entry(w, now);
 }
 
 bool worker_decide(struct worker *w, struct job *j, uint8_t dir, const struct now *now,
@@ -442,6 +471,6 @@ bool worker_decide(struct worker *w, struct job *j, uint8_t dir, const struct no
 		return false;
 	}
 	*action = (*entry)->pol.action;
-	worker_count_policy(j, *entry, now);
+	worker_count_policy(w, j, *entry, now);
 	return true;
 }

@@ -40,13 +40,15 @@ static bool counts_blocks(enum prim prim)
 void esp_shape(const struct sa *sa, const struct tunables *tun, struct esp_shape *e)
 {
 	const struct alg *cipher = cipher_or_null(sa);
+	const struct sa_natt *natt = sa->natt;
 
 	*e = (struct esp_shape){
 		.header = sa->flags & SAF_OLD ? 4 : 8,
 		.iv = cipher->iv,
 		.icv = cipher->aead ? cipher->icv : sa->auth ? sa->auth->icv : 0,
 		.block = cipher->block < 4 ? 4 : cipher->block, /* and whole words */
-		.udp = sa->natt->type ? UDP_HEADER : 0,
+		.udp = natt->type ? UDP_HEADER : 0,
+		.natt = natt,
 		.n_salt = cipher->salt,
 		.aead = cipher->aead,
 		.iv_covered = cipher->iv_covered,
@@ -132,11 +134,11 @@ static bool fill_padding(const struct sa *sa, struct step *s, uint8_t *pad, size
 }
 
 /* The IV that goes on the wire: a counter under a salt (RFC 4106 section 3.1), else random. */
-static bool make_iv(struct sa *sa, const struct esp_shape *e, struct step *s, uint8_t *wire)
+static bool make_iv(struct job *j, const struct esp_shape *e, struct step *s, uint8_t *wire)
 {
 	if (!e->counts)
 		return take_random(s, wire, e->iv);
-	put_be64(wire, sa->iv++);
+	put_be64(wire, shared_add(&j->sa->iv, 1, j->plan->many));
 	return true;
 }
 
@@ -244,10 +246,7 @@ static bool esp_out(struct job *j, struct step *s, enum drop_reason *reason)
 		return false;
 	esp += e->udp;
 	*reason = DROP_NO_RANDOM;
-	if (!make_iv(j->sa, e, s, esp + e->header) || !fill_padding(j->sa, s, trailer, pad))
-		return false;
-	*reason = DROP_SEQ_EXHAUSTED;
-	if (!sa_next_seq(j->sa, &j->seq))
+	if (!make_iv(j, e, s, esp + e->header) || !fill_padding(j->sa, s, trailer, pad))
 		return false;
 	trailer[pad] = (uint8_t)pad;
 	trailer[pad + 1] = next;
@@ -256,7 +255,7 @@ static bool esp_out(struct job *j, struct step *s, enum drop_reason *reason)
 		put_be32(esp + 4, (uint32_t)j->seq);
 	finish_headers(j, next, e->udp ? IPPROTO_UDP : IPPROTO_ESP);
 	if (e->udp)
-		udp_fill_header(esp - e->udp, j->sa, p->len - j->view.split);
+		udp_fill_header(esp - e->udp, e->natt, p->len - j->view.split);
 	set_iv(j, e, esp + e->header);
 	describe(j, e, esp, text);
 	return true;
@@ -311,7 +310,7 @@ static bool esp_in_done(struct job *j, enum drop_reason *reason)
 	uint8_t next = text[len - 1];
 
 	*reason = DROP_REPLAY;
-	if (authenticated(&j->plan->esp) && !replay_update(&j->sa->replay, j->seq))
+	if (authenticated(&j->plan->esp) && !job_takes_seq(j))
 		return false;
 	*reason = DROP_ESP_PADDING;
 	if (pad + ESP_TRAILER > len || !padding_ok(j, text + len - ESP_TRAILER - pad, pad))

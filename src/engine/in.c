@@ -115,8 +115,10 @@ static bool prepare_in(struct worker *w, struct job *j, enum sa_proto proto, str
 static const struct sa_natt *nat_passed(const struct job *j)
 {
 	for (unsigned i = j->n_bundle; i-- > 0 && !j->bundle[i].tunnel;) {
-		if (j->bundle[i].sa->natt->type)
-			return j->bundle[i].sa->natt;
+		const struct sa_natt *natt = j->bundle[i].sa->natt;
+
+		if (natt->type)
+			return natt;
 	}
 	return NULL;
 }
@@ -174,7 +176,7 @@ static bool finish_in(struct worker *w, struct job *j, const struct now *now)
 		worker_drop(w, j, reason);
 		return false;
 	}
-	worker_account(j, now);
+	worker_account(w, j, now);
 	w->stats.transforms_in[j->sa->proto]++;
 	if (!leave_tunnel(w, j, a, &reason)) {
 		worker_drop(w, j, reason);
@@ -242,7 +244,7 @@ static bool leave_bare_tunnel(struct worker *w, struct job *j, const struct now 
 		j->proto = SA_IPCOMP;
 		j->strip = 0;
 		j->outcome->spi = sa->spi;
-		worker_account(j, now);
+		worker_account(w, j, now);
 		j->bundle[j->n_bundle++] = (struct applied){ .sa = sa,
 							     .tunnel = true,
 							     .bare = true,
@@ -513,7 +515,7 @@ static void check_policy(struct worker *w, struct job *j, const struct now *now)
 	if (is_ours(w, j))
 		pmtu_learn(w, j, now);
 	if (d && d->sa == sa) {
-		worker_count_policy(j, d->entry, now);
+		worker_count_policy(w, j, d->entry, now);
 		let_in(w, j);
 		return;
 	}
@@ -642,6 +644,7 @@ void engine_in(struct worker *w, struct burst *in, uint32_t mtu, struct sink *ou
 		check_policy(w, w->active[i], now);
 		leave_room_for_answers(w, w->active[i], mtu);
 	}
+	worker_end(w, now);
 	for (size_t i = 0; i < out->n_out; i++) {
 		w->stats.in_opened += out->out[i].verdict == VERDICT_DELIVER;
 		w->stats.in_passed += out->out[i].verdict == VERDICT_PASS;

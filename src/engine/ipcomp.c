@@ -52,7 +52,6 @@ static bool ipcomp_out(struct job *j, struct step *s, enum drop_reason *reason)
 	uint8_t *to = p->data + at, next = p->data[j->view.split_next];
 
 	(void)reason;
-	j->sa->seq++;
 	s->ipcomp->threshold += payload < s->tun->ipcomp_threshold;
 	if (!worth_trying(next, payload, s->tun))
 		return true;

@@ -343,7 +343,7 @@ static bool decide_out(struct worker *w, struct job *j, struct sink *out, const 
 }
 
 /* The same from what is remembered; false where that does not do. */
-static bool recall_out(struct job *j, const struct now *now, uint8_t *action)
+static bool recall_out(struct worker *w, struct job *j, const struct now *now, uint8_t *action)
 {
 	struct spd_entry *entry = j->recalled.entry;
 	struct sa *sa = j->recalled.sa;
@@ -351,7 +351,7 @@ static bool recall_out(struct job *j, const struct now *now, uint8_t *action)
 	if (!entry || (sa && !sa_is_usable(sa)))
 		return false;
 	*action = entry->pol.action;
-	worker_count_policy(j, entry, now);
+	worker_count_policy(w, j, entry, now);
 	if (!sa)
 		return true;
 	j->bundle[0].sa = sa;
@@ -371,7 +371,7 @@ static bool classify_out(struct worker *w, struct job *j, uint32_t mtu, struct s
 		worker_drop(w, j, DROP_LOOP);
 		return false;
 	}
-	if (!recall_out(j, now, &action) && !decide_out(w, j, out, now, &action))
+	if (!recall_out(w, j, now, &action) && !decide_out(w, j, out, now, &action))
 		return false;
 	if (action == POLICY_DISCARD) {
 		worker_drop(w, j, DROP_POLICY_DISCARD);
@@ -411,7 +411,10 @@ static bool protect(struct worker *w, struct job *j, const struct applied *a, st
 		ip_join_atomic(j->pkt, &j->view);
 	j->gap = 0;
 	j->header_sum = 0;
-	if (!worker_take_sa(w, j, a->sa, a->plan, CRYPTO_PROTECT, reason) ||
+	if (!worker_take_sa(w, j, a->sa, a->plan, CRYPTO_PROTECT, reason))
+		return false;
+	*reason = DROP_SEQ_EXHAUSTED;
+	if (!sa_next_seq(j->sa, w->many, &j->seq) ||
 	    (a->tunnel && !tunnel_wrap(j, t->gap(j), step->tun, reason)))
 		return false;
 	if (t->keyless) /* it may leave the packet as it is */
@@ -447,7 +450,7 @@ static void protect_depth(struct worker *w, unsigned depth, struct step *step,
 		struct job *j = jobs[i];
 
 		transform_of(j->sa->proto)->out_done(j);
-		worker_account(j, now);
+		worker_account(w, j, now);
 		j->outcome->verdict = VERDICT_WIRE;
 		w->stats.transforms_out[j->sa->proto]++;
 		worker_note_done(w, j, j->bundle[depth].tunnel);
@@ -566,6 +569,7 @@ void engine_out(struct worker *w, struct burst *in, uint32_t mtu, struct sink *o
 	w->n_active = n;
 	for (unsigned depth = 0; depth < deepest; depth++)
 		protect_depth(w, depth, &step, now);
+	worker_end(w, now);
 	out->random_used = now->random_len - step.random_len;
 	for (size_t i = 0; i < out->n_out; i++) {
 		w->stats.out_protected += out->out[i].verdict == VERDICT_WIRE;

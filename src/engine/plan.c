@@ -31,9 +31,11 @@ static void wipe(struct plan *plan)
 void plans_fini(struct plans *p)
 {
 	for (size_t i = 0; p->pages && i < PLAN_PAGES; i++) {
-		for (size_t k = 0; p->pages[i] && k < PLAN_PAGE; k++)
-			wipe(&p->pages[i][k]);
-		free(p->pages[i]);
+		struct plan *plans = p->pages[i];
+
+		for (size_t k = 0; plans && k < PLAN_PAGE; k++)
+			wipe(&plans[k]);
+		free(plans);
 	}
 	free(p->pages);
 	p->pages = NULL;
@@ -53,7 +55,7 @@ static struct plan *make_slot(struct plans *p, const struct sa *sa)
 	size_t page = sa->index / PLAN_PAGE;
 
 	if (page < PLAN_PAGES && !p->pages[page])
-		p->pages[page] = make_page();
+		atomic_store_explicit(&p->pages[page], make_page(), memory_order_release);
 	return plans_slot(p, sa);
 }
 
@@ -107,6 +109,7 @@ const struct plan *plans_work_out(struct plans *p, struct crypto *c, const struc
 
 	if (!plan || !work_out(plan, c, sa, tun))
 		return NULL;
+	plan->many = p->many;
 	plan->generation = generation;
 	return plan;
 }

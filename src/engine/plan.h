@@ -7,6 +7,7 @@
 #ifndef SALLYPORT_ENGINE_PLAN_H
 #define SALLYPORT_ENGINE_PLAN_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -26,6 +27,7 @@ struct esp_shape {
 	uint8_t n_salt;
 	uint8_t salt[4];
 	bool aead;
+	const struct sa_natt *natt; /* what that says */
 	bool iv_covered; /* an AEAD whose associated data end with the IV */
 	bool counts;	 /* the IV is a counter */
 };
@@ -42,6 +44,7 @@ struct plan {
 	uint64_t generation; /* of the databases when the shapes were */
 	struct crypto_key *key; /* NULL: it works without */
 	size_t key_span;	/* crypto_key_span() */
+	bool many; /* other workers have the SA, too */
 	struct esp_shape esp; /* of ESP's SAs */
 	struct tunnel_shape tunnel;
 };
@@ -50,7 +53,9 @@ struct plan {
 #define PLAN_PAGES 65536
 
 struct plans {
-	struct plan **pages; /* by index; a page is made when an SA on it is first met */
+	/* By index; a page is made when an SA on it is first met. The SAD's writer looks for what is gone. */
+	struct plan *_Atomic *pages;
+	bool many; /* workers share the databases */
 };
 
 bool plans_init(struct plans *p);
@@ -60,7 +65,9 @@ static inline struct plan *plans_slot(const struct plans *p, const struct sa *sa
 {
 	size_t page = sa->index / PLAN_PAGE;
 
-	return page < PLAN_PAGES && p->pages[page] ? &p->pages[page][sa->index % PLAN_PAGE] : NULL;
+	struct plan *plans = page < PLAN_PAGES ? atomic_load_explicit(&p->pages[page], memory_order_acquire) : NULL;
+
+	return plans ? &plans[sa->index % PLAN_PAGE] : NULL;
 }
 
 /*

@@ -15,9 +15,11 @@
 
 uint32_t pmtu_of(const struct sa *sa, uint32_t mtu, const struct now *now)
 {
-	if (!sa->pmtu || now->wall_s >= sa->pmtu_until_s || (mtu && mtu < sa->pmtu))
+	uint32_t learned = sa->pmtu;
+
+	if (!learned || now->wall_s >= sa->pmtu_until_s || (mtu && mtu < learned))
 		return mtu;
-	return sa->pmtu;
+	return learned;
 }
 
 /* The SA that made a packet, by the eight bytes or more that there are of its payload. */
@@ -45,8 +47,8 @@ static void lower(struct worker *w, struct sa *sa, uint32_t mtu, const struct no
 		mtu = least;
 	if (pmtu_of(sa, UINT32_MAX, now) < mtu)
 		return;
-	sa->pmtu = mtu;
 	sa->pmtu_until_s = now->wall_s + PMTU_LIFE_S;
+	sa->pmtu = mtu;
 	sad_changed(w->db->sad);
 }
 

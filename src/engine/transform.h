@@ -52,7 +52,7 @@ struct job {
 				    filled; 0 = it has made none */
 	uint32_t inner;		 /* in: bytes between its header and its ICV */
 	uint32_t grown;		 /* bytes that a signature took */
-	uint64_t seq;
+	uint64_t seq; /* out: the number of this packet of the SA's */
 	uint8_t iv[IV_MAX];
 
 	struct spd_entry *entry; /* the policy that decided, NULL = none */
@@ -124,18 +124,20 @@ static inline const struct transform *transform_of(enum sa_proto proto)
 void esp_shape(const struct sa *sa, const struct tunables *tun, struct esp_shape *e);
 
 /*
- * The next sequence number of an SA, into *seq; false when they are used up (RFC 4303
- * section 3.3.3).
+ * The next sequence number of an SA, into *seq, also where many workers take some; false when
+ * they are used up (RFC 4303 section 3.3.3).
  */
-static inline bool sa_next_seq(struct sa *sa, uint64_t *seq)
+static inline bool sa_next_seq(struct sa *sa, bool many, uint64_t *seq)
 {
-	/* the old protocols send none: theirs is only counted */
-	if (sa->seq == (sa->flags & (SAF_ESN | SAF_OLD) ? UINT64_MAX : UINT32_MAX)) {
-		if (!(sa->flags & SAF_CYCSEQ))
+	/* the old protocols and IPComp send none: theirs is only counted */
+	bool wide = sa->flags & (SAF_ESN | SAF_OLD) || sa->proto == SA_IPCOMP;
+	uint64_t was = shared_get(&sa->seq), last = wide ? UINT64_MAX : UINT32_MAX;
+
+	do {
+		if (was == last && !(sa->flags & SAF_CYCSEQ))
 			return false;
-		sa->seq = 0; /* zero itself is never sent: receivers with a window refuse it */
-	}
-	*seq = ++sa->seq;
+		*seq = was == last ? 1 : was + 1; /* zero is never sent: receivers with a window refuse it */
+	} while (!shared_swap(&sa->seq, &was, *seq, many));
 	return true;
 }
 
@@ -143,6 +145,14 @@ static inline bool sa_next_seq(struct sa *sa, uint64_t *seq)
 static inline uint64_t sa_whole_seq(const struct sa *sa, uint32_t low)
 {
 	return sa->flags & SAF_ESN ? replay_extend(&sa->replay, low) : low;
+}
+
+/* What came in was authentic: whether it was fresh, too; it is so no more. */
+static inline bool job_takes_seq(const struct job *j)
+{
+	struct replay *r = &j->sa->replay;
+
+	return j->plan->many ? replay_update_shared(r, j->seq) : replay_update(r, j->seq);
 }
 
 /* Bytes of ICV on the wire that the SA's authenticator makes. */

@@ -75,9 +75,9 @@ static bool df_outside(enum tunnel_df mode, const struct pkt *inner, int family)
  * numbers its packets already, so its number does, from a place of its own. Never 0,
  * which a raw socket takes for "none".
  */
-static uint16_t packet_id(const struct sa *sa)
+static uint16_t packet_id(const struct job *j)
 {
-	return (uint16_t)(((sa->spi * 0x9e3779b1u >> 16) + sa->seq) % UINT16_MAX + 1);
+	return (uint16_t)(((j->sa->spi * 0x9e3779b1u >> 16) + j->seq) % UINT16_MAX + 1);
 }
 
 void tunnel_shape(const struct sa *sa, const struct tunables *tun, struct tunnel_shape *t)
@@ -98,7 +98,7 @@ static void fill_header(struct job *j, const struct tunnel_shape *t, uint8_t tos
 	uint8_t *h = j->pkt->data;
 
 	if (t->len == IPV4_MIN) {
-		uint16_t id = packet_id(j->sa), frag = df ? V4_DF : 0;
+		uint16_t id = packet_id(j), frag = df ? V4_DF : 0;
 
 		memcpy(h, t->header, IPV4_MIN);
 		h[V4_TOS] = tos;

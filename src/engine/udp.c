@@ -16,10 +16,10 @@ enum { UDP_SRC = 0, UDP_DST = 2, UDP_LEN = 4, UDP_SUM = 6 };
 #define NATT_PORT 4500 /* RFC 3947 section 4 */
 #define KEEPALIVE 0xff /* RFC 3948 section 2.3 */
 
-void udp_fill_header(uint8_t *udp, const struct sa *sa, size_t len)
+void udp_fill_header(uint8_t *udp, const struct sa_natt *natt, size_t len)
 {
-	put_be16(udp + UDP_SRC, sa->natt->sport);
-	put_be16(udp + UDP_DST, sa->natt->dport);
+	put_be16(udp + UDP_SRC, natt->sport);
+	put_be16(udp + UDP_DST, natt->dport);
 	put_be16(udp + UDP_LEN, (uint16_t)len);
 	put_be16(udp + UDP_SUM, 0);
 }
@@ -57,6 +57,7 @@ static enum udp_kind kind_of(const struct job *j, const struct sad *sad)
 {
 	size_t at = j->view.upper, len = datagram_len(j->pkt, at);
 	const uint8_t *udp = j->pkt->data + at, *inside = udp + UDP_HEADER;
+	const struct sa_natt *natt;
 	const struct sa *sa;
 
 	if (len == UDP_HEADER + 1 && inside[0] == KEEPALIVE &&
@@ -65,10 +66,11 @@ static enum udp_kind kind_of(const struct job *j, const struct sad *sad)
 	if (len < UDP_HEADER + 4 || get_be32(inside) <= SPI_RESERVED_MAX)
 		return UDP_OTHER;
 	sa = sad_find_in(sad, SA_ESP, get_be32(inside), &j->view.dst);
-	if (!sa || !sa->natt->type)
+	natt = sa ? sa->natt : &sa_no_natt;
+	if (!natt->type)
 		return UDP_OTHER;
-	if (get_be16(udp + UDP_SRC) != sa->natt->sport || get_be16(udp + UDP_DST) != sa->natt->dport)
-		return get_be16(udp + UDP_DST) == sa->natt->dport ? UDP_MISMATCH : UDP_OTHER;
+	if (get_be16(udp + UDP_SRC) != natt->sport || get_be16(udp + UDP_DST) != natt->dport)
+		return get_be16(udp + UDP_DST) == natt->dport ? UDP_MISMATCH : UDP_OTHER;
 	return UDP_ESP;
 }
 
@@ -95,8 +97,10 @@ enum udp_kind udp_peel(struct job *j, const struct sad *sad)
 
 static bool made_in_udp(const struct sa *sa, const struct ip_view *v, const uint8_t *udp)
 {
-	return sa->proto == SA_ESP && sa->natt->type && get_be16(udp + UDP_SRC) == sa->natt->sport &&
-	       get_be16(udp + UDP_DST) == sa->natt->dport && addr_equal(&sa->src, &v->src) &&
+	const struct sa_natt *natt = sa->natt;
+
+	return sa->proto == SA_ESP && natt->type && get_be16(udp + UDP_SRC) == natt->sport &&
+	       get_be16(udp + UDP_DST) == natt->dport && addr_equal(&sa->src, &v->src) &&
 	       addr_equal(&sa->dst, &v->dst);
 }
 
@@ -134,7 +138,7 @@ bool engine_keepalive(struct worker *w, const struct sa *sa, struct pkt *p)
 	udp = pkt_put(p, UDP_HEADER + 1);
 	if (!udp)
 		return false;
-	udp_fill_header(udp, sa, UDP_HEADER + 1);
+	udp_fill_header(udp, sa->natt, UDP_HEADER + 1);
 	udp[UDP_HEADER] = KEEPALIVE;
 	if (!ip_push_header(p, &f) || !ip_parse(p, &v, &reason))
 		return false;

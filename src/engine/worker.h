@@ -45,6 +45,17 @@ struct worker {
 		struct addr addr;
 		bool known, ours;
 	} last; /* the destination that was last asked about, in this burst */
+	/* Packets of one SA, and of one policy, that were not yet counted there: those of a burst come in a row. */
+	struct {
+		struct sa *sa;
+		uint64_t packets, bytes;
+	} of_sa;
+	struct {
+		struct spd_entry *entry;
+		uint64_t packets, bytes;
+	} of_policy;
+	bool many;	      /* other workers share the databases */
+	struct sad_observer observer;
 	struct sa any_ipcomp; /* stands in where a well-known CPI has no SA: RFC 3173 section 3.3 */
 	uint8_t scratch[STEP_SCRATCH];
 };
@@ -91,8 +102,22 @@ void worker_seek_decision(struct worker *w, struct job *j, uint8_t dir);
 const struct decided *worker_decision(const struct worker *w, const struct job *j);
 /* Asks for the memory of a burst's SAs, and of their plans and keys, to which it leads. */
 void worker_fetch(const struct worker *w, struct sa *const *sas, size_t n);
+/* Ends a burst: what it counted stands in the databases. */
+void worker_end(struct worker *w, const struct now *now);
+void worker_count_sa(struct worker *w, const struct now *now);
+void worker_count_entry(struct worker *w, const struct now *now);
 /* Counts a packet for the policy that decides on it. */
-void worker_count_policy(struct job *j, struct spd_entry *entry, const struct now *now);
+static inline void worker_count_policy(struct worker *w, struct job *j, struct spd_entry *entry,
+				       const struct now *now)
+{
+	j->entry = entry;
+	if (w->of_policy.entry != entry) {
+		worker_count_entry(w, now);
+		w->of_policy.entry = entry;
+	}
+	w->of_policy.packets++;
+	w->of_policy.bytes += j->pkt->len;
+}
 /* Takes those that were dropped off the list of active jobs. */
 void worker_drop_dead(struct worker *w);
 /* The SA that signs the job's segments, NULL = none. */
@@ -131,14 +156,14 @@ static inline void worker_note_done(struct worker *w, const struct job *j, bool 
 /* What steps need of the worker; random bytes are the caller's to add. */
 struct step worker_step(struct worker *w);
 /* Counts a packet for the SA of its step. */
-static inline void worker_account(struct job *j, const struct now *now)
+static inline void worker_account(struct worker *w, const struct job *j, const struct now *now)
 {
-	struct sa *sa = j->sa;
-
-	sa->bytes += j->pkt->len;
-	sa->packets++;
-	if (!sa->used_s)
-		sa->used_s = now->wall_s;
+	if (w->of_sa.sa != j->sa) {
+		worker_count_sa(w, now);
+		w->of_sa.sa = j->sa;
+	}
+	w->of_sa.packets++;
+	w->of_sa.bytes += j->pkt->len;
 }
 
 #endif

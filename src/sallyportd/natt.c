@@ -23,11 +23,13 @@
 
 static void grow_silent(struct sa *sa)
 {
-	if (sa->natt_packets != sa->packets)
+	uint64_t packets = shared_get(&sa->packets);
+
+	if (sa->natt_packets != packets)
 		sa->natt_idle_s = 0;
 	else if (sa->natt_idle_s < UINT32_MAX)
 		sa->natt_idle_s++;
-	sa->natt_packets = sa->packets;
+	sa->natt_packets = packets;
 }
 
 /* RFC 1918, RFC 6598, RFC 4193. */

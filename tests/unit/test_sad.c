@@ -168,7 +168,7 @@ static void indices_are_dense(void **state)
 	uint32_t first;
 
 	(void)state;
-	sad_observe(sad, hear, &heard);
+	sad_observe(sad, &(struct sad_observer){ .gone = hear, .arg = &heard });
 	for (unsigned i = 0; i < 4; i++) {
 		sas[i] = put(i == 1 ? other : sad, (struct spec){ SA_ESP, 300 + i, v4(1), v4(2), MODE_ANY, 0, SA_MATURE });
 		assert_int_equal(sas[i]->index, i + 1);
