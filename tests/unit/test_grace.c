@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * db/grace.h: a reader that holds something is waited for, one that rests is not.
+ * db/grace.h: a reader that holds something is waited for, one that rests is not; and all of
+ * them stand still.
  */
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -153,12 +155,68 @@ static void test_who_holds_is_waited_for_who_rests_is_not(void **state)
 	pthread_join(reader, NULL);
 }
 
+/* Two numbers that belong together, and nothing that would tell them apart but standing still. */
+static unsigned pair[2];
+static atomic_uint looks, torn;
+static atomic_bool looked_enough;
+
+static void *look_at_pair(void *arg)
+{
+	grace_enter();
+	while (!atomic_load(&looked_enough)) {
+		for (int i = 0; i < 20; i++)
+			atomic_fetch_add(&torn, pair[0] != pair[1]);
+		atomic_fetch_add(&looks, 1);
+		if (arg) {
+			grace_rest();
+			grace_resume();
+		} else {
+			grace_pass();
+		}
+	}
+	grace_leave();
+	return NULL;
+}
+
+/* Mutation: without the lock in grace_stop() pairs are torn, and ThreadSanitizer says so. */
+static void test_all_stand_still(void **state)
+{
+	pthread_t readers[READERS];
+
+	(void)state;
+	for (size_t i = 0; i < READERS; i++)
+		assert_int_equal(pthread_create(&readers[i], NULL, look_at_pair, i ? NULL : &end), 0);
+	while (atomic_load(&looks) < READERS)
+		usleep(100);
+	for (unsigned i = 0; i < ROUNDS / 10; i++) {
+		unsigned before;
+
+		grace_stop();
+		before = atomic_load(&looks);
+		pair[0]++;
+		grace_stop(); /* nothing is let go by the inner one */
+		usleep(50);
+		grace_go();
+		pair[1]++;
+		assert_int_equal(atomic_load(&looks), before);
+		grace_go();
+		while (atomic_load(&looks) == before)
+			sched_yield();
+	}
+	atomic_store(&looked_enough, true);
+	for (size_t i = 0; i < READERS; i++)
+		pthread_join(readers[i], NULL);
+	assert_int_equal(atomic_load(&torn), 0);
+	assert_int_equal(pair[0], ROUNDS / 10);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_without_readers_at_once),
 		cmocka_unit_test(test_readers_never_meet_what_is_freed),
 		cmocka_unit_test(test_who_holds_is_waited_for_who_rests_is_not),
+		cmocka_unit_test(test_all_stand_still),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
