@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "db/call.h"
+#include "db/grace.h"
 #include "db/tunable.h"
 
 /* Values as text, for as long as a reply takes. */
@@ -40,7 +41,8 @@ static int show_all(struct call *c)
 	return 0;
 }
 
-static int set(struct call *c, const struct tunable *t)
+/* Packets see all of the tunables as they were, or as they are. */
+static int set_still(struct call *c, const struct tunable *t)
 {
 	const struct tunables before = c->db->tun;
 	char why[TUNABLE_WHY_MAX];
@@ -61,6 +63,16 @@ static int set(struct call *c, const struct tunable *t)
 	m.tunable.old = tunable_get(t, &before, s.old);
 	call_reply(c, HANDLE_ONE, &m);
 	return 0;
+}
+
+static int set(struct call *c, const struct tunable *t)
+{
+	int err;
+
+	grace_stop();
+	err = set_still(c, t);
+	grace_go();
+	return err;
 }
 
 int handle_tunable(struct call *c)

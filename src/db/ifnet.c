@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A plain list: there are few interfaces, and a packet that belongs to none is not
- * looked up where there is none.
+ * looked up where there is none. Readers stand still while it changes.
  */
 #include "db/ifnet.h"
 
@@ -9,6 +9,8 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "db/grace.h"
 
 static bool same_tunnel(const struct ifnet *a, const struct ifnet *b)
 {
@@ -83,7 +85,9 @@ int ifnet_add(struct db *db, const struct ifnet *like, uint64_t now_s, struct if
 	}
 	while (*end)
 		end = &(*end)->next;
+	grace_stop();
 	*end = n;
+	grace_go();
 	*added = n;
 	return 0;
 }
@@ -94,8 +98,10 @@ void ifnet_remove(struct db *db, struct ifnet *n)
 
 	while (*at != n)
 		at = &(*at)->next;
+	grace_stop();
 	*at = n->next;
 	remove_policies(db, n);
+	grace_go();
 	free(n);
 }
 

@@ -4,11 +4,15 @@
  *
  *     SA_ADDED    remove it            SA_REMOVED   it waits here: attach it
  *     SA_CHANGED  what it was waits here    SP_ADDED, SP_REMOVED as with SAs
+ *
+ * Readers stand still from its beginning to its end: to them it is one moment.
  */
 #include "db/undo.h"
 
 #include <errno.h>
 #include <stdlib.h>
+
+#include "db/grace.h"
 
 enum step_kind { SA_ADDED, SA_REMOVED, SA_CHANGED, SP_ADDED, SP_REMOVED };
 
@@ -46,6 +50,7 @@ int undo_begin(struct db *db)
 	if (!db->undo)
 		return -ENOMEM;
 	db->undo->tun = db->tun;
+	grace_stop();
 	return 0;
 }
 
@@ -78,6 +83,7 @@ static void end(struct db *db)
 	free(db->undo->steps);
 	free(db->undo);
 	db->undo = NULL;
+	grace_go();
 }
 
 void undo_commit(struct db *db)

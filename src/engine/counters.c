@@ -176,6 +176,17 @@ static void tell_histogram(const struct engine_stats *s, const char *group, tell
 	}
 }
 
+void engine_stats_add(struct engine_stats *sum, const struct engine_stats *more)
+{
+	const uint64_t *from = (const uint64_t *)more;
+	uint64_t *to = (uint64_t *)sum;
+
+	static_assert(sizeof(*sum) % sizeof(*to) == 0 && _Alignof(struct engine_stats) == _Alignof(uint64_t),
+		      "it is numbers of 64 bits and nothing else");
+	for (size_t i = 0; i < sizeof(*sum) / sizeof(*to); i++)
+		to[i] += from[i];
+}
+
 void counters_tell(const struct engine_stats *s, tell_counter *tell, void *arg)
 {
 	char name[COUNTER_NAME_MAX];

@@ -113,12 +113,16 @@ struct engine_stats {
 	struct sig_counters sig;
 };
 
+/* Adds one worker's to a sum. */
+void engine_stats_add(struct engine_stats *sum, const struct engine_stats *more);
+
 /*
  * One thread's engine: expanded keys, scratch and counters. It lends db and keeps
  * it; it owns its cryptography.
  */
 struct worker;
 
+/* db->workers says how many others there will be. The SAD's writer makes and frees them. */
 struct worker *worker_new(struct db *db);
 void worker_free(struct worker *w);
 /* Counts a packet that the caller drops; p may be NULL where it is no more. */

@@ -163,7 +163,7 @@ static int probe_mark(struct setup *s)
 		return p.fd;
 	memcpy(probe[0].h_dest, s->link.mac, ETH_ALEN);
 	memcpy(probe[0].h_source, s->link.mac, ETH_ALEN);
-	if (writev(s->in.fd, parts, 2) < 0)
+	if (writev(s->in.fd[0], parts, 2) < 0)
 		err = -errno;
 	else if (poll(&p, 1, PROBE_MS) != 1)
 		err = -EPROTONOSUPPORT;

@@ -48,10 +48,28 @@ struct io *io_open(const char *name, const struct io_config *cfg, int *err)
 	if (!io)
 		return NULL;
 	io->ops = &driver->ops;
+	io->queues = 1;
 	*err = driver->ops.open(io, cfg);
 	if (*err) {
 		free(io);
 		return NULL;
 	}
 	return io;
+}
+
+struct io_stats io_total(const struct io *io)
+{
+	struct io_stats sum = { 0 };
+
+	for (unsigned i = 0; i < io->queues; i++) {
+		const struct io_stats *s = &io->stats[i];
+
+		sum.rx_packets += s->rx_packets;
+		sum.tx_packets += s->tx_packets;
+		sum.rx_super += s->rx_super;
+		sum.tx_super += s->tx_super;
+		sum.rx_dropped += s->rx_dropped;
+		sum.tx_dropped += s->tx_dropped;
+	}
+	return sum;
 }

@@ -24,6 +24,13 @@ enum io_what {
 	IO_UDP,		/* and IPv6's with an extension header in front, which may hide it */
 };
 
+/*
+ * Queues of a driver, one for each thread that carries packets. All packets of a flow that leaves come
+ * by the same queue, and so do all of an SA that arrives; fragments do by their addresses. Queue 0 is of
+ * the thread that calls the other functions, too; those may be called while others rx() and tx().
+ */
+#define IO_QUEUES_MAX 64
+
 /* Traffic to be steered to us: packets of one direction between two prefixes. */
 struct io_select {
 	uint8_t dir; /* enum pkt_dir */
@@ -60,6 +67,7 @@ struct io_config {
 	const char *journal;   /* path of the undo journal */
 	const char *pcap_in, *pcap_out;
 	bool super; /* rx() may give superpackets */
+	unsigned queues; /* wanted, up to IO_QUEUES_MAX; 0 = one */
 	uint32_t mark; /* routed_mark()'s: packets that have it leave unseen, if they are protected; 0 = none */
 	/* Told what is being done and what is wrong, one line each without newline; never packets' contents. */
 	void (*log)(void *arg, const char *line);
@@ -67,7 +75,7 @@ struct io_config {
 };
 
 struct io_stats {
-	uint64_t rx_packets, tx_packets; /* over all queues; a superpacket is one */
+	uint64_t rx_packets, tx_packets; /* a superpacket is one */
 	uint64_t rx_super, tx_super;	 /* superpackets of many segments among these */
 	uint64_t rx_dropped;             /* too long, not IP, no buffer */
 	uint64_t tx_dropped;             /* the kernel refused */
@@ -102,14 +110,15 @@ struct io_ops {
 	 */
 	int (*look)(struct io *io);
 	/*
-	 * Up to BURST_MAX packets of one direction, without blocking; the driver lends them
-	 * until the next rx(). Answers how many, or -errno; -ENODATA: a file is at its end.
+	 * Up to BURST_MAX packets of one queue and direction, without blocking; the driver lends
+	 * them until the next rx() of both. Answers how many, or -errno; -ENODATA: a file is at
+	 * its end.
 	 */
-	int (*rx)(struct io *io, enum pkt_dir dir, struct burst *b);
+	int (*rx)(struct io *io, unsigned queue, enum pkt_dir dir, struct burst *b);
 	/* Sends the burst's packets at once. Answers how many were taken. */
-	int (*tx)(struct io *io, enum io_to to, const struct burst *b);
-	/* To wait on until rx() of a direction has something; -1: it always has. */
-	int (*fd)(const struct io *io, enum pkt_dir dir);
+	int (*tx)(struct io *io, unsigned queue, enum io_to to, const struct burst *b);
+	/* To wait on until rx() of a queue and direction has something; -1: it always has. */
+	int (*fd)(const struct io *io, unsigned queue, enum pkt_dir dir);
 	/* Undoes everything that open, steer and set_ways did to the host, or with leave_closed leaves it shut. Frees. */
 	void (*close)(struct io *io, bool leave_closed);
 };
@@ -118,11 +127,15 @@ struct io_ops {
 struct io {
 	const struct io_ops *ops;
 	uint32_t ifindex;
-	uint32_t mtu; /* of the protected interface, in bytes of IP datagram; kept up to date; 0 = no limit */
+	unsigned queues; /* that it has: those that were wanted, or fewer */
+	_Atomic uint32_t mtu; /* of the protected interface, in bytes of IP datagram; kept up to date; 0 = no limit */
 	bool recovered; /* a daemon before us ended without undoing its work */
-	uint8_t super[2]; /* by enum io_to: of what tx() takes superpackets, flags of enum io_super; kept up to date */
-	struct io_stats stats;
+	_Atomic uint8_t super[2]; /* by enum io_to: of what tx() takes superpackets, flags of enum io_super; kept up to date */
+	struct io_stats stats[IO_QUEUES_MAX]; /* each its own thread's */
 };
+
+/* The sum over the queues, while nobody uses them. */
+struct io_stats io_total(const struct io *io);
 
 /*
  * The driver of a name, opened; NULL with *err = -errno. "auto" and "tc" steer by eBPF

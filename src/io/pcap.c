@@ -229,7 +229,7 @@ static struct pkt *next_packet(struct pcap *f, size_t i)
 		if (got > 0)
 			return &f->pool.pkts[i];
 		f->end = got;
-		f->io.stats.rx_dropped += got == 0;
+		f->io.stats[0].rx_dropped += got == 0;
 	}
 	return NULL;
 }
@@ -245,11 +245,12 @@ static void keep_for_later(struct pcap *f, struct pkt *p)
 }
 
 /* One slot stays free for what is read ahead. */
-static int pcap_rx(struct io *io, enum pkt_dir dir, struct burst *b)
+static int pcap_rx(struct io *io, unsigned queue, enum pkt_dir dir, struct burst *b)
 {
 	struct pcap *f = pcap_of(io);
 	struct pkt *p;
 
+	(void)queue;
 	b->n = 0;
 	while (b->n < BURST_MAX - 1 && (p = next_packet(f, b->n))) {
 		if (p->dir != dir) {
@@ -258,7 +259,7 @@ static int pcap_rx(struct io *io, enum pkt_dir dir, struct burst *b)
 		}
 		b->pkts[b->n++] = p;
 	}
-	io->stats.rx_packets += b->n;
+	io->stats[0].rx_packets += b->n;
 	return b->n || f->next ? (int)b->n : f->end;
 }
 
@@ -279,21 +280,23 @@ static bool write_one(struct pcap *f, const struct pkt *p, enum io_to to)
 	       fwrite(link, 1, len, f->out) == len && fwrite(p->data, 1, p->len, f->out) == p->len;
 }
 
-static int pcap_tx(struct io *io, enum io_to to, const struct burst *b)
+static int pcap_tx(struct io *io, unsigned queue, enum io_to to, const struct burst *b)
 {
 	struct pcap *f = pcap_of(io);
 	int sent = 0;
 
+	(void)queue;
 	for (size_t i = 0; i < b->n; i++)
 		sent += write_one(f, b->pkts[i], to);
-	io->stats.tx_packets += (uint64_t)sent;
-	io->stats.tx_dropped += b->n - (size_t)sent;
+	io->stats[0].tx_packets += (uint64_t)sent;
+	io->stats[0].tx_dropped += b->n - (size_t)sent;
 	return sent;
 }
 
-static int pcap_fd(const struct io *io, enum pkt_dir dir)
+static int pcap_fd(const struct io *io, unsigned queue, enum pkt_dir dir)
 {
 	(void)io;
+	(void)queue;
 	(void)dir;
 	return -1;
 }

@@ -179,29 +179,40 @@ static int say_tap(const struct setup *s, const struct tap *t, int err)
 			     "network namespace of your own"
 			     " (unshare -U --map-current-user --keep-caps -n)");
 	else if (err == -EINVAL)
-		say(&s->say, "%s exists and is not a TAP device: remove it (ip link del %s)",
+		say(&s->say,
+		    "%s exists and is not a TAP device of many queues: remove it (ip link del %s)",
 		    t->name, t->name);
 	else
 		say(&s->say, "cannot make TAP device %s: %s", t->name, strerror(-err));
 	return err;
 }
 
+/* How many queues a device may have is said when it is made, and never again: always many. */
+static int queue_attach(struct setup *s, struct tap *t, unsigned queue)
+{
+	struct ifreq r = { .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | IFF_MULTI_QUEUE };
+	int fd = open(TUN_DEVICE, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+
+	if (fd < 0)
+		return say_tun(s, -errno);
+	t->fd[queue] = fd;
+	strcpy(r.ifr_name, t->name);
+	return ioctl(fd, TUNSETIFF, &r) < 0 ? say_tap(s, t, -errno) : 0;
+}
+
 static int tap_attach(struct setup *s, struct tap *t)
 {
-	struct ifreq r = { .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR };
-	int takes;
+	int err = 0, takes;
 
-	t->fd = open(TUN_DEVICE, O_RDWR | O_NONBLOCK | O_CLOEXEC);
-	if (t->fd < 0)
-		return say_tun(s, -errno);
-	strcpy(r.ifr_name, t->name);
-	if (ioctl(t->fd, TUNSETIFF, &r) < 0)
-		return say_tap(s, t, -errno);
-	takes = vnet_open(t->fd, s->super);
+	for (unsigned i = 0; !err && i < s->queues; i++)
+		err = queue_attach(s, t, i);
+	if (err)
+		return err;
+	takes = vnet_open(t->fd[0], s->super);
 	if (takes < 0)
 		return say_tap(s, t, takes);
 	s->takes = (uint8_t)takes;
-	return ioctl(t->fd, TUNSETPERSIST, 1UL) < 0 ? say_tap(s, t, -errno) : 0;
+	return ioctl(t->fd[0], TUNSETPERSIST, 1UL) < 0 ? say_tap(s, t, -errno) : 0;
 }
 
 /* Journalled only when we make it: a daemon that holds it must not have it undone by us. */
@@ -387,7 +398,10 @@ int setup_open(struct setup *s, const struct io_config *cfg, enum steer_by by)
 	s->say = say_to(cfg);
 	s->mark_out = cfg->mark;
 	s->super = cfg->super;
-	s->out.fd = s->in.fd = s->journal.fd = -1;
+	s->queues = cfg->queues ? cfg->queues : 1;
+	s->journal.fd = -1;
+	for (unsigned i = 0; i < IO_QUEUES_MAX; i++)
+		s->out.fd[i] = s->in.fd[i] = -1;
 	err = choose_mark(&s->mark);
 	if (!err)
 		err = nl_open(&s->nl, NETLINK_ROUTE, 0);
@@ -430,7 +444,9 @@ void setup_close(struct setup *s, bool leave_closed)
 	if (!leave_closed && s->journal.fd >= 0)
 		done = undo_all(s);
 	journal_close(&s->journal, done);
-	close_fd(&s->out.fd);
-	close_fd(&s->in.fd);
+	for (unsigned i = 0; i < s->queues; i++) {
+		close_fd(&s->out.fd[i]);
+		close_fd(&s->in.fd[i]);
+	}
 	nl_close(&s->nl);
 }

@@ -30,7 +30,7 @@ enum steer_by {
 
 /* One of the two devices: "out" is spo<n>, "in" is spi<n>, n the protected interface's index. */
 struct tap {
-	int fd;
+	int fd[IO_QUEUES_MAX]; /* one for each queue */
 	uint32_t ifindex;
 	bool found; /* an earlier daemon made it */
 	char name[IFNAMSIZ];
@@ -42,6 +42,7 @@ struct setup {
 	struct journal journal;
 	struct nl_link link; /* the protected interface */
 	struct tap out, in;
+	unsigned queues;  /* of each */
 	bool super;	  /* superpackets are wanted */
 	uint8_t takes;	  /* and what the TAPs take of them: flags of enum io_super */
 	enum steer_by by; /* never STEER_BY_ANY once open */

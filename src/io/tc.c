@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <net/if.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -39,15 +40,21 @@
 /* Asked for; what a user namespace's limit leaves of it will do. */
 #define TX_BUFFER (4 << 20)
 
-struct tc {
-	struct io io;
-	struct setup setup;
+/* What one thread has by itself. */
+struct queue {
 	struct frame_pool pool[2]; /* by enum pkt_dir */
 	int wire;
 	int wire_super; /* another one, whose packets have the header that TAPs' have; -1: none */
-	bool shut;     /* an earlier daemon's traffic waits for the first steer() */
-	bool gone;     /* the interface is, and that was said */
-	time_t looked; /* when the interface was looked at last */
+};
+
+struct tc {
+	struct io io;
+	struct setup setup;
+	struct queue *queues;
+	atomic_bool shut; /* an earlier daemon's traffic waits for the first steer() */
+	bool gone;	  /* the interface is, and that was said */
+	time_t looked;	  /* when the interface was looked at last */
+	_Atomic uint64_t mac; /* of the protected interface, six bytes in memory's order */
 };
 
 static struct tc *tc_of(struct io *io)
@@ -70,13 +77,13 @@ static int wire_bind(int fd, uint32_t ifindex)
 }
 
 /* Protocol 0: it receives nothing. */
-static int wire_open(struct tc *tc, const struct io_config *cfg)
+static int wire_open(struct queue *q, const struct io_config *cfg)
 {
 	struct say log = say_to(cfg);
 	int err;
 
-	tc->wire = socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (tc->wire >= 0)
+	q->wire = socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (q->wire >= 0)
 		return 0;
 	err = errno;
 	if (err == EPERM)
@@ -91,46 +98,89 @@ static int wire_open(struct tc *tc, const struct io_config *cfg)
 }
 
 /* Superpackets have one of their own: the header costs what has no use for it some percent. */
-static void wire_super_open(struct tc *tc)
+static void wire_super_open(struct queue *q, uint32_t ifindex)
 {
 	int on = 1;
 
-	tc->wire_super = socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (tc->wire_super < 0 ||
-	    (setsockopt(tc->wire_super, SOL_PACKET, PACKET_VNET_HDR, &on, sizeof(on)) == 0 &&
-	     wire_bind(tc->wire_super, tc->io.ifindex) == 0))
+	q->wire_super = socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (q->wire_super < 0 ||
+	    (setsockopt(q->wire_super, SOL_PACKET, PACKET_VNET_HDR, &on, sizeof(on)) == 0 &&
+	     wire_bind(q->wire_super, ifindex) == 0))
 		return;
-	close(tc->wire_super);
-	tc->wire_super = -1;
+	close(q->wire_super);
+	q->wire_super = -1;
 }
 
 /* The device may be told otherwise at any time. */
 static void look_at_device(struct tc *tc, const struct nl_link *link)
 {
-	bool any = tc->wire_super >= 0 && link->gso_size >= GSO_SIZE &&
-		   link->gso_segments >= BURST_MAX;
+	bool any = link->gso_size >= GSO_SIZE && link->gso_segments >= BURST_MAX;
 
-	tc->io.super[IO_TO_WIRE] = any ? device_super(tc->wire, link->name) : 0;
+	for (unsigned i = 0; i < tc->io.queues; i++)
+		any = any && tc->queues[i].wire_super >= 0;
+	tc->io.super[IO_TO_WIRE] = any ? device_super(tc->queues[0].wire, link->name) : 0;
+}
+
+static void queue_free(struct queue *q)
+{
+	frame_pool_close(&q->pool[PKT_OUT]);
+	frame_pool_close(&q->pool[PKT_IN]);
+	if (q->wire >= 0)
+		close(q->wire);
+	if (q->wire_super >= 0)
+		close(q->wire_super);
 }
 
 static void tc_free(struct tc *tc)
 {
-	frame_pool_close(&tc->pool[PKT_OUT]);
-	frame_pool_close(&tc->pool[PKT_IN]);
-	if (tc->wire >= 0)
-		close(tc->wire);
-	if (tc->wire_super >= 0)
-		close(tc->wire_super);
-	tc->wire = tc->wire_super = -1;
+	for (unsigned i = 0; tc->queues && i < tc->io.queues; i++)
+		queue_free(&tc->queues[i]);
+	free(tc->queues);
+	tc->queues = NULL;
+}
+
+/* Sockets first: who has no right to them is to leave nothing behind. */
+static int open_wires(struct tc *tc, const struct io_config *cfg)
+{
+	int err = 0;
+
+	tc->queues = calloc(tc->io.queues, sizeof(*tc->queues));
+	for (unsigned i = 0; tc->queues && i < tc->io.queues; i++)
+		tc->queues[i].wire = tc->queues[i].wire_super = -1;
+	for (unsigned i = 0; tc->queues && !err && i < tc->io.queues; i++)
+		err = wire_open(&tc->queues[i], cfg);
+	return tc->queues ? err : -ENOMEM;
+}
+
+static int open_queue(const struct tc *tc, struct queue *q, bool super)
+{
+	int err = wire_bind(q->wire, tc->io.ifindex);
+
+	if (super)
+		wire_super_open(q, tc->io.ifindex);
+	if (!err)
+		err = frame_pool_open(&q->pool[PKT_OUT], PKT_OUT, tc->io.ifindex);
+	if (!err)
+		err = frame_pool_open(&q->pool[PKT_IN], PKT_IN, tc->io.ifindex);
+	return err;
+}
+
+static void note_mac(struct tc *tc)
+{
+	uint64_t mac = 0;
+
+	memcpy(&mac, tc->setup.link.mac, sizeof(tc->setup.link.mac));
+	tc->mac = mac;
 }
 
 static int tc_open_by(struct io *io, const struct io_config *cfg, enum steer_by by)
 {
 	struct tc *tc = tc_of(io);
 	struct setup *s = &tc->setup;
-	int err = wire_open(tc, cfg);
+	int err;
 
-	tc->wire_super = -1;
+	io->queues = cfg->queues ? cfg->queues : 1;
+	err = open_wires(tc, cfg);
 	if (!err)
 		err = setup_open(s, cfg, by);
 	if (err) {
@@ -140,15 +190,12 @@ static int tc_open_by(struct io *io, const struct io_config *cfg, enum steer_by 
 	io->ifindex = s->link.ifindex;
 	io->mtu = s->link.mtu;
 	io->super[IO_TO_STACK] = s->takes;
-	io->recovered = tc->shut = s->recovered;
-	err = wire_bind(tc->wire, io->ifindex);
-	if (cfg->super)
-		wire_super_open(tc);
+	io->recovered = s->recovered;
+	tc->shut = s->recovered;
+	note_mac(tc);
+	for (unsigned i = 0; !err && i < io->queues; i++)
+		err = open_queue(tc, &tc->queues[i], cfg->super);
 	look_at_device(tc, &s->link);
-	if (!err)
-		err = frame_pool_open(&tc->pool[PKT_OUT], PKT_OUT, io->ifindex);
-	if (!err)
-		err = frame_pool_open(&tc->pool[PKT_IN], PKT_IN, io->ifindex);
 	if (err) {
 		say(&s->say, "cannot send by %s: %s", s->link.name, strerror(-err));
 		setup_close(s, s->recovered);
@@ -200,6 +247,7 @@ static int tc_steer(struct io *io, const struct io_select *sel, size_t n)
 	}
 	err = hook_steer(&tc->setup, sel, n);
 	io->mtu = tc->setup.link.mtu;
+	note_mac(tc);
 	if (!err)
 		tc->shut = false;
 	return err;
@@ -216,7 +264,7 @@ static bool still_bound(const struct tc *tc)
 	struct sockaddr_ll at = { 0 };
 	socklen_t len = sizeof(at);
 
-	return getsockname(tc->wire, (struct sockaddr *)&at, &len) == 0 &&
+	return getsockname(tc->queues[0].wire, (struct sockaddr *)&at, &len) == 0 &&
 	       at.sll_ifindex == (int)tc->io.ifindex;
 }
 
@@ -242,7 +290,7 @@ static int tc_look(struct io *io)
 }
 
 /*
- * The interface is looked at once a second while packets leave: its MTU can change,
+ * By queue 0, whose thread has the control: the interface is looked at once a second while packets leave: its MTU can change,
  * its name too, and it can vanish.
  */
 static void look_at_interface(struct tc *tc)
@@ -255,7 +303,8 @@ static void look_at_interface(struct tc *tc)
 		return;
 	tc->looked = now.tv_sec;
 	r.ifr_ifindex = (int)tc->io.ifindex;
-	if (ioctl(tc->wire, SIOCGIFNAME, &r) == 0 && ioctl(tc->wire, SIOCGIFMTU, &r) == 0) {
+	if (ioctl(tc->queues[0].wire, SIOCGIFNAME, &r) == 0 &&
+	    ioctl(tc->queues[0].wire, SIOCGIFMTU, &r) == 0) {
 		tc->io.mtu = (uint32_t)r.ifr_mtu;
 	} else if (!tc->gone) {
 		tc->gone = true;
@@ -266,11 +315,11 @@ static void look_at_interface(struct tc *tc)
 
 /* Receiving */
 
-static int tc_fd(const struct io *io, enum pkt_dir dir)
+static int tc_fd(const struct io *io, unsigned queue, enum pkt_dir dir)
 {
 	const struct tc *tc = (const struct tc *)io;
 
-	return dir == PKT_OUT ? tc->setup.out.fd : tc->setup.in.fd;
+	return dir == PKT_OUT ? tc->setup.out.fd[queue] : tc->setup.in.fd[queue];
 }
 
 /* One frame into p: its length, or -errno; 0 where it is none of ours to judge. */
@@ -295,17 +344,19 @@ static ssize_t receive_one(struct tc *tc, int fd, struct pkt *p)
 	return frame_split(p, (size_t)len) && vnet_read(&vnet, p) ? len : 0;
 }
 
-static int tc_rx(struct io *io, enum pkt_dir dir, struct burst *b)
+static int tc_rx(struct io *io, unsigned queue, enum pkt_dir dir, struct burst *b)
 {
 	struct tc *tc = tc_of(io);
-	int fd = tc_fd(io, dir);
+	struct frame_pool *pool = &tc->queues[queue].pool[dir];
+	struct io_stats *stats = &io->stats[queue];
+	int fd = tc_fd(io, queue, dir);
 	size_t bytes = 0;
 
-	if (dir == PKT_OUT)
+	if (dir == PKT_OUT && queue == 0)
 		look_at_interface(tc);
 	b->n = 0;
 	for (size_t i = 0; i < BURST_MAX && bytes < FRAME_RX_BYTES; i++) {
-		struct pkt *p = &tc->pool[dir].pkts[b->n];
+		struct pkt *p = &pool->pkts[b->n];
 		ssize_t len = receive_one(tc, fd, p);
 
 		if (len < 0 && len != -EAGAIN && b->n == 0)
@@ -313,14 +364,14 @@ static int tc_rx(struct io *io, enum pkt_dir dir, struct burst *b)
 		if (len < 0)
 			break;
 		if (len == 0) {
-			io->stats.rx_dropped++;
+			stats->rx_dropped++;
 			continue;
 		}
 		bytes += (size_t)len;
-		io->stats.rx_super += p->offload.gso != PKT_GSO_NONE;
+		stats->rx_super += p->offload.gso != PKT_GSO_NONE;
 		b->pkts[b->n++] = p;
 	}
-	io->stats.rx_packets += b->n;
+	stats->rx_packets += b->n;
 	return (int)b->n;
 }
 
@@ -338,13 +389,14 @@ static void gather(struct out *o, const struct tc *tc, enum io_to to, bool vnets
 		   const struct burst *b)
 {
 	struct iovec *at = o->iov;
+	uint64_t mac = tc->mac;
 
 	o->n = 0;
 	for (size_t i = 0; i < b->n; i++) {
 		const struct pkt *p = b->pkts[i];
 		struct virtio_net_hdr vnet;
 		uint8_t *link = o->header[o->n] + sizeof(vnet);
-		size_t len = frame_link(p, to, tc->setup.link.mac, link);
+		size_t len = frame_link(p, to, (const uint8_t *)&mac, link);
 		struct iovec *first = at;
 
 		if (!len)
@@ -412,22 +464,24 @@ static bool any_super(const struct burst *b)
 	return false;
 }
 
-static int tc_tx(struct io *io, enum io_to to, const struct burst *b)
+static int tc_tx(struct io *io, unsigned queue, enum io_to to, const struct burst *b)
 {
 	struct tc *tc = tc_of(io);
+	const struct queue *q = &tc->queues[queue];
+	struct io_stats *stats = &io->stats[queue];
 	bool super = any_super(b);
 	struct out out;
 	unsigned sent;
 
 	gather(&out, tc, to, super || to == IO_TO_STACK, b);
 	if (to == IO_TO_STACK)
-		sent = send_all(tc->setup.in.fd, &out, send_stack);
+		sent = send_all(tc->setup.in.fd[queue], &out, send_stack);
 	else
-		sent = send_all(super ? tc->wire_super : tc->wire, &out, send_wire);
-	io->stats.tx_packets += sent;
-	io->stats.tx_dropped += b->n - sent;
+		sent = send_all(super ? q->wire_super : q->wire, &out, send_wire);
+	stats->tx_packets += sent;
+	stats->tx_dropped += b->n - sent;
 	for (size_t i = 0; super && i < b->n; i++)
-		io->stats.tx_super += b->pkts[i]->offload.gso != PKT_GSO_NONE;
+		stats->tx_super += b->pkts[i]->offload.gso != PKT_GSO_NONE;
 	return (int)sent;
 }
 

@@ -1,15 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- *   driver rx -> superpackets cut into segments -> fragments put together
- *       -> engine_out -> cut -> to the wire, by its own or the clear packet's way
- *                             | ICMP to the stack | dropped
- *       -> engine_in  -> joined into superpackets -> to the stack | dropped
- *
- *   virtual interface -> engine_out -> by its own way; what engine_in took out of the tunnel of
- *   one arrives there
- *
- * One thread, one worker. What is dropped is counted, and told in the log at most
- * once in a while for each reason.
+ * The data path from the control's side: lanes, interfaces, what is steered to them, and what
+ * follows when the databases or the host have changed. carry.c has the packets' way.
  */
 #include "sallyportd/data.h"
 
@@ -23,197 +15,37 @@
 #include <string.h>
 #include <time.h>
 
+#include "db/grace.h"
 #include "engine/counters.h"
 #include "io/routed.h"
 #include "sallyportd/data_path.h"
-#include "sallyportd/fragments.h"
 #include "sallyportd/host.h"
 #include "sallyportd/ifnets.h"
 #include "sallyportd/log.h"
 #include "sallyportd/natt.h"
-#include "sallyportd/segments.h"
 #include "sallyportd/steering.h"
 
-/* Bursts of one direction before the other one and the control path get their turn. */
-#define BURSTS_A_TURN	   4
 /* Changes of the databases are gathered this long before MTUs and keys follow. */
 #define SETTLE_MS	   20
 /* After a restart: so long after the last change of policies they count as loaded, if their client
  * stays. */
 #define HOLD_MS		   500
 
-/* Random bytes are used once: replaces the first so many. */
-static void refill_random(struct data *d, size_t used)
+void data_miss_sa(struct lane *l, const struct acquire_key *key, uint32_t policy_id)
 {
-	d->random_len = crypto_random(d->random, d->random_len ? used : sizeof(d->random))
-				? sizeof(d->random)
-				: 0;
-}
+	struct data *d = l->data;
 
-/* ---- packets ---- */
-
-static void tell_misses(const struct data *d)
-{
-	for (size_t i = 0; i < d->sink.n_acquires; i++) {
-		const struct acquire *a = &d->sink.acquires[i];
-		const struct acquire_key key = { .proto = a->req.proto,
-						 .mode = a->req.mode,
-						 .reqid = a->req.reqid,
-						 .src = a->src,
-						 .dst = a->dst };
-
-		d->miss(d->miss_arg, &key, a->policy_id);
-	}
-}
-
-/* The way of what leaves by a virtual interface is not known: the shortest of ours. */
-static uint32_t mtu_of(const struct port *port)
-{
-	const struct data *d = port->data;
-	uint32_t mtu = 0;
-
-	if (port->io)
-		return port->io->mtu;
-	for (size_t i = 0; i < d->n_ports; i++) {
-		const struct io *io = d->ports[i].io;
-
-		if (io && io->mtu && (!mtu || io->mtu < mtu))
-			mtu = io->mtu;
-	}
-	return mtu;
-}
-
-static void judge(struct data *d, struct port *port, enum pkt_dir dir, struct burst *b)
-{
-	struct now now = { .wall_s = (uint64_t)time(NULL),
-			   .random = d->random,
-			   .random_len = d->random_len };
-
-	if (dir == PKT_OUT)
-		engine_out(d->worker, b, mtu_of(port), &d->sink, &now);
+	if (l->number)
+		misses_put(d->misses, key, policy_id);
 	else
-		engine_in(d->worker, b, mtu_of(port), &d->sink, &now);
-	exits_send(d, port, dir);
-	tell_misses(d);
-	refill_random(d, d->sink.random_used);
-}
-
-static uint64_t clock_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
-
-struct refusal {
-	struct data *data;
-	enum pkt_dir dir;
-};
-
-static void on_refused(void *arg, const struct pkt *fragment, const char *why)
-{
-	const struct refusal *r = arg;
-
-	exits_drop(r->data, fragment, DROP_REASSEMBLY, r->dir, why);
-}
-
-static void on_no_segments(void *arg, const struct pkt *p, const char *why)
-{
-	const struct refusal *r = arg;
-
-	exits_drop(r->data, p, DROP_MALFORMED, r->dir, why);
-}
-
-/* What the engine could not judge because it came out of a tunnel in fragments. */
-static void gather_held(const struct data *d, struct burst *held)
-{
-	held->n = 0;
-	for (size_t i = 0; i < d->sink.n_out; i++) {
-		if (d->sink.out[i].verdict == VERDICT_HOLD)
-			held->pkts[held->n++] = d->sink.out[i].pkt;
-	}
-}
-
-static void judge_both(struct data *d, struct port *port, enum pkt_dir dir, struct burst *b)
-{
-	struct refusal r = { d, dir };
-	struct burst held;
-
-	judge(d, port, dir, b);
-	gather_held(d, &held);
-	if (!held.n)
-		return;
-	fragments_take(d->inside, &held, clock_ms(), on_refused, &r);
-	while (fragments_next(d->inside, d->worker, &held, on_refused, &r))
-		judge(d, port, dir, &held);
-}
-
-/* Fragments wait for their whole; the engine sees them behind what came with them. */
-static void process_plain(struct data *d, struct port *port, enum pkt_dir dir, struct burst *b)
-{
-	struct refusal r = { d, dir };
-
-	fragments_take(d->fragments, b, clock_ms(), on_refused, &r);
-	if (b->n)
-		judge_both(d, port, dir, b);
-	while (fragments_next(d->fragments, d->worker, b, on_refused, &r))
-		judge_both(d, port, dir, b);
-}
-
-static void process(struct data *d, struct port *port, enum pkt_dir dir, const struct burst *received)
-{
-	struct refusal r = { d, dir };
-	struct burst b;
-
-	segments_take(d->segments, received);
-	while (segments_next(d->segments, &b, on_no_segments, &r))
-		process_plain(d, port, dir, &b);
-}
-
-/* A queue that fails goes on failing, and its descriptor would wake us for ever. */
-static void give_up(struct port *port, enum pkt_dir dir, int err)
-{
-	log_line("%s: cannot receive what %s any more: %s; it stays shut until the daemon is "
-		 "started anew",
-		 port->name, dir == PKT_OUT ? "leaves" : "arrives", strerror(-err));
-	event_del(port->rx[dir]);
-}
-
-static void receive(struct port *port, enum pkt_dir dir)
-{
-	for (unsigned turn = 0; turn < BURSTS_A_TURN; turn++) {
-		struct burst b = { .n = 0 };
-		int n = port->io->ops->rx(port->io, dir, &b);
-
-		if (n < 0)
-			give_up(port, dir, n);
-		if (n <= 0)
-			break;
-		if (!port->held)
-			process(port->data, port, dir, &b);
-	}
-}
-
-void data_on_leaving(evutil_socket_t fd, short what, void *arg)
-{
-	(void)fd;
-	(void)what;
-	receive(arg, PKT_OUT);
-}
-
-void data_on_arriving(evutil_socket_t fd, short what, void *arg)
-{
-	(void)fd;
-	(void)what;
-	receive(arg, PKT_IN);
+		d->miss(d->miss_arg, key, policy_id);
 }
 
 static void on_leaving(void *arg, struct burst *b)
 {
 	struct data *d = arg;
 
-	process(d, &d->tunnels, PKT_OUT, b);
+	carry(&d->lanes[0], &d->tunnels, PKT_OUT, b);
 }
 
 /* ---- steering ---- */
@@ -246,6 +78,16 @@ int data_enforce(struct data *d)
 
 /* ---- what follows a change, a little later ---- */
 
+/* No lane holds what is gone any more, nor what is left of it. */
+static void forget_keys(struct data *d)
+{
+	grace_stop();
+	for (unsigned i = 0; i < d->n_lanes; i++)
+		worker_prune(d->lanes[i].worker);
+	grace_go();
+	grace_wait();
+}
+
 static void on_settle(evutil_socket_t fd, short what, void *arg)
 {
 	struct data *d = arg;
@@ -253,7 +95,7 @@ static void on_settle(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	worker_prune(d->worker);
+	forget_keys(d);
 	if (d->host)
 		misrouted_look(d, ways, steering_ways(d->db, host_own(d->host), UINT16_MAX, ways));
 	for (size_t i = 0; i < d->n_ports; i++) {
@@ -372,23 +214,23 @@ static void send_keepalive(void *arg, struct pkt *p)
 	struct burst b = { .pkts = { p }, .n = 1 };
 	int err[BURST_MAX];
 
-	routed_tx(d->routed, &b, err);
+	routed_tx(d->lanes[0].routed, &b, err);
 	if (err[0])
-		exits_drop(d, p, DROP_NO_ROUTE, PKT_OUT, strerror(-err[0]));
+		exits_drop(&d->lanes[0], p, DROP_NO_ROUTE, PKT_OUT, strerror(-err[0]));
 }
 
 void data_tick(struct data *d)
 {
-	size_t late = fragments_expire(d->fragments, clock_ms()) +
-		      fragments_expire(d->inside, clock_ms());
+	size_t late = gathering_expire(d->gathering, clock_ms()) +
+		      gathering_expire(d->gathering_inside, clock_ms());
 
 	while (late-- > 0)
-		exits_drop(d, NULL, DROP_REASSEMBLY, PKT_IN, "some of them did not come in time");
+		exits_drop(&d->lanes[0], NULL, DROP_REASSEMBLY, PKT_IN, "some of them did not come in time");
 	try_again(d);
 	if (d->repair_due && may_repair(d))
 		put_back(d);
-	if (d->routed)
-		natt_tick(d->worker, d->db, send_keepalive, d);
+	if (d->lanes[0].routed)
+		natt_tick(d->lanes[0].worker, d->db, send_keepalive, d);
 }
 
 /* ---- virtual interfaces ---- */
@@ -412,7 +254,34 @@ struct ifnets *data_ifnets(struct data *d)
 
 /* ---- life ---- */
 
-struct data *data_new(struct event_base *base, struct db *db, data_miss *miss, void *arg)
+/* Lane 0 is the caller's thread. */
+static bool make_lanes(struct data *d, unsigned n)
+{
+	d->lanes = calloc(n, sizeof(*d->lanes));
+	while (d->lanes && d->n_lanes < n) {
+		unsigned i = d->n_lanes++;
+
+		if (!lane_init(&d->lanes[i], d, i, i ? NULL : d->base))
+			return false;
+	}
+	return d->lanes != NULL;
+}
+
+static bool start_lanes(struct data *d)
+{
+	for (unsigned i = 0; i < d->n_lanes; i++) {
+		int err = lane_start(&d->lanes[i]);
+
+		if (err) {
+			log_line("cannot start worker %u: %s", i, strerror(-err));
+			return false;
+		}
+	}
+	return true;
+}
+
+struct data *data_new(struct event_base *base, struct db *db, unsigned workers, data_miss *miss,
+		      void *arg)
 {
 	struct ifnets_calls calls = { on_leaving, on_ifnets_changed, NULL };
 	struct data *d = calloc(1, sizeof(*d));
@@ -424,22 +293,24 @@ struct data *data_new(struct event_base *base, struct db *db, data_miss *miss, v
 	d->miss = miss;
 	d->miss_arg = arg;
 	db->carrier = (struct carrier){ .routes = true, .fragments = true };
-	d->worker = worker_new(db);
+	db->workers = workers;
 	d->settle = evtimer_new(base, on_settle, d);
 	d->release = evtimer_new(base, on_release, d);
-	d->segments = segments_new();
-	d->fragments = fragments_new();
-	d->inside = fragments_new();
+	d->misses = misses_new(base, miss, arg);
+	d->gathering = gathering_new();
+	d->gathering_inside = gathering_new();
 	d->tunnels.data = calls.arg = d;
 	d->ifnets = ifnets_new(base, db, &calls);
-	refill_random(d, 0);
-	if (!d->worker || !d->settle || !d->release || !d->segments || !d->fragments ||
-	    !d->inside || !d->ifnets || !d->random_len) {
+	if (!d->settle || !d->release || !d->misses || !d->gathering || !d->gathering_inside ||
+	    !d->ifnets || !make_lanes(d, workers)) {
 		log_line("no memory, or no cryptographic library");
 		data_free(d, true);
 		return NULL;
 	}
-	return d;
+	if (start_lanes(d))
+		return d;
+	data_free(d, true);
+	return NULL;
 }
 
 void data_allow_udp_gso(struct data *d)
@@ -447,25 +318,43 @@ void data_allow_udp_gso(struct data *d)
 	d->udp_gso = true;
 }
 
+static int open_routed(struct data *d, struct routed *routed[static IO_QUEUES_MAX])
+{
+	int err = routed_mark(&d->mark);
+
+	for (unsigned i = 0; !err && i < d->n_lanes; i++)
+		routed[i] = routed_open(d->mark, &err);
+	for (unsigned i = 0; err && i < d->n_lanes; i++) {
+		if (routed[i])
+			routed_close(routed[i]);
+	}
+	return err;
+}
+
 /* What the first interface needs, and a daemon without interfaces has no right to. */
 static int open_host(struct data *d)
 {
+	struct routed *routed[IO_QUEUES_MAX] = { 0 };
 	int err;
 
-	if (d->routed)
+	if (d->lanes[0].routed)
 		return 0;
-	d->host = host_new(d->base, on_host_changed, d);
-	err = d->host ? routed_mark(&d->mark) : -EIO;
-	if (!err)
-		d->routed = routed_open(d->mark, &err);
+	if (!d->host)
+		d->host = host_new(d->base, on_host_changed, d);
+	if (!d->host)
+		return -EIO;
+	err = open_routed(d, routed);
 	if (err) {
-		if (d->host)
-			log_line("cannot send packets of tunnels: %s: that takes CAP_NET_RAW and "
-				 "CAP_NET_ADMIN",
-				 strerror(-err));
+		log_line("cannot send packets of tunnels: %s: that takes CAP_NET_RAW and "
+			 "CAP_NET_ADMIN",
+			 strerror(-err));
 		return err;
 	}
+	grace_stop();
+	for (unsigned i = 0; i < d->n_lanes; i++)
+		d->lanes[i].routed = routed[i];
 	d->db->carrier.own = host_own(d->host);
+	grace_go();
 	return 0;
 }
 
@@ -523,15 +412,35 @@ static void tell_port(const char *port, const struct io_stats *io,
 	}
 }
 
+/* What the lanes have counted, at one moment. */
+struct counted {
+	struct engine_stats engine;
+	struct io_stats io[DATA_INTERFACES_MAX];
+};
+
+static void count_all(const struct data *d, struct counted *c)
+{
+	*c = (struct counted){ 0 };
+	grace_stop();
+	for (unsigned i = 0; i < d->n_lanes; i++)
+		engine_stats_add(&c->engine, worker_stats(d->lanes[i].worker));
+	for (size_t i = 0; i < d->n_ports; i++) {
+		if (d->ports[i].io)
+			c->io[i] = io_total(d->ports[i].io);
+	}
+	grace_go();
+}
+
 void data_tell_counters(const struct data *d,
 			void (*tell)(void *arg, const char *name, uint64_t value), void *arg)
 {
-	counters_tell(worker_stats(d->worker), tell, arg);
-	for (size_t i = 0; i < d->n_ports; i++) {
-		const struct io_stats *io = d->ports[i].io ? &d->ports[i].io->stats : NULL;
+	struct counted c;
 
-		if (io)
-			tell_port(d->ports[i].name, io, tell, arg);
+	count_all(d, &c);
+	counters_tell(&c.engine, tell, arg);
+	for (size_t i = 0; i < d->n_ports; i++) {
+		if (d->ports[i].io)
+			tell_port(d->ports[i].name, &c.io[i], tell, arg);
 	}
 }
 
@@ -554,6 +463,8 @@ void data_free(struct data *d, bool clean)
 {
 	bool leave_closed = !clean && spd_count(d->db->spd) > 0;
 
+	for (unsigned i = 0; i < d->n_lanes; i++)
+		lane_stop(&d->lanes[i]);
 	for (size_t i = 0; i < d->n_ports; i++) {
 		port_close(&d->ports[i], leave_closed || (!clean && d->ports[i].held));
 		free(d->ports[i].journal);
@@ -563,18 +474,16 @@ void data_free(struct data *d, bool clean)
 	if (d->ifnets)
 		ifnets_free(d->ifnets, clean);
 	d->db->carrier.own = NULL;
-	if (d->routed)
-		routed_close(d->routed);
+	for (unsigned i = 0; i < d->n_lanes; i++)
+		lane_fini(&d->lanes[i]);
+	free(d->lanes);
 	if (d->host)
 		host_free(d->host);
-	if (d->segments)
-		segments_free(d->segments);
-	if (d->fragments)
-		fragments_free(d->fragments);
-	if (d->inside)
-		fragments_free(d->inside);
-	if (d->worker)
-		worker_free(d->worker);
-	explicit_bzero(d, sizeof(*d));
+	if (d->gathering)
+		gathering_free(d->gathering);
+	if (d->gathering_inside)
+		gathering_free(d->gathering_inside);
+	if (d->misses)
+		misses_free(d->misses);
 	free(d);
 }

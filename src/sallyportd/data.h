@@ -23,8 +23,15 @@ struct data;
 /* A packet lacked an SA of this request between these addresses; asked for each, however many. */
 typedef void data_miss(void *arg, const struct acquire_key *key, uint32_t policy_id);
 
-/* NULL without memory or cryptography. Keeps base and db. */
-struct data *data_new(struct event_base *base, struct db *db, data_miss *miss, void *arg);
+/* Threads that carry packets, at most. */
+#define DATA_WORKERS_MAX 64
+
+/*
+ * Packets are carried by so many threads, of which the caller's is one. NULL, having logged why,
+ * without memory or cryptography. Keeps base and db, which nobody has used yet.
+ */
+struct data *data_new(struct event_base *base, struct db *db, unsigned workers, data_miss *miss,
+		      void *arg);
 /*
  * ESP in UDP may leave as superpackets of UDP, where the device takes them: several times faster, but
  * a virtual machine behind the device must be able to tell their checksums.

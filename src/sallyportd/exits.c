@@ -30,40 +30,43 @@ static bool is_debugged(const struct tunables *tun, const struct pkt *p)
 static void log_drop(struct data *d, const struct outcome *o, enum pkt_dir dir, const char *detail)
 {
 	struct drop_log *l = &d->drops[o->reason];
-	time_t now = time(NULL);
+	time_t now = time(NULL), last = l->last;
+	uint64_t unsaid;
 
 	l->unsaid++;
-	if (now - l->last < DROP_LOG_S && !is_debugged(&d->db->tun, o->pkt))
+	/* of several lanes that could, one speaks */
+	if ((now - last < DROP_LOG_S || !atomic_compare_exchange_strong(&l->last, &last, now)) &&
+	    !is_debugged(&d->db->tun, o->pkt))
 		return;
+	l->last = now;
+	unsaid = atomic_exchange(&l->unsaid, 0);
 	if (o->spi)
 		log_line("dropped %s: %s%s%s (SPI %u, 0x%08x; %" PRIu64
 			 " for this reason since the last such line)",
 			 dir == PKT_OUT ? "leaving" : "arriving", drop_text(o->reason),
-			 detail ? ": " : "", detail ? detail : "", o->spi, o->spi, l->unsaid);
+			 detail ? ": " : "", detail ? detail : "", o->spi, o->spi, unsaid);
 	else
 		log_line("dropped %s: %s%s%s (%" PRIu64
 			 " for this reason since the last such line)",
 			 dir == PKT_OUT ? "leaving" : "arriving", drop_text(o->reason),
-			 detail ? ": " : "", detail ? detail : "", l->unsaid);
-	l->last = now;
-	l->unsaid = 0;
+			 detail ? ": " : "", detail ? detail : "", unsaid);
 }
 
 /* A packet that the engine let go and that does not get away all the same. */
-void exits_drop(struct data *d, const struct pkt *p, enum drop_reason reason,
-		      enum pkt_dir dir, const char *detail)
+void exits_drop(struct lane *l, const struct pkt *p, enum drop_reason reason,
+		enum pkt_dir dir, const char *detail)
 {
 	const struct outcome o = { .reason = reason };
 
-	worker_count_drop(d->worker, p, dir, reason);
-	log_drop(d, &o, dir, detail);
+	worker_count_drop(l->worker, p, dir, reason);
+	log_drop(l->data, &o, dir, detail);
 }
 
 /* Packets on their way out of the engine, by where they go. */
 enum exit { EXIT_WIRE, EXIT_PASSED, EXIT_STACK, EXIT_ROUTED, EXIT_VIRTUAL, EXIT_COUNT };
 
 struct exits {
-	struct data *data;
+	struct lane *lane;
 	struct port *port;
 	struct burst bursts[EXIT_COUNT];
 	enum exit cut_to; /* of the fragments under way */
@@ -73,17 +76,17 @@ struct exits {
 /* A packet is longer than the interface that it leaves by carries: others' MTU is not ours. */
 static void send_shorter(struct exits *x, struct pkt *p, int err)
 {
-	struct data *d = x->data;
+	struct lane *l = x->lane;
 	struct now now = { .wall_s = (uint64_t)time(NULL) };
-	uint32_t mtu = routed_mtu(d->routed, p);
+	uint32_t mtu = routed_mtu(l->routed, p);
 
 	if (!mtu || mtu >= p->len) {
-		exits_drop(d, p, DROP_NO_ROUTE, PKT_OUT, strerror(-err));
+		exits_drop(l, p, DROP_NO_ROUTE, PKT_OUT, strerror(-err));
 		return;
 	}
-	worker_learn_mtu(d->worker, p, mtu, &now);
-	exits_drop(d, p, DROP_TOO_BIG, PKT_OUT,
-		  "the way to the tunnel's end carries less; later ones will fit");
+	worker_learn_mtu(l->worker, p, mtu, &now);
+	exits_drop(l, p, DROP_TOO_BIG, PKT_OUT,
+		   "the way to the tunnel's end carries less; later ones will fit");
 }
 
 static void send_routed(struct exits *x)
@@ -91,12 +94,12 @@ static void send_routed(struct exits *x)
 	struct burst *b = &x->bursts[EXIT_ROUTED];
 	int err[BURST_MAX];
 
-	routed_tx(x->data->routed, b, err);
+	routed_tx(x->lane->routed, b, err);
 	for (size_t i = 0; i < b->n; i++) {
 		if (err[i] == -EMSGSIZE)
 			send_shorter(x, b->pkts[i], err[i]);
 		else if (err[i])
-			exits_drop(x->data, b->pkts[i], DROP_NO_ROUTE, PKT_OUT, strerror(-err[i]));
+			exits_drop(x->lane, b->pkts[i], DROP_NO_ROUTE, PKT_OUT, strerror(-err[i]));
 	}
 }
 
@@ -119,15 +122,15 @@ static void join_protected(struct burst *b, uint8_t super)
 
 static void send_virtual(struct exits *x)
 {
-	struct data *d = x->data;
+	struct ifnets *ifnets = x->lane->data->ifnets;
 	struct burst *b = &x->bursts[EXIT_VIRTUAL];
 
-	join(b, ifnets_super(d->ifnets, x->on));
+	join(b, ifnets_super(ifnets, x->on));
 	for (size_t i = 0; i < b->n; i++) {
-		int err = ifnets_deliver(d->ifnets, x->on, b->pkts[i]);
+		int err = ifnets_deliver(ifnets, x->on, b->pkts[i]);
 
 		for (const struct pkt *p = b->pkts[i]; err && p; p = p->more)
-			exits_drop(d, b->pkts[i], DROP_INTERFACE_DOWN, PKT_IN,
+			exits_drop(x->lane, b->pkts[i], DROP_INTERFACE_DOWN, PKT_IN,
 				   err == -ENETDOWN ? NULL : strerror(-err));
 	}
 }
@@ -135,19 +138,20 @@ static void send_virtual(struct exits *x)
 static void send_all(struct exits *x)
 {
 	struct io *io = x->port->io;
+	unsigned queue = x->lane->number;
 
 	if (x->bursts[EXIT_WIRE].n) {
-		if (x->data->udp_gso)
+		if (x->lane->data->udp_gso)
 			join_protected(&x->bursts[EXIT_WIRE], io->super[IO_TO_WIRE]);
-		io->ops->tx(io, IO_TO_WIRE, &x->bursts[EXIT_WIRE]);
+		io->ops->tx(io, queue, IO_TO_WIRE, &x->bursts[EXIT_WIRE]);
 	}
 	if (x->bursts[EXIT_PASSED].n) {
 		join(&x->bursts[EXIT_PASSED], io->super[IO_TO_WIRE]);
-		io->ops->tx(io, IO_TO_WIRE, &x->bursts[EXIT_PASSED]);
+		io->ops->tx(io, queue, IO_TO_WIRE, &x->bursts[EXIT_PASSED]);
 	}
 	if (x->bursts[EXIT_STACK].n) {
 		join(&x->bursts[EXIT_STACK], io->super[IO_TO_STACK]);
-		io->ops->tx(io, IO_TO_STACK, &x->bursts[EXIT_STACK]);
+		io->ops->tx(io, queue, IO_TO_STACK, &x->bursts[EXIT_STACK]);
 	}
 	if (x->bursts[EXIT_ROUTED].n)
 		send_routed(x);
@@ -176,8 +180,8 @@ static void put_out(struct exits *x, enum exit to, const struct outcome *o)
 	}
 	send_all(x);
 	x->cut_to = to;
-	if (!fragments_cut(x->data->fragments, o->pkt, o->mtu, send_cut, x))
-		exits_drop(x->data, o->pkt, DROP_TOO_BIG, PKT_OUT, "it cannot be cut");
+	if (!fragments_cut(x->lane->fragments, o->pkt, o->mtu, send_cut, x))
+		exits_drop(x->lane, o->pkt, DROP_TOO_BIG, PKT_OUT, "it cannot be cut");
 }
 
 /* Whether only a tunnel could take on what bears this link header. */
@@ -216,13 +220,14 @@ static void let_arrive(struct exits *x, uint32_t ifindex, struct pkt *p)
 }
 
 /* Gives the engine's outcomes back to the host. */
-void exits_send(struct data *d, struct port *port, enum pkt_dir dir)
+void exits_send(struct lane *l, struct port *port, enum pkt_dir dir)
 {
-	struct exits x = { .data = d, .port = port };
+	struct exits x = { .lane = l, .port = port };
+	struct data *d = l->data;
 	char ports[NATT_PORTS_MAX];
 
-	for (size_t i = 0; i < d->sink.n_out; i++) {
-		struct outcome *o = &d->sink.out[i];
+	for (size_t i = 0; i < l->sink.n_out; i++) {
+		struct outcome *o = &l->sink.out[i];
 		uint32_t on;
 
 		if ((o->verdict == VERDICT_DROP && o->reason != DROP_KEEPALIVE) ||

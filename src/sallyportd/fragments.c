@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "sallyportd/fragments.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,23 +17,59 @@ static_assert(DATAGRAM_MAX <= FRAME_MAX, "a datagram fits where a frame does");
 /* Datagrams that one burst can complete. */
 #define COMPLETE_MAX BURST_MAX
 
-struct fragments {
+struct gathering {
+	pthread_mutex_t lock;
 	struct reassembly *reassembly;
+};
+
+struct fragments {
+	struct gathering *gathering;
 	struct datagram *complete[COMPLETE_MAX];
 	size_t n_complete, next; /* those before `next` are done */
 	bool in_parts;		 /* the one at `next` is being handed out */
 	struct frame_pool handed, cut;
 };
 
-struct fragments *fragments_new(void)
+struct gathering *gathering_new(void)
+{
+	struct gathering *g = calloc(1, sizeof(*g));
+
+	if (!g)
+		return NULL;
+	g->reassembly = reassembly_new(&REASSEMBLY_LIMITS_DEFAULT);
+	if (g->reassembly && pthread_mutex_init(&g->lock, NULL) == 0)
+		return g;
+	reassembly_free(g->reassembly);
+	free(g);
+	return NULL;
+}
+
+void gathering_free(struct gathering *g)
+{
+	pthread_mutex_destroy(&g->lock);
+	reassembly_free(g->reassembly);
+	free(g);
+}
+
+size_t gathering_expire(struct gathering *g, uint64_t now_ms)
+{
+	uint64_t next;
+	size_t n;
+
+	pthread_mutex_lock(&g->lock);
+	n = reassembly_expire(g->reassembly, now_ms, &next);
+	pthread_mutex_unlock(&g->lock);
+	return n;
+}
+
+struct fragments *fragments_new(struct gathering *g)
 {
 	struct fragments *f = calloc(1, sizeof(*f));
 
 	if (!f)
 		return NULL;
-	f->reassembly = reassembly_new(&REASSEMBLY_LIMITS_DEFAULT);
-	if (!f->reassembly || frame_pool_open(&f->handed, PKT_IN, 0) < 0 ||
-	    frame_pool_open(&f->cut, PKT_IN, 0) < 0) {
+	f->gathering = g;
+	if (frame_pool_open(&f->handed, PKT_IN, 0) < 0 || frame_pool_open(&f->cut, PKT_IN, 0) < 0) {
 		fragments_free(f);
 		return NULL;
 	}
@@ -43,8 +80,6 @@ void fragments_free(struct fragments *f)
 {
 	for (size_t i = f->next; i < f->n_complete; i++)
 		datagram_free(f->complete[i]);
-	if (f->reassembly)
-		reassembly_free(f->reassembly);
 	frame_pool_close(&f->handed);
 	frame_pool_close(&f->cut);
 	free(f);
@@ -71,6 +106,17 @@ static bool is_fragment(const struct pkt *p)
 	}
 }
 
+static enum reassembly_result add(struct gathering *g, const struct pkt *p, uint64_t now_ms,
+				  struct datagram **complete)
+{
+	enum reassembly_result result;
+
+	pthread_mutex_lock(&g->lock);
+	result = reassembly_add(g->reassembly, p, now_ms, complete);
+	pthread_mutex_unlock(&g->lock);
+	return result;
+}
+
 void fragments_take(struct fragments *f, struct burst *b, uint64_t now_ms,
 		    fragments_refused *refused, void *arg)
 {
@@ -85,7 +131,7 @@ void fragments_take(struct fragments *f, struct burst *b, uint64_t now_ms,
 			b->pkts[kept++] = p;
 			continue;
 		}
-		result = reassembly_add(f->reassembly, p, now_ms, &f->complete[f->n_complete]);
+		result = add(f->gathering, p, now_ms, &f->complete[f->n_complete]);
 		if (result == REASSEMBLY_COMPLETE)
 			f->n_complete++;
 		else if (reassembly_refused(result))
@@ -130,13 +176,6 @@ bool fragments_next(struct fragments *f, struct worker *w, struct burst *b,
 		datagram_free(d);
 	}
 	return false;
-}
-
-size_t fragments_expire(struct fragments *f, uint64_t now_ms)
-{
-	uint64_t next;
-
-	return reassembly_expire(f->reassembly, now_ms, &next);
 }
 
 bool fragments_cut(struct fragments *f, const struct pkt *whole, uint32_t mtu, fragments_send *send,

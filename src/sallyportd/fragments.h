@@ -6,16 +6,27 @@
  *     fragments_take(f, &burst, now)         burst keeps what is no fragment
  *     while (fragments_next(f, worker, &b))  what has become complete, as the engine wants it
  *             ...
+ *
+ * Where datagrams are gathered is common to all threads, since one's fragments may reach several: what
+ * came out of a tunnel has come by its own way each. Everything else is each thread's own.
  */
 #ifndef SALLYPORT_SALLYPORTD_FRAGMENTS_H
 #define SALLYPORT_SALLYPORTD_FRAGMENTS_H
 
 #include "engine/engine.h"
 
-struct fragments;
+struct gathering;
 
 /* NULL without memory. */
-struct fragments *fragments_new(void);
+struct gathering *gathering_new(void);
+void gathering_free(struct gathering *g);
+/* Gives up what has waited too long; answers how many datagrams. */
+size_t gathering_expire(struct gathering *g, uint64_t now_ms);
+
+struct fragments;
+
+/* Keeps g. NULL without memory. */
+struct fragments *fragments_new(struct gathering *g);
 void fragments_free(struct fragments *f);
 
 /* Told why a fragment, or a datagram's fragments, are dropped. */
@@ -30,9 +41,6 @@ void fragments_take(struct fragments *f, struct burst *b, uint64_t now_ms,
  */
 bool fragments_next(struct fragments *f, struct worker *w, struct burst *b,
 		    fragments_refused *refused, void *arg);
-/* Gives up what has waited too long; answers how many datagrams. */
-size_t fragments_expire(struct fragments *f, uint64_t now_ms);
-
 /*
  * Cuts a datagram to mtu bytes and hands on its fragments in bursts, lent until `send`
  * returns. False where it may not be cut.

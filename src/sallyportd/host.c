@@ -6,6 +6,7 @@
 #include <string.h>
 #include <linux/netlink.h>
 
+#include "db/grace.h"
 #include "sallyportd/log.h"
 
 struct host {
@@ -26,7 +27,9 @@ static bool read_addresses(struct host *h)
 	if (nl_addresses(&h->nl, &now) == 0 && !addr_set_equal(&now, &h->own)) {
 		struct addr_set old = h->own;
 
+		grace_stop(); /* packets are asked whether they are for one of these */
 		h->own = now;
+		grace_go();
 		now = old;
 		differ = true;
 	}

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Device and policies come together: the device first, whose index the policies carry;
- * and go together, also where somebody else removes the device.
+ * and go together, also where somebody else removes the device. Packets are delivered
+ * from any thread, which stands still while an interface comes or goes.
  */
 #include "sallyportd/ifnets.h"
 
@@ -20,6 +21,7 @@
 #include <unistd.h>
 
 #include "db/event.h"
+#include "db/grace.h"
 #include "io/tunif.h"
 #include "sallyportd/log.h"
 
@@ -181,9 +183,11 @@ static void side_free(struct side *s, bool leave_closed)
 
 	while (*at != s)
 		at = &(*at)->next;
-	*at = s->next;
 	tell_policies(s->all, s->net, KEYMSG_SPDDELETE);
+	grace_stop();
+	*at = s->next;
 	ifnet_remove(s->all->db, s->net);
+	grace_go();
 	event_free(s->readable);
 	tunif_close(s->tun, leave_closed);
 	free(s);
@@ -359,7 +363,9 @@ static int make(struct ifnets *f, const struct ifnet *like, struct side **made, 
 		return err;
 	}
 	s->next = f->sides;
+	grace_stop();
 	f->sides = s;
+	grace_go();
 	*made = s;
 	tell_policies(f, s->net, KEYMSG_SPDADD);
 	f->calls.changed(f->calls.arg);

@@ -2,11 +2,12 @@
 #include "sallyportd/log.h"
 
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <syslog.h>
 
-static bool use_syslog;
+static atomic_bool use_syslog;
 
 void log_to_syslog(void)
 {

@@ -4,6 +4,7 @@
  * SPD, serves the key-management socket, and runs the packets of its interfaces
  * through the engine.
  */
+#include <ctype.h>
 #include <errno.h>
 #include <event2/event.h>
 #include <fcntl.h>
@@ -36,6 +37,7 @@
 struct options {
 	bool foreground;
 	bool udp_gso;
+	unsigned workers;
 	char socket[PATH_MAX];
 	const char *driver;
 	const char *interfaces[DATA_INTERFACES_MAX];
@@ -59,7 +61,7 @@ struct daemon {
 static void usage(FILE *out)
 {
 	fputs("usage: sallyportd [-f] [-s SOCKET] [-i INTERFACE]... [-d DRIVER] [--sysctl FILE]\n"
-	      "                  [--udp-gso] [--ipsec-interface NAME,SRC-DST[,REQID]]...\n"
+	      "                  [--udp-gso] [--workers N] [--ipsec-interface NAME,SRC-DST[,REQID]]...\n"
 	      "       sallyportd -V\n",
 	      out);
 }
@@ -85,20 +87,36 @@ static bool default_socket(char *path, size_t cap)
 	return true;
 }
 
+static bool parse_workers(const char *text, unsigned *workers)
+{
+	unsigned long n;
+	char *end;
+
+	errno = 0;
+	n = strtoul(text, &end, 10);
+	if (isdigit((unsigned char)*text) && !*end && !errno && n >= 1 && n <= DATA_WORKERS_MAX) {
+		*workers = (unsigned)n;
+		return true;
+	}
+	log_line("--workers %s: it takes a number from 1 to %d", text, DATA_WORKERS_MAX);
+	return false;
+}
+
 /* Answers -1 to go on, else the exit status. */
 static int parse_options(struct options *o, int argc, char **argv)
 {
-	enum { TUNNEL = 256, UDP_GSO };
+	enum { TUNNEL = 256, UDP_GSO, WORKERS };
 	static const struct option longs[] = {
 		{ "ipsec-interface", required_argument, NULL, TUNNEL },
 		{ "sysctl", required_argument, NULL, 'S' },
 		{ "udp-gso", no_argument, NULL, UDP_GSO },
+		{ "workers", required_argument, NULL, WORKERS },
 		{ 0 },
 	};
 	const char *path = NULL;
 	int c;
 
-	*o = (struct options){ .driver = "auto" };
+	*o = (struct options){ .driver = "auto", .workers = 1 };
 	while ((c = getopt_long(argc, argv, "fs:i:d:Vh", longs, NULL)) != -1) {
 		switch (c) {
 		case 'f':
@@ -129,6 +147,10 @@ static int parse_options(struct options *o, int argc, char **argv)
 			break;
 		case UDP_GSO:
 			o->udp_gso = true;
+			break;
+		case WORKERS:
+			if (!parse_workers(optarg, &o->workers))
+				return 1;
 			break;
 		case 'V':
 			puts("sallyportd " SALLYPORT_VERSION);
@@ -351,7 +373,7 @@ static bool start(struct daemon *d, const struct options *o)
 	}
 	if (!load_tunables(d, o))
 		return false;
-	d->data = data_new(d->base, &d->db, on_miss, d);
+	d->data = data_new(d->base, &d->db, o->workers, on_miss, d);
 	if (!d->data)
 		return false;
 	if (o->udp_gso)

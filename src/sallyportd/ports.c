@@ -15,18 +15,48 @@ static void io_log(void *arg, const char *line)
 	log_line("%s: %s", (const char *)arg, line);
 }
 
-static int watch(struct data *d, struct port *port)
+static struct port_queue *queue_of(struct lane *l, const struct port *port)
 {
-	static const event_callback_fn on_packets[] = { [PKT_OUT] = data_on_leaving,
-							[PKT_IN] = data_on_arriving };
+	return &l->queues[port - l->data->ports];
+}
+
+struct watching {
+	struct port *port;
+	bool failed;
+};
+
+/* In the lane's own thread: from now on it reads its queue. */
+static void watch_queue(struct lane *l, void *arg)
+{
+	static const event_callback_fn on_packets[] = { [PKT_OUT] = carry_on_leaving,
+							[PKT_IN] = carry_on_arriving };
+	struct watching *w = arg;
+	struct port_queue *q = queue_of(l, w->port);
+	struct io *io = w->port->io;
 
 	for (int dir = PKT_OUT; dir <= PKT_IN; dir++) {
-		port->rx[dir] = event_new(d->base, port->io->ops->fd(port->io, dir),
-					  EV_READ | EV_PERSIST, on_packets[dir], port);
-		if (!port->rx[dir] || event_add(port->rx[dir], NULL) < 0)
-			return -ENOMEM;
+		q->rx[dir] = event_new(l->base, io->ops->fd(io, l->number, dir),
+				       EV_READ | EV_PERSIST, on_packets[dir], q);
+		if (!q->rx[dir] || event_add(q->rx[dir], NULL) < 0)
+			w->failed = true;
 	}
-	return 0;
+}
+
+static void leave_queue(struct lane *l, void *arg)
+{
+	struct port_queue *q = queue_of(l, arg);
+
+	free_event(&q->rx[PKT_OUT]);
+	free_event(&q->rx[PKT_IN]);
+}
+
+static int watch(struct data *d, struct port *port)
+{
+	struct watching w = { .port = port };
+
+	for (unsigned i = 0; i < d->n_lanes && i < port->io->queues; i++)
+		lane_call(&d->lanes[i], watch_queue, &w);
+	return w.failed ? -ENOMEM : 0;
 }
 
 int port_open(struct port *port)
@@ -37,21 +67,25 @@ int port_open(struct port *port)
 				 .log = io_log,
 				 .arg = port->name,
 				 .super = true,
+				 .queues = d->n_lanes,
 				 .mark = d->mark };
 	int err;
 
 	port->io = io_open(port->driver, &cfg, &err);
 	if (!port->io)
 		return err;
-	port->held = port->as_found = port->io->recovered;
+	port->held = port->io->recovered;
+	port->as_found = port->io->recovered;
 	port->steered_once = false;
 	return watch(d, port);
 }
 
 void port_close(struct port *port, bool leave_closed)
 {
-	free_event(&port->rx[PKT_OUT]);
-	free_event(&port->rx[PKT_IN]);
+	struct data *d = port->data;
+
+	for (unsigned i = 0; i < d->n_lanes; i++)
+		lane_call(&d->lanes[i], leave_queue, port);
 	if (port->io)
 		port->io->ops->close(port->io, leave_closed);
 	port->io = NULL;

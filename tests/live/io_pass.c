@@ -97,7 +97,7 @@ static bool hold;
 /* False: that was the last. */
 static bool command(struct io *io, char *line)
 {
-	const struct io_stats *s = &io->stats;
+	const struct io_stats *s = &io->stats[0];
 	char *word[WORDS_MAX];
 	size_t n = 0;
 
@@ -112,7 +112,7 @@ static bool command(struct io *io, char *line)
 		       (unsigned long long)s->tx_packets, (unsigned long long)s->rx_dropped,
 		       (unsigned long long)s->tx_dropped);
 	} else if (n && strcmp(word[0], "info") == 0) {
-		printf("ok %d %u\n", io->recovered, io->mtu);
+		printf("ok %d %u\n", io->recovered, (uint32_t)io->mtu);
 	} else if (n && strcmp(word[0], "hold") == 0) {
 		hold = true;
 		answer(0);
@@ -127,14 +127,14 @@ static void pass(struct io *io, enum pkt_dir dir)
 {
 	struct burst b;
 
-	if (io->ops->rx(io, dir, &b) > 0 && !(hold && dir == PKT_OUT))
-		io->ops->tx(io, dir == PKT_OUT ? IO_TO_WIRE : IO_TO_STACK, &b);
+	if (io->ops->rx(io, 0, dir, &b) > 0 && !(hold && dir == PKT_OUT))
+		io->ops->tx(io, 0, dir == PKT_OUT ? IO_TO_WIRE : IO_TO_STACK, &b);
 }
 
 static void run(struct io *io)
 {
-	struct pollfd p[] = { { io->ops->fd(io, PKT_OUT), POLLIN, 0 },
-			      { io->ops->fd(io, PKT_IN), POLLIN, 0 },
+	struct pollfd p[] = { { io->ops->fd(io, 0, PKT_OUT), POLLIN, 0 },
+			      { io->ops->fd(io, 0, PKT_IN), POLLIN, 0 },
 			      { STDIN_FILENO, POLLIN, 0 } };
 	char line[8192];
 

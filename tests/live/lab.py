@@ -27,6 +27,7 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("BUILD", ROOT / "build-asan"))
 BUILD_PLAIN = pathlib.Path(os.environ.get("BUILD_PLAIN", ROOT / "build"))
+WORKERS = os.environ.get("WORKERS")  # of every daemon that is not told otherwise
 ARTICLE = ROOT / "examples/article"
 
 ADDRESS = {
@@ -81,6 +82,8 @@ class Daemon:
 
     def __init__(self, lab, host, arguments, build, log):
         self.lab, self.host, self.log = lab, host, log
+        if WORKERS and "--workers" not in arguments:
+            arguments = (*arguments, "--workers", WORKERS)
         # ip netns exec becomes the program: the process is the daemon itself.
         self.process = subprocess.Popen(
             ["ip", "netns", "exec", host, str(build / "sallyportd"), "-f", *arguments],

@@ -151,12 +151,12 @@ static void test_both_ways(void **state)
 	save(&f);
 	io = open_files(&err);
 	assert_non_null(io);
-	assert_int_equal(io->ops->fd(io, PKT_IN), -1);
+	assert_int_equal(io->ops->fd(io, 0, PKT_IN), -1);
 	assert_int_equal(io->ops->steer(io, &sel, 1), 0);
 
 	/* The order of the file holds over both directions. */
-	assert_int_equal(io->ops->rx(io, PKT_IN, &b), 0);
-	assert_int_equal(io->ops->rx(io, PKT_OUT, &b), 2);
+	assert_int_equal(io->ops->rx(io, 0, PKT_IN, &b), 0);
+	assert_int_equal(io->ops->rx(io, 0, PKT_OUT, &b), 2);
 	assert_int_equal(b.pkts[0]->len, 28);
 	assert_int_equal(b.pkts[1]->len, 100);
 	assert_int_equal(b.pkts[1]->data[19], 3);
@@ -164,25 +164,25 @@ static void test_both_ways(void **state)
 	assert_int_equal(b.pkts[1]->link_len, 14);
 	assert_true(pkt_headroom(b.pkts[1]) >= PKT_HEADROOM &&
 		    pkt_tailroom(b.pkts[1]) >= PKT_TAILROOM);
-	assert_int_equal(io->ops->tx(io, IO_TO_WIRE, &b), 2);
-	assert_int_equal(io->ops->rx(io, PKT_OUT, &b), 0);
-	assert_int_equal(io->ops->rx(io, PKT_IN, &b), 1);
+	assert_int_equal(io->ops->tx(io, 0, IO_TO_WIRE, &b), 2);
+	assert_int_equal(io->ops->rx(io, 0, PKT_OUT, &b), 0);
+	assert_int_equal(io->ops->rx(io, 0, PKT_IN, &b), 1);
 	assert_int_equal(b.pkts[0]->data[19], 1);
-	assert_int_equal(io->ops->tx(io, IO_TO_STACK, &b), 1);
-	assert_int_equal(io->ops->rx(io, PKT_OUT, &b), 1);
+	assert_int_equal(io->ops->tx(io, 0, IO_TO_STACK, &b), 1);
+	assert_int_equal(io->ops->rx(io, 0, PKT_OUT, &b), 1);
 	assert_int_equal(b.pkts[0]->len, 1500);
-	assert_int_equal(io->ops->tx(io, IO_TO_WIRE, &b), 1);
-	assert_int_equal(io->ops->rx(io, PKT_OUT, &b), -ENODATA);
-	assert_int_equal(io->ops->rx(io, PKT_IN, &b), -ENODATA);
-	assert_int_equal(io->stats.rx_packets, 4);
-	assert_int_equal(io->stats.tx_packets, 4);
+	assert_int_equal(io->ops->tx(io, 0, IO_TO_WIRE, &b), 1);
+	assert_int_equal(io->ops->rx(io, 0, PKT_OUT, &b), -ENODATA);
+	assert_int_equal(io->ops->rx(io, 0, PKT_IN, &b), -ENODATA);
+	assert_int_equal(io->stats[0].rx_packets, 4);
+	assert_int_equal(io->stats[0].tx_packets, 4);
 	io->ops->close(io, false);
 
 	/* What was written is a capture of the same packets without their padding. */
 	rename(out_path, in_path);
 	io = open_files(&err);
 	assert_non_null(io);
-	assert_int_equal(io->ops->rx(io, PKT_IN, &b), 4);
+	assert_int_equal(io->ops->rx(io, 0, PKT_IN, &b), 4);
 	for (size_t i = 0; i < 4; i++) {
 		assert_int_equal(b.pkts[i]->len, packets[i].len);
 		assert_int_equal(b.pkts[i]->data[15], packets[i].from);
@@ -216,7 +216,7 @@ static void test_many(void **state)
 	for (int turn = 0; n >= 0; turn++) {
 		struct burst b;
 
-		n = io->ops->rx(io, turn % 2 ? PKT_OUT : PKT_IN, &b);
+		n = io->ops->rx(io, 0, turn % 2 ? PKT_OUT : PKT_IN, &b);
 		for (size_t i = 0; n > 0 && i < b.n; i++, next++) {
 			assert_int_equal(get_be16(b.pkts[i]->data + 20), next);
 			assert_int_equal(b.pkts[i]->dir == PKT_OUT, b.pkts[i]->data[15] == 1);
@@ -252,9 +252,9 @@ static void test_not_packets(void **state)
 	save(&f);
 	io = open_files(&err);
 	assert_non_null(io);
-	assert_int_equal(io->ops->rx(io, PKT_IN, &b), 1);
+	assert_int_equal(io->ops->rx(io, 0, PKT_IN, &b), 1);
 	assert_int_equal(b.pkts[0]->len, 50);
-	assert_int_equal(io->stats.rx_dropped, 6);
+	assert_int_equal(io->stats[0].rx_dropped, 6);
 	io->ops->close(io, false);
 }
 
@@ -278,8 +278,8 @@ static void test_torn(void **state)
 		save(&f);
 		io = open_files(&err);
 		assert_non_null(io);
-		assert_int_equal(io->ops->rx(io, PKT_IN, &b), 1);
-		assert_int_equal(io->ops->rx(io, PKT_IN, &b), -EINVAL);
+		assert_int_equal(io->ops->rx(io, 0, PKT_IN, &b), 1);
+		assert_int_equal(io->ops->rx(io, 0, PKT_IN, &b), -EINVAL);
 		io->ops->close(io, false);
 	}
 }
@@ -316,7 +316,7 @@ static void test_refused(void **state)
 	struct burst b;
 
 	assert_non_null(io);
-	assert_int_equal(io->ops->rx(io, PKT_IN, &b), -EINVAL);
+	assert_int_equal(io->ops->rx(io, 0, PKT_IN, &b), -EINVAL);
 	io->ops->close(io, false);
 	assert_null(io_open("no such driver", &(struct io_config){ .log = on_line }, &err));
 	assert_int_equal(err, -EINVAL);
