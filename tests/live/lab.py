@@ -41,7 +41,7 @@ ETH_P_ALL = 3
 ETHERTYPE = {4: 0x0800, 6: 0x86DD}
 PROTO_ESP, PROTO_AH, PROTO_FRAGMENT = 50, 51, 44
 
-SANITIZER = re.compile(r"ERROR: \w+Sanitizer|runtime error:")
+SANITIZER = re.compile(r"(?:ERROR|WARNING): \w+Sanitizer|runtime error:")
 COUNTER = re.compile(r"(?:^|\s)([a-z]+\.[a-z0-9-]+) (\d+)$", re.MULTILINE)
 
 
