@@ -20,11 +20,13 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <arpa/inet.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
+#include <linux/if_tun.h>
 #include <linux/virtio_net.h>
 
 #include "io/setup.h"
@@ -229,6 +231,35 @@ static void say_no_ebpf(const struct setup *s, int err)
 	say(&s->say, "no steering of %s by eBPF: %s", s->link.name, why);
 }
 
+/*
+ * All that arrives between two hosts goes to one queue. The kernel by itself looks at ports, and takes
+ * an SPI for such: then what comes by a new SA could overtake what came by the old one.
+ */
+static int spread(struct setup *s)
+{
+	struct steer_code code;
+	int fd, err;
+
+	steer_spread(&code);
+	fd = steer_load(&code);
+	if (fd < 0)
+		return fd;
+	err = ioctl(s->in.fd[0], TUNSETSTEERINGEBPF, &fd) < 0 ? -errno : 0;
+	close(fd);
+	return err;
+}
+
+static void spread_or_say(struct setup *s)
+{
+	int err = s->by == STEER_BY_EBPF ? spread(s) : -EPERM;
+
+	if (err)
+		say(&s->say,
+		    "what arrives on %s is dealt to the workers by SPI (no eBPF there: %s): where an SA takes "
+		    "another's place a packet may overtake one before it",
+		    s->link.name, strerror(-err));
+}
+
 int hook_open(struct setup *s, enum steer_by by)
 {
 	int err = by == STEER_BY_CBPF ? -ENOTSUP : try_ebpf(s);
@@ -246,5 +277,7 @@ int hook_open(struct setup *s, enum steer_by by)
 	else
 		say(&s->say, "steering %s by classic BPF: what arrives is received on %s",
 		    s->link.name, s->in.name);
+	if (s->queues > 1)
+		spread_or_say(s);
 	return s->recovered ? 0 : hook_steer(s, NULL, 0);
 }

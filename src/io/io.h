@@ -26,7 +26,8 @@ enum io_what {
 
 /*
  * Queues of a driver, one for each thread that carries packets. All packets of a flow that leaves come
- * by the same queue, and so do all of an SA that arrives; fragments do by their addresses. Queue 0 is of
+ * by the same queue, and so do all that arrive between two hosts, or at least, where eBPF is not
+ * to be had, of an SA. Queue 0 is of
  * the thread that calls the other functions, too; those may be called while others rx() and tx().
  */
 #define IO_QUEUES_MAX 64

@@ -465,6 +465,7 @@ void steer_translate(struct steer_code *c, const struct steer_filter *f, uint32_
 	size_t at[STEER_FILTER_MAX + 1];
 
 	c->n = 0;
+	c->type = BPF_PROG_TYPE_SCHED_CLS;
 	code(c, BPF_ALU64 | BPF_MOV | BPF_X, CTX, BPF_REG_1, 0, 0);
 	if (mark)
 		code_pass_marked(c, mark);
@@ -478,9 +479,60 @@ void steer_translate(struct steer_code *c, const struct steer_filter *f, uint32_
 void steer_deliver(struct steer_code *c, uint32_t to, uint32_t mark)
 {
 	c->n = 0;
+	c->type = BPF_PROG_TYPE_SCHED_CLS;
 	code(c, BPF_ALU64 | BPF_MOV | BPF_X, CTX, BPF_REG_1, 0, 0);
 	code_mark(c, mark);
 	code_redirect(c, to, BPF_F_INGRESS);
+}
+
+/* Adds a word of a frame to X, which stays the same if words change places. */
+static void code_add_word(struct steer_code *c, uint32_t at)
+{
+	code(c, BPF_LD | BPF_ABS | BPF_W, 0, 0, 0, at);
+	code(c, BPF_ALU | BPF_MUL | BPF_K, A, 0, 0, 0x9e3779b1);
+	code(c, BPF_ALU | BPF_ADD | BPF_X, X, A, 0, 0);
+}
+
+/* Returns the upper half of X, into which all bits have gone. */
+static void code_return_spread(struct steer_code *c)
+{
+	code(c, BPF_ALU | BPF_MOV | BPF_X, A, X, 0, 0);
+	code(c, BPF_ALU | BPF_RSH | BPF_K, A, 0, 0, 15);
+	code(c, BPF_ALU | BPF_XOR | BPF_X, A, X, 0, 0);
+	code(c, BPF_ALU | BPF_MUL | BPF_K, A, 0, 0, 0x85ebca6b);
+	code(c, BPF_ALU | BPF_RSH | BPF_K, A, 0, 0, 16);
+	code(c, BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
+}
+
+/* Two words of addresses, or eight. */
+static size_t code_spread(struct steer_code *c, uint32_t at, unsigned words)
+{
+	size_t begin = c->n;
+
+	for (unsigned i = 0; i < words; i++)
+		code_add_word(c, at + 4 * i);
+	code_return_spread(c);
+	return c->n - begin;
+}
+
+/* What a load finds too short ends the program with 0. */
+void steer_spread(struct steer_code *c)
+{
+	size_t skip;
+
+	c->n = 0;
+	c->type = BPF_PROG_TYPE_SOCKET_FILTER;
+	code(c, BPF_ALU64 | BPF_MOV | BPF_X, CTX, BPF_REG_1, 0, 0);
+	code_set(c, X, 0);
+	code(c, BPF_LD | BPF_ABS | BPF_H, 0, 0, 0, offsetof(struct ethhdr, h_proto));
+	skip = c->n;
+	code(c, BPF_JMP32 | BPF_JNE | BPF_K, A, 0, 0, ETH_P_IP);
+	c->ops[skip].off = (int16_t)code_spread(c, ETH_HLEN + V4_SRC, 2);
+	skip = c->n;
+	code(c, BPF_JMP32 | BPF_JNE | BPF_K, A, 0, 0, ETH_P_IPV6);
+	c->ops[skip].off = (int16_t)code_spread(c, ETH_HLEN + V6_SRC, 8);
+	code_set(c, A, 0);
+	code(c, BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
 }
 
 int steer_load(const struct steer_code *c)
@@ -489,7 +541,7 @@ int steer_load(const struct steer_code *c)
 	int fd;
 
 	memset(&attr, 0, sizeof(attr));
-	attr.prog_type = BPF_PROG_TYPE_SCHED_CLS;
+	attr.prog_type = c->type;
 	attr.insns = (uintptr_t)c->ops;
 	attr.insn_cnt = (uint32_t)c->n;
 	attr.license = (uintptr_t) "Dual BSD/GPL";

@@ -34,6 +34,7 @@ struct steer_filter {
 struct steer_code {
 	struct bpf_insn ops[STEER_CODE_MAX];
 	size_t n;
+	uint32_t type; /* BPF_PROG_TYPE_* */
 };
 
 /*
@@ -57,6 +58,12 @@ void steer_translate(struct steer_code *c, const struct steer_filter *f, uint32_
 
 /* Everything gets the mark and arrives once more, on the interface `to`. */
 void steer_deliver(struct steer_code *c, uint32_t to, uint32_t mark);
+
+/*
+ * Which of a TAP's queues a frame goes to: a number that only the two addresses decide, whichever
+ * is the source; 0 for what is not IP.
+ */
+void steer_spread(struct steer_code *c);
 
 /* A descriptor of the program in the kernel, or -errno. */
 int steer_load(const struct steer_code *c);

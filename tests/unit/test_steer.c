@@ -593,6 +593,71 @@ static void test_mark(void **state)
 	assert_int_equal(mark, MARK ^ 0x80000000);
 }
 
+/* Which queue */
+
+#define QUEUES 4
+
+/* The program as a filter of tc, which runs it from the link header on, as a TAP does. */
+static unsigned queue_of(const struct steer_code *spread, const char *src, const char *dst, uint8_t proto,
+			 const char *bytes)
+{
+	struct frame f = frame_text(0, src, dst, proto);
+	struct steer_code c = *spread;
+	uint32_t mark = 0;
+	int answer;
+
+	c.type = BPF_PROG_TYPE_SCHED_CLS;
+	memcpy(f.bytes + f.len, bytes, 8);
+	f.len += 8;
+	answer = run_ebpf(&c, &f, &mark);
+	assert_in_range(answer, 0, 0xffff);
+	return (unsigned)answer % QUEUES;
+}
+
+/* Mutation: with an SPI, ports or a protocol looked at, or addresses in their order, rows differ. */
+static void test_spread_by_addresses_alone(void **state)
+{
+	static struct steer_code c;
+	unsigned hosts[QUEUES] = { 0 }, hosts6[QUEUES] = { 0 };
+	struct frame arp = frame_text(0, "10.9.9.9", "10.9.9.8", 50);
+	char other[INET6_ADDRSTRLEN];
+	uint32_t mark = 0;
+	int fd;
+
+	(void)state;
+	if (!ebpf_permitted())
+		skip();
+	steer_spread(&c);
+	fd = steer_load(&c);
+	assert_true(fd >= 0);
+	close(fd);
+	for (unsigned i = 0; i < 400; i++) {
+		unsigned queue;
+
+		snprintf(other, sizeof(other), "10.%u.%u.8", i % 3, i);
+		if (i > 255)
+			snprintf(other, sizeof(other), "192.0.2.%u", i - 200);
+		queue = queue_of(&c, "10.9.9.9", other, 50, "\0\0\1\1\0\0\0\1");
+		hosts[queue]++;
+		assert_int_equal(queue_of(&c, "10.9.9.9", other, 50, "\0\0\7\1\0\0\0\2"), queue);
+		assert_int_equal(queue_of(&c, "10.9.9.9", other, 17, "abcdefgh"), queue);
+		assert_int_equal(queue_of(&c, other, "10.9.9.9", 51, "abcdefgh"), queue);
+
+		snprintf(other, sizeof(other), "2001:db8:%x::%x", i % 5, i * 3);
+		queue = queue_of(&c, "2001:db8::1", other, 50, "\0\0\1\1\0\0\0\1");
+		hosts6[queue]++;
+		assert_int_equal(queue_of(&c, "2001:db8::1", other, 6, "\0\0\7\1\0\0\0\2"), queue);
+		assert_int_equal(queue_of(&c, other, "2001:db8::1", 44, "abcdefgh"), queue);
+	}
+	for (unsigned i = 0; i < QUEUES; i++) {
+		assert_in_range(hosts[i], 60, 140);
+		assert_in_range(hosts6[i], 60, 140);
+	}
+	put_be16(arp.bytes + 12, 0x0806);
+	c.type = BPF_PROG_TYPE_SCHED_CLS;
+	assert_int_equal(run_ebpf(&c, &arp, &mark), 0);
+}
+
 /* What leaves passes with our mark, if it is of a protocol that protects, and keeps it. */
 static void test_routed(void **state)
 {
@@ -647,6 +712,7 @@ int main(void)
 		cmocka_unit_test(test_dhcp),	  cmocka_unit_test(test_not_ip),
 		cmocka_unit_test(test_too_many),  cmocka_unit_test(test_longest),
 		cmocka_unit_test(test_by_chance), cmocka_unit_test(test_mark),
+		cmocka_unit_test(test_spread_by_addresses_alone),
 		cmocka_unit_test(test_routed),
 	};
 
