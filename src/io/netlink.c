@@ -30,6 +30,29 @@ static struct nlmsghdr *link_request(struct nl *nl, void *buf, uint16_t type, ui
 	return h;
 }
 
+/* One that is nested in others, or NULL. */
+static const struct nlattr *nested(const struct nlattr *in, uint16_t type)
+{
+	const struct nlattr *a;
+
+	mnl_attr_for_each_nested(a, in)
+	{
+		if (mnl_attr_get_type(a) == type)
+			return a;
+	}
+	return NULL;
+}
+
+static uint32_t queues_of(const struct nlattr *info)
+{
+	const struct nlattr *kind = nested(info, IFLA_INFO_KIND), *data = nested(info, IFLA_INFO_DATA), *n;
+
+	if (!kind || !data || strncmp(mnl_attr_get_str(kind), "tun", mnl_attr_get_payload_len(kind)) != 0)
+		return 0;
+	n = nested(data, IFLA_TUN_NUM_QUEUES);
+	return n && mnl_attr_get_payload_len(n) == 4 ? mnl_attr_get_u32(n) : 0;
+}
+
 static int on_link(const struct nlmsghdr *h, void *arg)
 {
 	const struct ifinfomsg *m = mnl_nlmsg_get_payload(h);
@@ -47,6 +70,8 @@ static int on_link(const struct nlmsghdr *h, void *arg)
 			link->gso_size = mnl_attr_get_u32(a);
 		if (mnl_attr_get_type(a) == IFLA_GSO_MAX_SEGS && mnl_attr_get_payload_len(a) == 4)
 			link->gso_segments = mnl_attr_get_u32(a);
+		if (mnl_attr_get_type(a) == IFLA_LINKINFO)
+			link->queues = queues_of(a);
 		if (mnl_attr_get_type(a) == IFLA_ADDRESS && mnl_attr_get_payload_len(a) == 6)
 			memcpy(link->mac, mnl_attr_get_payload(a), 6);
 		if (mnl_attr_get_type(a) == IFLA_IFNAME &&

@@ -23,6 +23,7 @@ struct nl_link {
 	uint32_t ifindex, mtu, flags; /* IFF_* */
 	uint16_t type;		      /* ARPHRD_* */
 	uint32_t gso_size, gso_segments; /* limits of a superpacket that it sends */
+	uint32_t queues; /* of a TUN or TAP of many: those that processes hold */
 	uint8_t mac[6];
 	char name[IFNAMSIZ];
 };

@@ -215,7 +215,11 @@ static int tap_attach(struct setup *s, struct tap *t)
 	return ioctl(t->fd[0], TUNSETPERSIST, 1UL) < 0 ? say_tap(s, t, -errno) : 0;
 }
 
-/* Journalled only when we make it: a daemon that holds it must not have it undone by us. */
+/*
+ * Journalled only when we make it: a daemon that holds it must not have it undone by us. The kernel
+ * would let us add our queues to that one's, so those are counted, before and, because two daemons may
+ * come at once, behind.
+ */
 static int tap_open(struct setup *s, struct tap *t, const char *prefix)
 {
 	char line[JOURNAL_LINE_MAX];
@@ -225,6 +229,8 @@ static int tap_open(struct setup *s, struct tap *t, const char *prefix)
 	snprintf(t->name, sizeof(t->name), "%s%u", prefix, s->link.ifindex);
 	snprintf(line, sizeof(line), "tap %s", t->name);
 	t->found = nl_link_get(&s->nl, 0, t->name, &link) == 0;
+	if (t->found && link.queues)
+		return say_tap(s, t, -EBUSY);
 	err = t->found ? 0 : setup_note(s, line);
 	if (!err)
 		err = tap_attach(s, t);
@@ -232,6 +238,8 @@ static int tap_open(struct setup *s, struct tap *t, const char *prefix)
 		err = setup_note(s, line);
 	if (!err)
 		err = nl_link_get(&s->nl, 0, t->name, &link);
+	if (!err && link.queues > s->queues)
+		err = say_tap(s, t, -EBUSY);
 	if (!err)
 		t->ifindex = link.ifindex;
 	return err;
