@@ -223,7 +223,7 @@ def suite_unit(_):
 
 def suite_threads(_):
     """what several threads read while one changes it, under ThreadSanitizer"""
-    programs = [f"tests/unit/test_{name}" for name in ("grace", "spd_threads", "sad_readers")]
+    programs = [f"tests/unit/test_{name}" for name in ("grace", "replay", "spd_threads", "sad_readers", "engine_workers")]
     trouble = build(TSAN, "gcc", sanitize="thread", only=programs)
     if trouble:
         yield failed("threads", trouble)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The replay window: numbered steps, and long random runs against a plain set. */
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -279,6 +280,43 @@ static void wide_numbers(void **state)
 	replay_fini(&r);
 }
 
+/* Threads that all take the same numbers, in almost the same order, as a peer's packets may come. */
+#define TAKERS	3
+#define NUMBERS 1000000
+
+static struct replay common;
+static pthread_barrier_t start;
+
+static void *take_all(void *arg)
+{
+	unsigned *taken = arg;
+
+	pthread_barrier_wait(&start);
+	for (uint64_t seq = 1; seq <= NUMBERS; seq++)
+		*taken += replay_update_shared(&common, seq ^ 1);
+	return NULL;
+}
+
+/* Mutation: without the lock some are taken twice. */
+static void many_take(void **state)
+{
+	unsigned taken[TAKERS] = { 0 }, sum = 0;
+	pthread_t threads[TAKERS];
+
+	(void)state;
+	assert_true(replay_init(&common, REPLAY_WINDOW_MAX));
+	pthread_barrier_init(&start, NULL, TAKERS);
+	for (unsigned i = 0; i < TAKERS; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, take_all, &taken[i]), 0);
+	for (unsigned i = 0; i < TAKERS; i++) {
+		pthread_join(threads[i], NULL);
+		sum += taken[i];
+	}
+	assert_int_equal(sum, NUMBERS - 1); /* 1 ^ 1 is 0, which none has */
+	pthread_barrier_destroy(&start);
+	replay_fini(&common);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -295,6 +333,7 @@ int main(void)
 		cmocka_unit_test(extends),
 		cmocka_unit_test(extends_whatever_may_come),
 		cmocka_unit_test(wide_numbers),
+		cmocka_unit_test(many_take),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
