@@ -37,6 +37,8 @@ FUZZERS_AT_ONCE = 2
 FUZZ_MEMORY_MB = 1024
 LIVE_AT_ONCE = 3
 LIVE_SECONDS = 900
+# Of the live tests, those that change under traffic what threads share; the longest first.
+WITH_WORKERS = "ipsec_interface", "workers", "control", "superpackets", "changes", "clear_in", "events"
 IN_THE_GUEST = {"test_vlan.py"}  # the kernel suite runs it, where there are VLANs
 NOTHING_SELECTED = 5  # pytest's exit status
 FIGURE = "figure: "  # what a live test prints so that it is shown, passed or not
@@ -221,10 +223,14 @@ def suite_unit(_):
         yield from run_tap(test["name"], test["cmd"])
 
 
+def build_tsan(only=()):
+    return build(TSAN, "gcc", sanitize="thread", only=only)
+
+
 def suite_threads(_):
     """what several threads read while one changes it, under ThreadSanitizer"""
     programs = [f"tests/unit/test_{name}" for name in ("grace", "replay", "spd_threads", "sad_readers", "engine_workers")]
-    trouble = build(TSAN, "gcc", sanitize="thread", only=programs)
+    trouble = build_tsan(programs)
     if trouble:
         yield failed("threads", trouble)
         return
@@ -343,13 +349,13 @@ def junit(label, path, status, output):
     return tests
 
 
-def run_live_file(label, path, namespaces, select):
+def run_live_file(label, path, namespaces=(), select=(), build=ASAN, **env):
     """The tests of one file, in namespaces of their own; `select` are options of pytest's."""
     results = ASAN / f"{label}-{path.stem}.xml"
     results.unlink(missing_ok=True)
     command = [IN_NAMESPACES, *namespaces, PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider",
                f"--junit-xml={results}", "-o", "junit_logging=system-out", *select, path]
-    status, output = run(command, LIVE_SECONDS, env=dict(ENV, BUILD=str(ASAN), BUILD_PLAIN=str(PLAIN)))
+    status, output = run(command, LIVE_SECONDS, env=dict(ENV, BUILD=str(build), BUILD_PLAIN=str(PLAIN), **env))
     if status == NO_NAMESPACES:
         return [skipped(label, output.strip())]
     if status == NOTHING_SELECTED and select:
@@ -380,6 +386,18 @@ def suite_live(_):
         yield from run_live("live-unprivileged", ["-u"], ["-m", "steering"])
     else:
         yield from run_live("live-unprivileged")
+
+
+def suite_workers(_):
+    """some of the live tests with several workers, under ThreadSanitizer"""
+    trouble = build_tsan()
+    if trouble:
+        yield failed("workers", trouble)
+        return
+    files = [ROOT / f"tests/live/test_{name}.py" for name in WITH_WORKERS]
+    with concurrent.futures.ThreadPoolExecutor(LIVE_AT_ONCE) as pool:
+        for tests in pool.map(lambda path: run_live_file("workers", path, build=TSAN, WORKERS="3"), files):
+            yield from tests
 
 
 def suite_kernel(_):
