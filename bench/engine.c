@@ -6,15 +6,20 @@
  *
  *     engine.DIRECTION.ALGORITHM.SIZE.SAS.BURST
  *     limit.DIRECTION.ALGORITHM.SIZE.BURST            intel-ipsec-mb alone, on as much text
+ *     alone.DIRECTION.ALGORITHM.SIZE.SAS.BURST        with -w: one worker of several, while the others rest
+ *     beside.DIRECTION.ALGORITHM.SIZE.SAS.BURST       the same while they work, too, on the same SAs
  *
- *     engine [-a ALGORITHM] [-s SIZE] [-n SAS] [-b BURST] [-r ROUNDS] [-d out|in]
+ *     engine [-a ALGORITHM] [-s SIZE] [-n SAS] [-b BURST] [-r ROUNDS] [-d out|in] [-w WORKERS]
  *
  * Time is that of the engine's calls alone, read from the processor's clock around each
  * burst, while packets are made ready in between; a slice is some thousand of those, and
  * the best of many slices counts, so that what other processes take does not. The limit is
- * measured in turns with it.
+ * measured in turns with it. Of several workers the median counts: the best slice would be one in which
+ * the others were not running.
  */
 #include <netinet/in.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,6 +37,10 @@
 /* At least so many flows, and one for each tunnel. */
 #define FLOWS	      1024
 #define WINDOW	      64
+/* Bursts of several workers overtake each other. */
+#define WINDOW_MANY   REPLAY_WINDOW_MAX
+#define WORKERS_MAX   64
+#define ROUNDS_MAX    1000
 
 /* What a name means to an SA, and to the limit. */
 struct choice {
@@ -51,7 +60,7 @@ static const struct choice choices[] = {
 };
 
 struct lab {
-	struct db db[2]; /* by enum pkt_dir: who sends, who receives */
+	struct db *db; /* two, by enum pkt_dir: who sends, who receives */
 	struct worker *worker[2];
 	struct sink sink;
 	const struct choice *choice;
@@ -108,7 +117,7 @@ static void add_sa(struct lab *l, struct db *db, uint32_t i)
 		set_key(sa, &sa->auth_key, c->auth_len, i + 1);
 	}
 	need(sa->enc && (sa->auth || !c->auth), "an algorithm is not in the table");
-	need(replay_init(&sa->replay, WINDOW) && sad_insert(db->sad, sa) == 0, "no memory for SAs");
+	need(replay_init(&sa->replay, db->workers > 1 ? WINDOW_MANY : WINDOW) && sad_insert(db->sad, sa) == 0, "no memory for SAs");
 }
 
 static void add_policy(struct db *db, uint8_t dir, uint32_t i)
@@ -127,20 +136,16 @@ static void add_policy(struct db *db, uint8_t dir, uint32_t i)
 	need(spd_insert(db->spd, &sel, &pol, 1, &entry) == 0, "no memory for policies");
 }
 
-static void lab_open(struct lab *l)
+static void open_databases(struct lab *l, unsigned workers)
 {
 	static const uint8_t dirs[] = { [PKT_OUT] = POLICY_OUT, [PKT_IN] = POLICY_IN };
 
-	l->memory = mmap(NULL, (size_t)BUFFER * BURST_MAX, PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	need(l->memory != MAP_FAILED, "no memory for packets");
-	memset(l->memory, 0x5a, (size_t)BUFFER * BURST_MAX);
-	need(crypto_random(l->random, sizeof(l->random)), "no random bytes");
+	l->db = calloc(2, sizeof(*l->db));
+	need(l->db, "no memory");
 	for (int d = 0; d < 2; d++) {
 		need(db_init(&l->db[d]), "no memory");
 		l->db[d].carrier = (struct carrier){ .routes = true, .fragments = true };
-		l->worker[d] = worker_new(&l->db[d]);
-		need(l->worker[d], "no memory, or no cryptographic library");
+		l->db[d].workers = workers;
 		for (uint32_t i = 0; i < l->n_sas; i++) {
 			add_sa(l, &l->db[d], i);
 			add_policy(&l->db[d], dirs[d], i);
@@ -148,12 +153,31 @@ static void lab_open(struct lab *l)
 	}
 }
 
+static void close_databases(struct lab *l)
+{
+	for (int d = 0; d < 2; d++)
+		db_fini(&l->db[d]);
+	free(l->db);
+}
+
+/* Workers on both databases, and packets. */
+static void lab_open(struct lab *l)
+{
+	l->memory = mmap(NULL, (size_t)BUFFER * BURST_MAX, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	need(l->memory != MAP_FAILED, "no memory for packets");
+	memset(l->memory, 0x5a, (size_t)BUFFER * BURST_MAX);
+	need(crypto_random(l->random, sizeof(l->random)), "no random bytes");
+	for (int d = 0; d < 2; d++) {
+		l->worker[d] = worker_new(&l->db[d]);
+		need(l->worker[d], "no memory, or no cryptographic library");
+	}
+}
+
 static void lab_close(struct lab *l)
 {
-	for (int d = 0; d < 2; d++) {
+	for (int d = 0; d < 2; d++)
 		worker_free(l->worker[d]);
-		db_fini(&l->db[d]);
-	}
 	munmap(l->memory, (size_t)BUFFER * BURST_MAX);
 }
 
@@ -277,6 +301,7 @@ static void measure_direction(struct lab *l, enum pkt_dir dir, unsigned rounds)
 
 static void measure(struct lab *l, unsigned dirs, unsigned rounds)
 {
+	open_databases(l, 1);
 	lab_open(l);
 	warm_up(l);
 	for (int dir = 0; dir < 2; dir++) {
@@ -284,6 +309,93 @@ static void measure(struct lab *l, unsigned dirs, unsigned rounds)
 			measure_direction(l, dir, rounds);
 	}
 	lab_close(l);
+	close_databases(l);
+}
+
+/* ---- several workers ---- */
+
+enum phase { RESTING, WORKING, ENDED };
+
+static atomic_int phase;
+static atomic_uint at_work; /* of the others */
+static enum pkt_dir phase_dir;
+
+static void *work_beside(void *arg)
+{
+	struct lab *l = arg;
+
+	warm_up(l);
+	while (atomic_load(&phase) != ENDED) {
+		if (atomic_load(&phase) == RESTING) {
+			usleep(20);
+			continue;
+		}
+		atomic_fetch_add(&at_work, 1);
+		while (atomic_load(&phase) == WORKING)
+			run_slice(l, phase_dir);
+		atomic_fetch_sub(&at_work, 1);
+	}
+	return NULL;
+}
+
+static void switch_to(enum phase to, unsigned others)
+{
+	atomic_store(&phase, to);
+	while (atomic_load(&at_work) != (to == WORKING ? others : 0))
+		usleep(20);
+}
+
+static int compare(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+static void print_median(const char *what, const struct lab *l, double *ns, unsigned n)
+{
+	qsort(ns, n, sizeof(*ns), compare);
+	printf("%s.%s.%s.%zu.%zu.%zu %.2f ns\n", what, phase_dir == PKT_OUT ? "out" : "in", l->choice->name,
+	       l->size, l->n_sas, l->burst, ns[n / 2]);
+}
+
+static void measure_workers(struct lab *l, unsigned dirs, unsigned rounds, unsigned workers)
+{
+	static double alone[ROUNDS_MAX], beside[ROUNDS_MAX];
+	struct lab *others = calloc(workers, sizeof(*others));
+	pthread_t threads[WORKERS_MAX];
+
+	need(others, "no memory");
+	open_databases(l, workers);
+	lab_open(l);
+	for (unsigned i = 1; i < workers; i++) {
+		others[i] = (struct lab){ .db = l->db, .choice = l->choice, .n_sas = l->n_sas, .size = l->size,
+					  .burst = l->burst, .chosen = i * 0x9e3779b1u };
+		lab_open(&others[i]);
+		need(pthread_create(&threads[i], NULL, work_beside, &others[i]) == 0, "no threads");
+	}
+	warm_up(l);
+	for (int dir = 0; dir < 2; dir++) {
+		if (!(dirs & 1u << dir))
+			continue;
+		phase_dir = (enum pkt_dir)dir;
+		for (unsigned i = 0; i < rounds; i++) {
+			alone[i] = run_slice(l, dir);
+			switch_to(WORKING, workers - 1);
+			beside[i] = run_slice(l, dir);
+			switch_to(RESTING, workers - 1);
+		}
+		print_median("alone", l, alone, rounds);
+		print_median("beside", l, beside, rounds);
+	}
+	switch_to(ENDED, 0);
+	for (unsigned i = 1; i < workers; i++) {
+		pthread_join(threads[i], NULL);
+		lab_close(&others[i]);
+	}
+	lab_close(l);
+	close_databases(l);
+	free(others);
 }
 
 static const struct choice *choice_named(const char *name)
@@ -299,11 +411,11 @@ static const struct choice *choice_named(const char *name)
 int main(int argc, char **argv)
 {
 	static struct lab lab;
-	unsigned rounds = 50, dirs = 3;
+	unsigned rounds = 50, dirs = 3, workers = 1;
 	int option;
 
 	lab = (struct lab){ .choice = choices, .n_sas = 1, .size = 512, .burst = 32 };
-	while ((option = getopt(argc, argv, "a:s:n:b:r:d:")) != -1) {
+	while ((option = getopt(argc, argv, "a:s:n:b:r:d:w:")) != -1) {
 		switch (option) {
 		case 'a': lab.choice = choice_named(optarg); break;
 		case 's': lab.size = (size_t)atol(optarg); break;
@@ -311,11 +423,16 @@ int main(int argc, char **argv)
 		case 'b': lab.burst = (size_t)atol(optarg); break;
 		case 'r': rounds = (unsigned)atoi(optarg); break;
 		case 'd': dirs = strcmp(optarg, "in") == 0 ? 1u << PKT_IN : 1u << PKT_OUT; break;
+		case 'w': workers = (unsigned)atoi(optarg); break;
 		default: return 2;
 		}
 	}
+	need(workers > 0 && workers <= WORKERS_MAX && rounds > 0 && rounds <= ROUNDS_MAX, "too many, or none");
 	need(lab.size >= IPV4_MIN + 8 && lab.size <= 9000, "sizes are 28 to 9000 bytes");
 	need(lab.burst > 0 && lab.burst <= BURST_MAX && lab.n_sas > 0 && lab.n_sas < 1u << 24, "too many, or none");
-	measure(&lab, dirs, rounds);
+	if (workers > 1)
+		measure_workers(&lab, dirs, rounds, workers);
+	else
+		measure(&lab, dirs, rounds);
 	return 0;
 }

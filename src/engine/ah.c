@@ -87,7 +87,7 @@ static void fill_header(struct job *j, uint8_t *ah, size_t size, uint8_t next)
 	if (fixed_len(sa) > 8)
 		put_be32(ah + 8, (uint32_t)j->seq);
 	if (sa->auth->iv)
-		put_be64(ah + fixed_len(sa), shared_add(&sa->iv, 1, j->plan->many));
+		put_be64(ah + fixed_len(sa), j->counter);
 }
 
 static bool ah_out(struct job *j, struct step *s, enum drop_reason *reason)

@@ -138,7 +138,7 @@ static bool make_iv(struct job *j, const struct esp_shape *e, struct step *s, ui
 {
 	if (!e->counts)
 		return take_random(s, wire, e->iv);
-	put_be64(wire, shared_add(&j->sa->iv, 1, j->plan->many));
+	put_be64(wire, j->counter);
 	return true;
 }
 

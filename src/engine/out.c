@@ -395,10 +395,46 @@ static bool classify_out(struct worker *w, struct job *j, uint32_t mtu, struct s
 	return check_length(w, j, mtu, now);
 }
 
-/* One step of a job's bundle, up to its cryptography. */
-static bool protect(struct worker *w, struct job *j, const struct applied *a, struct step *step,
+/* Active jobs in a row from number i on that the same SA is for at this depth. */
+static size_t run_of(const struct worker *w, size_t i, unsigned depth)
+{
+	const struct sa *sa = w->active[i]->bundle[depth].sa;
+	size_t end = i + 1;
+
+	while (end < w->n_active && depth < w->active[end]->n_bundle && w->active[end]->bundle[depth].sa == sa)
+		end++;
+	return end - i;
+}
+
+/*
+ * The numbers of the packet of active job i. Where several workers have the SA it takes those of the
+ * run at once: each taking would have to wait for the others' caches. What is dropped then leaves
+ * a gap.
+ */
+static bool take_numbers(struct worker *w, size_t i, unsigned depth, struct step *step)
+{
+	struct numbers *n = &step->numbers;
+	struct job *j = w->active[i];
+
+	if (n->sa != j->sa || !n->left) {
+		n->sa = j->sa;
+		n->left = sa_next_seqs(j->sa, w->many ? run_of(w, i, depth) : 1, w->many, &n->seq);
+		n->counter = shared_add(&j->sa->iv, n->left, w->many);
+	}
+	if (!n->left)
+		return false;
+	n->left--;
+	j->seq = n->seq++;
+	j->counter = n->counter++;
+	return true;
+}
+
+/* One step of the bundle of active job i, up to its cryptography. */
+static bool protect(struct worker *w, size_t i, unsigned depth, struct step *step,
 		    enum drop_reason *reason)
 {
+	struct job *j = w->active[i];
+	const struct applied *a = &j->bundle[depth];
 	const struct transform *t = transform_of(a->sa->proto);
 	struct proto_counters *n;
 
@@ -414,7 +450,7 @@ static bool protect(struct worker *w, struct job *j, const struct applied *a, st
 	if (!worker_take_sa(w, j, a->sa, a->plan, CRYPTO_PROTECT, reason))
 		return false;
 	*reason = DROP_SEQ_EXHAUSTED;
-	if (!sa_next_seq(j->sa, w->many, &j->seq) ||
+	if (!take_numbers(w, i, depth, step) ||
 	    (a->tunnel && !tunnel_wrap(j, t->gap(j), step->tun, reason)))
 		return false;
 	if (t->keyless) /* it may leave the packet as it is */
@@ -438,7 +474,7 @@ static void protect_depth(struct worker *w, unsigned depth, struct step *step,
 
 		if (depth >= j->n_bundle || j->outcome->verdict == VERDICT_DROP)
 			continue;
-		if (protect(w, j, &j->bundle[depth], step, &reason)) {
+		if (protect(w, i, depth, step, &reason)) {
 			worker_keep_op(w, j, CRYPTO_PROTECT);
 			jobs[n++] = j;
 		} else {

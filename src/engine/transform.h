@@ -52,7 +52,8 @@ struct job {
 				    filled; 0 = it has made none */
 	uint32_t inner;		 /* in: bytes between its header and its ICV */
 	uint32_t grown;		 /* bytes that a signature took */
-	uint64_t seq; /* out: the number of this packet of the SA's */
+	uint64_t seq;	  /* out: the number of this packet of the SA's */
+	uint64_t counter; /* out: its IV, where that is one */
 	uint8_t iv[IV_MAX];
 
 	struct spd_entry *entry; /* the policy that decided, NULL = none */
@@ -78,6 +79,13 @@ struct job {
 					  */
 };
 
+/* Numbers of an SA that were taken for packets of the burst. */
+struct numbers {
+	const struct sa *sa;
+	uint64_t seq, counter;
+	size_t left;
+};
+
 /* What a step needs of its surroundings. */
 struct step {
 	const struct tunables *tun;
@@ -86,6 +94,7 @@ struct step {
 	struct compress *compress;
 	struct proto_counters *ipcomp; /* counts what was not worth it */
 	uint8_t *scratch; /* STEP_SCRATCH bytes, anybody's until the next packet */
+	struct numbers numbers; /* out */
 };
 
 /* A whole datagram. */
@@ -124,10 +133,10 @@ static inline const struct transform *transform_of(enum sa_proto proto)
 void esp_shape(const struct sa *sa, const struct tunables *tun, struct esp_shape *e);
 
 /*
- * The next sequence number of an SA, into *seq, also where many workers take some; false when
- * they are used up (RFC 4303 section 3.3.3).
+ * The next sequence numbers of an SA, up to n in a row from *seq on, also where many workers take
+ * some: how many there are, 0 when they are used up (RFC 4303 section 3.3.3).
  */
-static inline bool sa_next_seq(struct sa *sa, bool many, uint64_t *seq)
+static inline size_t sa_next_seqs(struct sa *sa, size_t n, bool many, uint64_t *seq)
 {
 	/* the old protocols and IPComp send none: theirs is only counted */
 	bool wide = sa->flags & (SAF_ESN | SAF_OLD) || sa->proto == SA_IPCOMP;
@@ -135,10 +144,12 @@ static inline bool sa_next_seq(struct sa *sa, bool many, uint64_t *seq)
 
 	do {
 		if (was == last && !(sa->flags & SAF_CYCSEQ))
-			return false;
+			return 0;
 		*seq = was == last ? 1 : was + 1; /* zero is never sent: receivers with a window refuse it */
-	} while (!shared_swap(&sa->seq, &was, *seq, many));
-	return true;
+		if (n - 1 > last - *seq)
+			n = (size_t)(last - *seq) + 1;
+	} while (!shared_swap(&sa->seq, &was, *seq + n - 1, many));
+	return n;
 }
 
 /* The sequence number of which `low` was received. */

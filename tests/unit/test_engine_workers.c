@@ -278,7 +278,7 @@ static void check_numbers(void)
 }
 
 /*
- * Mutations: a plain ++ in sa_next_seq() or replay_update() in place of replay_update_shared() gives
+ * Mutations: `many` left out of sa_next_seqs() or replay_update() in place of replay_update_shared() gives
  * numbers, or takes packets, twice; plain counters lose some.
  */
 static void test_workers_share_sas(void **state)
