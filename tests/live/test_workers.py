@@ -7,14 +7,18 @@ Who builds with ThreadSanitizer and sets BUILD sees races, too.
 
 import contextlib
 import itertools
+import os
 import pathlib
+import re
 import selectors
 import socket
 import struct
 import threading
 import time
 
-from lab import ADDRESS, BUILD_PLAIN, inside
+import pytest
+
+from lab import ADDRESS, BUILD_PLAIN, inside, wait_until
 
 WORKERS = 3
 PORTS = range(7001, 7005)  # each with a policy, and SAs, of its own
@@ -42,6 +46,12 @@ def add(port, way, age):
 
 def delete(port, way, age):
     return f"delete {ends(port, way)} esp {spi(port, way, age)};\n"
+
+
+# All between two addresses, by the SAs of the first port.
+PLAIN = {host: "".join(f"spdadd {ends(PORTS[0], way)} any -P {direction} ipsec esp/transport//require;\n"
+                       for way, direction in zip(("there", "back"), directions))
+         for host, directions in (("phoenix", ("out", "in")), ("cardinal", ("in", "out")))}
 
 
 def policies(host, verb="spdadd"):
@@ -238,3 +248,48 @@ def test_nothing_is_lost_or_overtaken_while_everything_changes(lab):
     assert not traffic.wrong, f"{traffic.wrong}\n{drops}"
     assert changes.done >= 12 and traffic.carried > 5000
     assert min(threads) > 1, "one thread did all of it"
+
+
+@pytest.mark.steering
+def test_the_next_daemon_may_have_another_number_of_them(lab):
+    """A killed daemon's devices are taken over, shut until there are policies."""
+    text = "".join(add(port, way, 0) for port in PORTS for way in ("there", "back"))
+    lab.run("phoenix", "ip", "address", "add", f"{PHOENIX[PORTS[0]]}/24", "dev", "eth0")
+
+    def loss():
+        said = lab.ping("phoenix", CARDINAL, "-I", PHOENIX[PORTS[0]], "-c", "2", "-i", "0.2", "-W", "1").stdout
+        return re.search(r"(\d+)% packet loss", said)[1]
+
+    cardinal = lab.daemon("cardinal", "--workers", 2)
+    lab.load("cardinal", text + PLAIN["cardinal"])
+    for workers in (3, 1, 2):
+        daemon = lab.daemon("phoenix", "--workers", workers)
+        assert len(os.listdir(f"/proc/{daemon.process.pid}/task")) == workers
+        if workers != 3:
+            assert "was killed" in daemon.text() and loss() == "100"
+        lab.load("phoenix", text + PLAIN["phoenix"])
+        wait_until(lambda: loss() == "0", 5, "answers")
+        if workers != 2:
+            daemon.kill()
+    daemon.stop()
+    cardinal.stop()
+    assert loss() == "0"
+
+
+def test_a_second_daemon_gets_no_queue_of_the_first(lab):
+    """Not even with sockets and journals of its own, whatever their numbers of workers."""
+    first = lab.daemon("phoenix", "--workers", 2)
+    for workers in (1, 2, 3):
+        second = lab.daemon("phoenix", "-s", "/run/other.sock", "--workers", workers, ready=False)
+        assert second.process.wait(10) == 1
+        assert "another sallyportd holds eth0" in second.text()
+    lab.load("phoenix", f"spdadd {ADDRESS['phoenix'][4]} {CARDINAL} any -P out discard;")
+    assert lab.mute("phoenix", CARDINAL)
+    first.stop()
+
+
+@pytest.mark.parametrize("number", ["0", "65", "two", ""])
+def test_a_number_that_is_none(lab, number):
+    daemon = lab.daemon("phoenix", "--workers", number, interface=None, ready=False)
+    assert daemon.process.wait(10) == 1
+    assert f"--workers {number}: it takes a number from 1 to 64" in daemon.text()
