@@ -36,7 +36,8 @@ static inline uint64_t shared_add(uint64_t *n, uint64_t more, bool many)
 static inline bool shared_swap(uint64_t *n, uint64_t *was, uint64_t value, bool many)
 {
 	if (many)
-		return __atomic_compare_exchange_n(n, was, value, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+		return __atomic_compare_exchange_n(n, was, value, true, __ATOMIC_RELAXED,
+						   __ATOMIC_RELAXED);
 	shared_set(n, value);
 	return true;
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Grace periods by liburcu's quiescent states. A reader that is not at rest holds a lock for
- * readers, too, which the writer takes to make them stand still. Each state is told to ThreadSanitizer, which
- * does not see into that library: what a reader did before it passed happens before
- * what the writer frees after it has waited.
+ * readers, too, which the writer takes to make them stand still. Each state is told to
+ * ThreadSanitizer, which does not see into that library: what a reader did before it passed happens
+ * before what the writer frees after it has waited.
  */
 #include "db/grace.h"
 

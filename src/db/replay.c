@@ -123,7 +123,8 @@ bool replay_update(struct replay *r, uint64_t seq)
 /* It takes some nanoseconds, so nobody sleeps for it, unless who is at it does. */
 static void wait_for(struct replay *r)
 {
-	for (unsigned tries = 1; atomic_exchange_explicit(&r->busy, 1, memory_order_acquire); tries++) {
+	for (unsigned tries = 1; atomic_exchange_explicit(&r->busy, 1, memory_order_acquire);
+	     tries++) {
 		if (tries % 64 == 0)
 			sched_yield();
 	}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Each lane has an event loop of its own, and nobody else touches it: who has the control writes what
- * is to be done into the lane and wakes it by a descriptor.
+ * Each lane has an event loop of its own, and nobody else touches it: who has the control writes
+ * what is to be done into the lane and wakes it by a descriptor.
  */
 #include "sallyportd/lane.h"
 
@@ -48,7 +48,8 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
 static bool open_wake(struct lane *l)
 {
 	l->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	l->wake = l->wake_fd < 0 ? NULL : event_new(l->base, l->wake_fd, EV_READ | EV_PERSIST, on_wake, l);
+	l->wake = l->wake_fd < 0 ? NULL
+				 : event_new(l->base, l->wake_fd, EV_READ | EV_PERSIST, on_wake, l);
 	return l->wake && event_add(l->wake, NULL) == 0;
 }
 

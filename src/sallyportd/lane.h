@@ -24,7 +24,8 @@ struct routed;
 struct port_queue {
 	struct lane *lane;
 	struct port *port;
-	struct event *rx[2]; /* by enum pkt_dir; NULL: the interface is gone, or has no such queue */
+	struct event
+		*rx[2]; /* by enum pkt_dir; NULL: the interface is gone, or has no such queue */
 };
 
 typedef void lane_does(struct lane *l, void *arg);
@@ -35,13 +36,14 @@ struct lane {
 	struct event_base *base;
 	struct worker *worker;
 	struct segments *segments;
-	struct fragments *fragments; /* of what comes and goes */
-	struct fragments *inside;    /* of what comes out of tunnels */
-	struct routed *routed;	     /* NULL until there is an interface */
+	struct fragments *fragments;		       /* of what comes and goes */
+	struct fragments *inside;		       /* of what comes out of tunnels */
+	struct routed *routed;			       /* NULL until there is an interface */
 	struct port_queue queues[DATA_INTERFACES_MAX]; /* of the ports, in their order */
 	struct sink sink;
 	uint8_t random[BURST_MAX * ENGINE_RANDOM_PER_PACKET];
-	size_t random_len; /* 0 where the library had none to give: packets that need an IV are dropped */
+	size_t random_len; /* 0 where the library had none to give: packets that need an IV are
+			      dropped */
 
 	/* of those that have a thread of their own */
 	pthread_t thread;
@@ -54,7 +56,8 @@ struct lane {
 	void *arg;
 };
 
-/* Makes lane `number` of zeroes, with `base` or a base of its own; false without memory or cryptography. */
+/* Makes lane `number` of zeroes, with `base` or a base of its own; false without memory or
+ * cryptography. */
 bool lane_init(struct lane *l, struct data *d, unsigned number, struct event_base *base);
 /* Starts its thread, if it is to have one: 0 or -errno. */
 int lane_start(struct lane *l);
@@ -63,8 +66,8 @@ void lane_stop(struct lane *l);
 void lane_fini(struct lane *l);
 
 /*
- * Has it do something between two callbacks of its own, and waits until that is done. The caller has
- * the control, and has not made the lanes stand still.
+ * Has it do something between two callbacks of its own, and waits until that is done. The caller
+ * has the control, and has not made the lanes stand still.
  */
 void lane_call(struct lane *l, lane_does *does, void *arg);
 

@@ -54,7 +54,8 @@ struct misses *misses_new(struct event_base *base, data_miss *miss, void *arg)
 	m->arg = arg;
 	pthread_mutex_init(&m->lock, NULL);
 	m->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	m->readable = m->fd < 0 ? NULL : event_new(base, m->fd, EV_READ | EV_PERSIST, on_readable, m);
+	m->readable =
+		m->fd < 0 ? NULL : event_new(base, m->fd, EV_READ | EV_PERSIST, on_readable, m);
 	if (m->readable && event_add(m->readable, NULL) == 0)
 		return m;
 	misses_free(m);

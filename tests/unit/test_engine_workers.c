@@ -41,10 +41,23 @@ static atomic_uint fresh, replayed, other;
 static atomic_bool ended;
 
 static const struct sa_spec specs[] = {
-	{ .src = SRC, .dst = DST, .proto = SA_ESP, .spi = SPI_GCM, .enc = "aes-gcm-16",
-	  .enc_key = "01234567890123456789", .window = 0, .reqid = 1 },
-	{ .src = SRC, .dst = DST, .proto = SA_ESP, .spi = SPI_CBC, .enc = "aes-cbc", .auth = "hmac-sha1",
-	  .enc_key = "0123456789012345", .auth_key = "01234567890123456789", .reqid = 2 },
+	{ .src = SRC,
+	  .dst = DST,
+	  .proto = SA_ESP,
+	  .spi = SPI_GCM,
+	  .enc = "aes-gcm-16",
+	  .enc_key = "01234567890123456789",
+	  .window = 0,
+	  .reqid = 1 },
+	{ .src = SRC,
+	  .dst = DST,
+	  .proto = SA_ESP,
+	  .spi = SPI_CBC,
+	  .enc = "aes-cbc",
+	  .auth = "hmac-sha1",
+	  .enc_key = "0123456789012345",
+	  .auth_key = "01234567890123456789",
+	  .reqid = 2 },
 };
 
 /* A host whose own worker is one of as many as there are. */
@@ -60,9 +73,11 @@ static void host_init_many(struct host *h)
 /* UDP to port 1 goes by the first SA, to port 2 by the second. */
 static void add_policy(struct host *h, uint8_t dir, uint32_t reqid)
 {
-	struct selector sel = { .src = { .addr = lab_addr(SRC), .prefix_len = 32 },
-				.dst = { .addr = lab_addr(DST), .prefix_len = 32, .port = (uint16_t)reqid },
-				.proto = IPPROTO_UDP };
+	struct selector sel = {
+		.src = { .addr = lab_addr(SRC), .prefix_len = 32 },
+		.dst = { .addr = lab_addr(DST), .prefix_len = 32, .port = (uint16_t)reqid },
+		.proto = IPPROTO_UDP
+	};
 	struct policy pol = { .dir = dir,
 			      .action = POLICY_IPSEC,
 			      .n_requests = 1,
@@ -119,8 +134,8 @@ struct job_of_thread {
 	unsigned number;
 };
 
-static void run_burst(struct worker *w, enum pkt_dir dir, struct lab_packet *packets[], struct sink *sink,
-		      const uint8_t *random)
+static void run_burst(struct worker *w, enum pkt_dir dir, struct lab_packet *packets[],
+		      struct sink *sink, const uint8_t *random)
 {
 	struct now now = { .wall_s = 1000, .random = random, .random_len = sizeof(sender.random) };
 	struct burst b = { .n = BURST_MAX };
@@ -199,14 +214,21 @@ static void *open_them(void *arg)
 /* The writer's: strangers come and go, the flows' policies are replaced, tunables change. */
 static void change(struct host *h, uint8_t dir, unsigned round)
 {
-	struct sa_spec stranger = { .src = "10.9.0.1", .dst = "10.9.0.2", .proto = SA_ESP, .spi = 0x2000 + round,
-				    .enc = "aes-gcm-16", .enc_key = "01234567890123456789",
+	struct sa_spec stranger = { .src = "10.9.0.1",
+				    .dst = "10.9.0.2",
+				    .proto = SA_ESP,
+				    .spi = 0x2000 + round,
+				    .enc = "aes-gcm-16",
+				    .enc_key = "01234567890123456789",
 				    .mode = MODE_TRANSPORT };
 	struct sa *sa = host_add_sa(h, &stranger);
 	struct spd_entry *e = spd_next(h->db.spd, NULL), *replaced;
-	struct policy pol = { .dir = e->pol.dir, .action = e->pol.action, .n_requests = 1,
+	struct policy pol = { .dir = e->pol.dir,
+			      .action = e->pol.action,
+			      .n_requests = 1,
 			      .requests = { e->pol.requests[0] } };
-	struct sa *own = sad_find_in(h->db.sad, SA_ESP, SPI_GCM, &(struct addr){ .family = AF_INET, .bytes = { 10, 0, 0, 2 } });
+	struct sa *own = sad_find_in(h->db.sad, SA_ESP, SPI_GCM,
+				     &(struct addr){ .family = AF_INET, .bytes = { 10, 0, 0, 2 } });
 	const struct sa_limits hard = { .bytes = 1ull << 40 }, soft = { .bytes = 1ull << 30 };
 
 	assert_int_equal(spd_replace(h->db.spd, e, &pol, 1, &replaced), 0);
@@ -217,7 +239,10 @@ static void change(struct host *h, uint8_t dir, unsigned round)
 	h->db.tun.ipcomp_threshold = (uint16_t)(round % 200);
 	grace_go();
 	sad_remove(h->db.sad, sa);
-	spd_remove(h->db.spd, spd_find(h->db.spd, dir, &(struct flow){ .src = lab_addr("10.8.0.1"), .dst = lab_addr("10.8.0.2"), .proto = 6 }));
+	spd_remove(h->db.spd, spd_find(h->db.spd, dir,
+				       &(struct flow){ .src = lab_addr("10.8.0.1"),
+						       .dst = lab_addr("10.8.0.2"),
+						       .proto = 6 }));
 	if (round % 16 == 0)
 		grace_wait();
 }
@@ -278,8 +303,8 @@ static void check_numbers(void)
 }
 
 /*
- * Mutations: `many` left out of sa_next_seqs() or replay_update() in place of replay_update_shared() gives
- * numbers, or takes packets, twice; plain counters lose some.
+ * Mutations: `many` left out of sa_next_seqs() or replay_update() in place of
+ * replay_update_shared() gives numbers, or takes packets, twice; plain counters lose some.
  */
 static void test_workers_share_sas(void **state)
 {
