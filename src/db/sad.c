@@ -35,7 +35,8 @@ enum { RING_ANY, RING_OWN };
 
 struct sad {
 	struct table in, out;
-	size_t n_sas, n_of[SA_PROTO_COUNT];
+	size_t n_sas;
+	atomic_size_t n_of[SA_PROTO_COUNT];
 	size_t n_natt;
 	struct sa *newest, *first_aging, *_Atomic first_natt;
 	_Atomic uint64_t generation;
@@ -709,7 +710,7 @@ size_t sad_count(const struct sad *sad)
 
 size_t sad_count_of(const struct sad *sad, enum sa_proto proto)
 {
-	return sad->n_of[proto];
+	return atomic_load_explicit(&sad->n_of[proto], memory_order_relaxed);
 }
 
 void sad_mature(struct sad *sad, struct sa *sa)

@@ -5,8 +5,8 @@
  * name no SPI, by (source, destination); and by (protocol, mode,
  * reqid, source, destination) for packets that leave. The table owns its SAs.
  *
- * One thread, the writer, changes it; others may look up, ask for the generation and go along
- * those in UDP without locks (db/grace.h). A look-up lends until its reader passes, to the
+ * One thread, the writer, changes it; others may look up, ask for the generation and for the
+ * number of one protocol's SAs, and go along those in UDP without locks (db/grace.h). A look-up lends until its reader passes, to the
  * writer until its next change.
  */
 #ifndef SALLYPORT_DB_SAD_H

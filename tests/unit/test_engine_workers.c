@@ -221,7 +221,14 @@ static void change(struct host *h, uint8_t dir, unsigned round)
 				    .enc = "aes-gcm-16",
 				    .enc_key = "01234567890123456789",
 				    .mode = MODE_TRANSPORT };
-	struct sa *sa = host_add_sa(h, &stranger);
+	struct sa_spec signer = { .src = "10.9.0.1",
+				  .dst = "10.9.0.2",
+				  .proto = SA_TCP,
+				  .spi = 0x1000,
+				  .auth = "tcp-md5",
+				  .auth_key = "0123456789",
+				  .mode = MODE_TRANSPORT };
+	struct sa *sa = host_add_sa(h, &stranger), *tcp = host_add_sa(h, &signer);
 	struct spd_entry *e = spd_next(h->db.spd, NULL), *replaced;
 	struct policy pol = { .dir = e->pol.dir,
 			      .action = e->pol.action,
@@ -239,6 +246,7 @@ static void change(struct host *h, uint8_t dir, unsigned round)
 	h->db.tun.ipcomp_threshold = (uint16_t)(round % 200);
 	grace_go();
 	sad_remove(h->db.sad, sa);
+	sad_remove(h->db.sad, tcp);
 	spd_remove(h->db.spd, spd_find(h->db.spd, dir,
 				       &(struct flow){ .src = lab_addr("10.8.0.1"),
 						       .dst = lab_addr("10.8.0.2"),
