@@ -424,10 +424,7 @@ void worker_count_sa(struct worker *w, const struct now *now)
 
 	if (!sa)
 		return;
-	shared_add(&sa->packets, w->of_sa.packets, w->many);
-	shared_add(&sa->bytes, w->of_sa.bytes, w->many);
-	if (!shared_get(&sa->used_s))
-		shared_set(&sa->used_s, now->wall_s);
+	count_for_sa(sa, w->of_sa.packets, w->of_sa.bytes, true, now);
 	w->of_sa.sa = NULL;
 	w->of_sa.packets = w->of_sa.bytes = 0;
 }
@@ -438,10 +435,7 @@ void worker_count_entry(struct worker *w, const struct now *now)
 
 	if (!entry)
 		return;
-	shared_add(&entry->packets, w->of_policy.packets, w->many);
-	shared_add(&entry->bytes, w->of_policy.bytes, w->many);
-	if (shared_get(&entry->used_s) != now->wall_s)
-		shared_set(&entry->used_s, now->wall_s);
+	count_for_policy(entry, w->of_policy.packets, w->of_policy.bytes, true, now);
 	w->of_policy.entry = NULL;
 	w->of_policy.packets = w->of_policy.bytes = 0;
 }

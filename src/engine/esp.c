@@ -48,7 +48,8 @@ void esp_shape(const struct sa *sa, const struct tunables *tun, struct esp_shape
 		.icv = cipher->aead ? cipher->icv : sa->auth ? sa->auth->icv : 0,
 		.block = cipher->block < 4 ? 4 : cipher->block, /* and whole words */
 		.udp = natt->type ? UDP_HEADER : 0,
-		.natt = natt,
+		.sport = natt->sport,
+		.dport = natt->dport,
 		.n_salt = cipher->salt,
 		.aead = cipher->aead,
 		.iv_covered = cipher->iv_covered,
@@ -255,7 +256,7 @@ static bool esp_out(struct job *j, struct step *s, enum drop_reason *reason)
 		put_be32(esp + 4, (uint32_t)j->seq);
 	finish_headers(j, next, e->udp ? IPPROTO_UDP : IPPROTO_ESP);
 	if (e->udp)
-		udp_fill_header(esp - e->udp, e->natt, p->len - j->view.split);
+		udp_fill_header(esp - e->udp, e->sport, e->dport, p->len - j->view.split);
 	set_iv(j, e, esp + e->header);
 	describe(j, e, esp, text);
 	return true;

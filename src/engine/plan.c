@@ -5,6 +5,7 @@
  */
 #include "engine/plan.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -85,6 +86,14 @@ static bool is_keyless(const struct sa *sa)
 	return t && t->keyless;
 }
 
+static uint16_t span_of(const struct crypto_key *key)
+{
+	size_t span = crypto_key_span(key);
+
+	assert(span <= UINT16_MAX);
+	return (uint16_t)span;
+}
+
 /* SAs of TCP have a key and no transform. */
 static bool work_out(struct plan *plan, struct crypto *c, const struct sa *sa,
 		     const struct tunables *tun)
@@ -93,7 +102,7 @@ static bool work_out(struct plan *plan, struct crypto *c, const struct sa *sa,
 		wipe(plan);
 		if (!is_keyless(sa) && !(plan->key = expand(c, sa)))
 			return false;
-		plan->key_span = plan->key ? crypto_key_span(plan->key) : 0;
+		plan->key_span = plan->key ? span_of(plan->key) : 0;
 		plan->id = sa->id;
 	}
 	if (sa->proto == SA_ESP)

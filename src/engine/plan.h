@@ -27,9 +27,9 @@ struct esp_shape {
 	uint8_t n_salt;
 	uint8_t salt[4];
 	bool aead;
-	const struct sa_natt *natt; /* what that says */
 	bool iv_covered; /* an AEAD whose associated data end with the IV */
 	bool counts;	 /* the IV is a counter */
+	uint16_t sport, dport; /* of that header */
 };
 
 /* The header of a tunnel as far as it is the same for all packets: engine/tunnel.c. */
@@ -43,11 +43,14 @@ struct plan {
 	uint64_t id;	     /* the SA's; 0 = nothing is worked out */
 	uint64_t generation; /* of the databases when the shapes were */
 	struct crypto_key *key; /* NULL: it works without */
-	size_t key_span;	/* crypto_key_span() */
+	uint16_t key_span;	/* crypto_key_span() */
 	bool many; /* other workers have the SA, too */
 	struct esp_shape esp; /* of ESP's SAs */
 	struct tunnel_shape tunnel;
 };
+
+static_assert(sizeof(struct plan) % 32 == 0 && sizeof(struct plan) <= 128,
+	      "it lies in no more than two cache lines");
 
 #define PLAN_PAGE  256
 #define PLAN_PAGES 65536

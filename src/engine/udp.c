@@ -16,10 +16,10 @@ enum { UDP_SRC = 0, UDP_DST = 2, UDP_LEN = 4, UDP_SUM = 6 };
 #define NATT_PORT 4500 /* RFC 3947 section 4 */
 #define KEEPALIVE 0xff /* RFC 3948 section 2.3 */
 
-void udp_fill_header(uint8_t *udp, const struct sa_natt *natt, size_t len)
+void udp_fill_header(uint8_t *udp, uint16_t sport, uint16_t dport, size_t len)
 {
-	put_be16(udp + UDP_SRC, natt->sport);
-	put_be16(udp + UDP_DST, natt->dport);
+	put_be16(udp + UDP_SRC, sport);
+	put_be16(udp + UDP_DST, dport);
 	put_be16(udp + UDP_LEN, (uint16_t)len);
 	put_be16(udp + UDP_SUM, 0);
 }
@@ -130,6 +130,7 @@ bool engine_keepalive(struct worker *w, const struct sa *sa, struct pkt *p)
 				     .dst = sa->dst,
 				     .ttl = w->db->tun.tunnel_ttl,
 				     .proto = IPPROTO_UDP };
+	const struct sa_natt *natt = sa->natt;
 	enum drop_reason reason;
 	struct ip_view v;
 	uint8_t *udp;
@@ -138,7 +139,7 @@ bool engine_keepalive(struct worker *w, const struct sa *sa, struct pkt *p)
 	udp = pkt_put(p, UDP_HEADER + 1);
 	if (!udp)
 		return false;
-	udp_fill_header(udp, sa->natt, UDP_HEADER + 1);
+	udp_fill_header(udp, natt->sport, natt->dport, UDP_HEADER + 1);
 	udp[UDP_HEADER] = KEEPALIVE;
 	if (!ip_push_header(p, &f) || !ip_parse(p, &v, &reason))
 		return false;

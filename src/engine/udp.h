@@ -10,7 +10,7 @@
 #define UDP_HEADER 8
 
 /* The header before the ESP of an SA: len bytes with it. */
-void udp_fill_header(uint8_t *udp, const struct sa_natt *natt, size_t len);
+void udp_fill_header(uint8_t *udp, uint16_t sport, uint16_t dport, size_t len);
 /* Once all behind the header is as it will be sent. */
 void udp_finish(struct pkt *p, const struct ip_view *v, size_t at);
 

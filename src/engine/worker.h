@@ -106,11 +106,32 @@ void worker_fetch(const struct worker *w, struct sa *const *sas, size_t n);
 void worker_end(struct worker *w, const struct now *now);
 void worker_count_sa(struct worker *w, const struct now *now);
 void worker_count_entry(struct worker *w, const struct now *now);
-/* Counts a packet for the policy that decides on it. */
+/* So many packets of a policy, or of an SA. */
+static inline void count_for_policy(struct spd_entry *entry, uint64_t packets, uint64_t bytes, bool many,
+				    const struct now *now)
+{
+	shared_add(&entry->packets, packets, many);
+	shared_add(&entry->bytes, bytes, many);
+	if (!many || shared_get(&entry->used_s) != now->wall_s)
+		shared_set(&entry->used_s, now->wall_s);
+}
+static inline void count_for_sa(struct sa *sa, uint64_t packets, uint64_t bytes, bool many,
+				const struct now *now)
+{
+	shared_add(&sa->packets, packets, many);
+	shared_add(&sa->bytes, bytes, many);
+	if (!shared_get(&sa->used_s))
+		shared_set(&sa->used_s, now->wall_s);
+}
+/* Counts a packet for the policy that decides on it: with others at work, together with those around it. */
 static inline void worker_count_policy(struct worker *w, struct job *j, struct spd_entry *entry,
 				       const struct now *now)
 {
 	j->entry = entry;
+	if (!w->many) {
+		count_for_policy(entry, 1, j->pkt->len, false, now);
+		return;
+	}
 	if (w->of_policy.entry != entry) {
 		worker_count_entry(w, now);
 		w->of_policy.entry = entry;
@@ -158,6 +179,10 @@ struct step worker_step(struct worker *w);
 /* Counts a packet for the SA of its step. */
 static inline void worker_account(struct worker *w, const struct job *j, const struct now *now)
 {
+	if (!w->many) {
+		count_for_sa(j->sa, 1, j->pkt->len, false, now);
+		return;
+	}
 	if (w->of_sa.sa != j->sa) {
 		worker_count_sa(w, now);
 		w->of_sa.sa = j->sa;
