@@ -14,9 +14,12 @@ exit status is 0 only when nothing failed.
 
 import argparse
 import concurrent.futures
+import contextlib
 import dataclasses
 import functools
+import io
 import json
+import multiprocessing
 import os
 import pathlib
 import re
@@ -33,10 +36,13 @@ PYTHON = "/usr/bin/python3" if os.path.exists("/usr/bin/python3") else sys.execu
 MESON = "/usr/bin/meson" if os.path.exists("/usr/bin/meson") else "meson"
 IN_NAMESPACES = ROOT / "contrib/in-namespaces"
 NO_NAMESPACES = 77  # its exit status where the kernel allows none
-FUZZERS_AT_ONCE = 2
+PROCESSORS = 2  # of the machine that all of it is laid out for
 FUZZ_MEMORY_MB = 1024
-LIVE_AT_ONCE = 3
+LIVE_AT_ONCE = 4
 LIVE_SECONDS = 900
+GUEST_SECONDS = 900
+# Two of these run at once: the live tests wait more than they work, guests work.
+SIDE_BY_SIDE = "live", "kernel", "workers", "offline", "demo", "bench"
 # Of the live tests, those that change under traffic what threads share; the longest first.
 WITH_WORKERS = "ipsec_interface", "workers", "control", "superpackets", "changes", "clear_in", "events"
 IN_THE_GUEST = {"test_vlan.py"}  # the kernel suite runs it, where there are VLANs
@@ -103,15 +109,15 @@ def ended(status):
 
 # Builds ------------------------------------------------------------------------------
 
-def build(directory, compiler, *options, sanitize="address,undefined", only=()):
-    """Sets a build directory up and builds it, or only some of it. None, or what went wrong."""
+def build(directory, compiler, *options, sanitize="address,undefined"):
+    """Sets a build directory up and builds it. None, or what went wrong."""
     env = dict(ENV, CC=compiler)
     # Not -O2: between the sanitizers' checks gcc then warns of what cannot happen.
     setup = [MESON, "setup", directory, "-Dwerror=true", "-Doptimization=1",
              f"-Db_sanitize={sanitize}", "-Db_lundef=false", *options]
     if (directory / "build.ninja").exists():
         setup.append("--reconfigure")
-    for command in (setup, ["ninja", "-C", directory, *only]):
+    for command in (setup, ["ninja", "-C", directory]):
         status, output = run(command, 600, env=env)
         if status != 0:
             return f"{command[0]}: {ended(status)}\n{output}"
@@ -129,14 +135,19 @@ def build_fuzz():
     return build(FUZZ, "clang", "-Dfuzz=true", "-Dc_args=-fsanitize=fuzzer-no-link")
 
 
+@functools.cache
+def build_tsan():
+    return build(TSAN, "gcc", sanitize="thread")
+
+
 def suite_runner(_):
     """nothing that goes wrong passes as nothing"""
     yield from run_tap("runner", [PYTHON, ROOT / "tests/test_run.py"])
 
 
 def suite_build(_):
-    """gcc and clang, ASan and UBSan, warnings are errors"""
-    for name, builder in (("gcc", build_asan), ("clang", build_fuzz)):
+    """gcc and clang, the sanitizers, warnings are errors"""
+    for name, builder in (("gcc", build_asan), ("clang", build_fuzz), ("gcc for threads", build_tsan)):
         trouble = builder()
         yield failed(name, trouble) if trouble else passed(name)
 
@@ -219,24 +230,19 @@ def suite_unit(_):
     for source in sorted((ROOT / "tests/unit").glob("test_*.c")):
         if source.stem.removeprefix("test_") not in built:
             yield failed(source.name, "is not listed in tests/unit/meson.build")
-    for test in programs:
-        yield from run_tap(test["name"], test["cmd"])
-
-
-def build_tsan(only=()):
-    return build(TSAN, "gcc", sanitize="thread", only=only)
+    with concurrent.futures.ThreadPoolExecutor(PROCESSORS) as pool:
+        for tests in pool.map(lambda test: run_tap(test["name"], test["cmd"]), programs):
+            yield from tests
 
 
 def suite_threads(_):
     """what several threads read while one changes it, under ThreadSanitizer"""
-    programs = [f"tests/unit/test_{name}" for name in ("grace", "replay", "spd_threads", "sad_readers", "engine_workers")]
-    trouble = build_tsan(programs)
-    if trouble:
-        yield failed("threads", trouble)
+    if build_tsan():
+        yield failed("threads", "there is no build to test; `tests/run.py build` says why")
         return
-    for program in programs:
-        status, output = run([TSAN / program], 300, env=dict(ENV, TSAN_OPTIONS="halt_on_error=1"))
-        yield from parse_tap(f"threads: {program.rpartition('test_')[2]}", status, output)
+    for name in "grace", "replay", "spd_threads", "sad_readers", "engine_workers":
+        status, output = run([TSAN / f"tests/unit/test_{name}"], 300, env=dict(ENV, TSAN_OPTIONS="halt_on_error=1"))
+        yield from parse_tap(f"threads: {name}", status, output)
 
 
 def suite_text(_):
@@ -318,7 +324,7 @@ def suite_fuzz(options):
     if build_fuzz():
         yield failed("fuzz", "there is no build to test; `tests/run.py build` says why")
         return
-    with concurrent.futures.ThreadPoolExecutor(FUZZERS_AT_ONCE) as pool:
+    with concurrent.futures.ThreadPoolExecutor(PROCESSORS) as pool:
         yield from pool.map(lambda target: fuzz_one(target, options.fuzz_seconds), targets)
 
 
@@ -390,9 +396,8 @@ def suite_live(_):
 
 def suite_workers(_):
     """some of the live tests with several workers, under ThreadSanitizer"""
-    trouble = build_tsan()
-    if trouble:
-        yield failed("workers", trouble)
+    if build_tsan():
+        yield failed("workers", "there is no build to test; `tests/run.py build` says why")
         return
     files = [ROOT / f"tests/live/test_{name}.py" for name in WITH_WORKERS]
     with concurrent.futures.ThreadPoolExecutor(LIVE_AT_ONCE) as pool:
@@ -405,13 +410,14 @@ def suite_kernel(_):
     if build_asan():
         yield failed("kernel", "there is no build to test; `tests/run.py build` says why")
         return
-    yield from run_tap("guest", [PYTHON, ROOT / "tests/kernel/test_guest.py", ASAN])
-    yield from run_tap("backends", [PYTHON, ROOT / "tests/kernel/test_backends.py", ASAN, PLAIN], 600)
-    yield from run_tap("interop", [PYTHON, ROOT / "tests/kernel/test_interop.py", ASAN, PLAIN], 600)
-    yield from run_tap("vlan", [PYTHON, ROOT / "tests/kernel/test_vlan.py", ASAN, PLAIN], 600)
-    status, output = run([PYTHON, ROOT / "tests/kernel/test_peer.py", ASAN, PLAIN], 600)
-    show_figures("kernel", output)
-    yield from parse_tap("kernel", status, output)
+    # The longest first. Nice, because what runs beside them measures times.
+    names = "interop", "peer", "backends", "vlan", "guest"
+    with concurrent.futures.ThreadPoolExecutor(PROCESSORS) as pool:
+        reports = pool.map(lambda name: run(["nice", PYTHON, ROOT / f"tests/kernel/test_{name}.py", ASAN, PLAIN],
+                                            GUEST_SECONDS), names)
+        for name, (status, output) in zip(names, reports):
+            show_figures(name, output)
+            yield from parse_tap(name, status, output)
 
 
 def suite_offline(_):
@@ -542,9 +548,40 @@ def run_suite(name, options):
     return counts
 
 
+def run_suite_aside(name, options):
+    """For a process of its own: (what run_suite() counts, what it prints)."""
+    with contextlib.redirect_stdout(io.StringIO()) as output:
+        counts = run_suite(name, options)
+    return counts, output.getvalue()
+
+
+def run_side_by_side(names, options):
+    """Yields the counts of suites as they end; what they print is shown then."""
+    print(f"\nside by side: {', '.join(names)}", flush=True)
+    build_asan()  # not by each of them
+    build_tsan()
+    with concurrent.futures.ProcessPoolExecutor(PROCESSORS, multiprocessing.get_context("fork")) as pool:
+        pending = [pool.submit(run_suite_aside, name, options) for name in names]
+        for done in concurrent.futures.as_completed(pending):
+            counts, output = done.result()
+            print(output, end="", flush=True)
+            yield counts
+
+
+def run_suites(names, options):
+    aside = [name for name in SIDE_BY_SIDE if name in names]
+    if len(aside) < 2:
+        aside = []
+    for name in names:
+        if name not in aside:
+            yield run_suite(name, options)
+    if aside:
+        yield from run_side_by_side(aside, options)
+
+
 def main():
     parser = argparse.ArgumentParser(description="Runs the tests and counts.")
-    parser.add_argument("--fuzz-seconds", type=int, default=21, help="for each fuzz target")
+    parser.add_argument("--fuzz-seconds", type=int, default=12, help="for each fuzz target")
     parser.add_argument("suites", nargs="*", metavar="SUITE", help=", ".join(SUITES))
     options = parser.parse_args()
     unknown = [name for name in options.suites if name not in SUITES]
@@ -553,8 +590,8 @@ def main():
 
     os.chdir(ROOT)
     total = {"passed": 0, "failed": 0, "skipped": 0}
-    for name in options.suites or SUITES:
-        for outcome, number in run_suite(name, options).items():
+    for counts in run_suites(options.suites or list(SUITES), options):
+        for outcome, number in counts.items():
             total[outcome] += number
     print(f"\n{total['passed']} passed, {total['failed']} failed"
           + (f", {total['skipped']} skipped" if total["skipped"] else ""))
