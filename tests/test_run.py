@@ -2,9 +2,14 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Tests of the runner: that nothing which went wrong can pass as nothing. Prints TAP."""
 
+import contextlib
+import io
+import os
 import pathlib
+import signal
 import sys
 import tempfile
+import unittest.mock
 
 import run
 
@@ -41,6 +46,28 @@ def counted(tests):
     return tuple(sum(test.outcome == outcome for test in tests) for outcome in ("passed", "failed", "skipped"))
 
 
+def side_by_side(**suites):
+    """(what is counted of each, in any order; whether each one's name is shown)"""
+    with unittest.mock.patch.dict(run.SUITES, suites), contextlib.redirect_stdout(io.StringIO()) as output:
+        counts = [(some.get("passed", 0), some.get("failed", 0)) for some in run.run_side_by_side(list(suites), None)]
+    return sorted(counts), all(f"\n{name}" in output.getvalue() for name in suites)
+
+
+def two_pass(_):
+    """it has two tests"""
+    return [run.passed("a"), run.passed("b")]
+
+
+def one_fails(_):
+    """it has one test"""
+    return [run.failed("c", "why")]
+
+
+def dies(_):
+    """it takes its process along"""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def results():
     """(name, expected, found) of everything."""
     for name, output, status, expected in REPORTS:
@@ -56,6 +83,8 @@ def results():
     skip = run.parse_tap("label", 0, "eBPF is not permitted\n1..1\nnot ok 1 # SKIP test_a\n")[0]
     yield "a skip is told with its reason", ("label: test_a", "eBPF is not permitted"), (skip.name, skip.text)
     yield "a failure is told in full", "# because", why
+    yield "suites side by side", ([(0, 1), (2, 0)], True), side_by_side(first=two_pass, second=one_fails)
+    yield "a suite that dies with its process", ([(0, 1)], True), side_by_side(first=dies)
     yield "a program that hangs", 124, run.run(["sleep", "9"], 0.1)[0]
     yield "a program that is not there", 127, run.run(["/nowhere/program"], 1)[0]
 

@@ -21,7 +21,7 @@ import time
 import ipxfrm
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-SECONDS = 540
+SECONDS = 1100
 MODULES = """des_generic blowfish_generic cast5_generic twofish_generic camellia_generic rmd160 xcbc cmac sha512_generic
 ctr ecb gcm ccm authenc authencesn echainiv seqiv chacha20poly1305 crypto_null deflate ghash-generic jitterentropy_rng
 drbg xfrm_user esp4 esp6 ah4 ah6 ipcomp ipcomp6 af_key veth""".split()

@@ -13,7 +13,7 @@ import tempfile
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import guest  # noqa: E402
 
-SECONDS = 400
+SECONDS = 1100
 JOB = """
 for module in veth tun sch_ingress cls_bpf act_mirred af_packet 8021q; do modprobe $module; done
 export BUILD={plain} BUILD_PLAIN={plain}

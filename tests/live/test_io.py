@@ -106,7 +106,7 @@ def connect_hosts():
 
 
 def pings(target, count=3, options="", prefix=""):
-    out = sh(f"{prefix} ping -n -c {count} -i 0.05 -W 1 {options} {target}", check=False)
+    out = sh(f"{prefix} ping -n -c {count} -i 0.2 -W 1 {options} {target}", check=False)
     return int(re.search(r"(\d+) received", out).group(1))
 
 

@@ -38,9 +38,9 @@ def ends(port, way):
 
 
 def add(port, way, age):
-    """An SA for one port, the age'th. Its window is for bursts that overtake each other."""
+    """An SA for one port, the age'th. Its window is for workers that wait for a processor while others go on."""
     kinds = ["-E aes-gcm-16 0x" + "5a" * 20, "-E aes-cbc 0x" + "21" * 16 + " -A hmac-sha1 0x" + "43" * 20]
-    return f"add {ends(port, way)} esp {spi(port, way, age)} -u {port} -r 128 {kinds[port % 2]};\n"
+    return f"add {ends(port, way)} esp {spi(port, way, age)} -u {port} -r 512 {kinds[port % 2]};\n"
 
 
 def delete(port, way, age):
