@@ -30,23 +30,25 @@ static void put_name(FILE *out, const char *const *names, size_t n, unsigned num
 		fprintf(out, "%u", number);
 }
 
-/* By four bytes at a time: a dump of many SAs is mostly this. */
+#define BYTES_A_LINE 32
+
+/* A line at a time: a dump of many SAs is mostly this. */
 void print_bytes(FILE *out, const uint8_t *p, size_t len)
 {
 	static const char digits[] = "0123456789abcdef";
 
-	for (size_t i = 0; i < len; i += 4) {
-		char group[2 + 2 * 4];
-		size_t n = 0;
+	for (size_t at = 0; at < len; at += BYTES_A_LINE) {
+		char line[1 + BYTES_A_LINE / 4 * (1 + 2 * 4)], *to = line;
 
-		if (i && i % 32 == 0)
-			group[n++] = '\n';
-		group[n++] = ' ';
-		for (size_t k = i; k < len && k < i + 4; k++) {
-			group[n++] = digits[p[k] >> 4];
-			group[n++] = digits[p[k] & 15];
+		if (at)
+			*to++ = '\n';
+		for (size_t i = at; i < len && i < at + BYTES_A_LINE; i++) {
+			if (i % 4 == 0)
+				*to++ = ' ';
+			*to++ = digits[p[i] >> 4];
+			*to++ = digits[p[i] & 15];
 		}
-		fwrite(group, 1, n, out);
+		fwrite(line, 1, (size_t)(to - line), out);
 	}
 }
 
@@ -91,32 +93,68 @@ static const char *time_text(uint64_t s, char buf[static TIME_MAX])
 	struct tm tm;
 
 	if (s == 0 || !localtime_r(&t, &tm) || !strftime(buf, TIME_MAX, "%b %e %H:%M:%S %Y", &tm))
-		snprintf(buf, TIME_MAX, "%20s", "");
+		strcpy(buf, "                    ");
 	return buf;
 }
 
+/* The same behind a label; in a dump a few times come again and again. */
+static char *add_time(char *to, const char *label, uint64_t s)
+{
+	static _Thread_local struct {
+		uint64_t s;
+		char text[TIME_MAX]; /* empty: not made yet */
+	} made[8];
+	size_t i = s % COUNT(made);
+
+	if (!*made[i].text || s != made[i].s) {
+		made[i].s = s;
+		time_text(s, made[i].text);
+	}
+	return stpcpy(stpcpy(to, label), made[i].text);
+}
+
+static char *add_count(char *to, const char *label, uint64_t n, const char *unit)
+{
+	char digits[20];
+	size_t i = sizeof(digits);
+
+	do
+		digits[--i] = (char)('0' + n % 10);
+	while (n /= 10);
+	to = mempcpy(stpcpy(to, label), digits + i, sizeof(digits) - i);
+	return stpcpy(to, unit);
+}
+
+static char *add_limits(char *to, uint64_t hard, uint64_t soft, const char *unit)
+{
+	to = add_count(to, "\thard: ", hard, unit);
+	to = add_count(to, "\tsoft: ", soft, unit);
+	return stpcpy(to, "\n");
+}
+
+#define LIFETIMES_MAX 1024 /* five lines of some 100 bytes */
+
+/* Written by hand: fourteen numbers through fprintf() were half of a long dump's time. */
 static void put_lifetimes(FILE *out, const struct keymsg *m, uint64_t now_s)
 {
 	static const struct keymsg_lifetime none;
 	const struct keymsg_lifetime *c = &m->current;
 	const struct keymsg_lifetime *h = keymsg_has(m, EXT_LIFETIME_HARD) ? &m->hard : &none;
 	const struct keymsg_lifetime *s = keymsg_has(m, EXT_LIFETIME_SOFT) ? &m->soft : &none;
-	char created[TIME_MAX], now[TIME_MAX], used[TIME_MAX];
+	uint64_t age_s = c->add_s && now_s > c->add_s ? now_s - c->add_s : 0;
+	char text[LIFETIMES_MAX], *to = text;
 
 	if (!keymsg_has(m, EXT_LIFETIME_CURRENT))
 		return;
-	fprintf(out, "\tcreated: %s\tcurrent: %s\n", time_text(c->add_s, created),
-		time_text(now_s, now));
-	fprintf(out, "\tdiff: %" PRIu64 "(s)\thard: %" PRIu64 "(s)\tsoft: %" PRIu64 "(s)\n",
-		c->add_s && now_s > c->add_s ? now_s - c->add_s : 0, h->add_s, s->add_s);
-	fprintf(out, "\tlast: %s\thard: %" PRIu64 "(s)\tsoft: %" PRIu64 "(s)\n",
-		time_text(c->use_s, used), h->use_s, s->use_s);
-	fprintf(out,
-		"\tcurrent: %" PRIu64 "(bytes)\thard: %" PRIu64 "(bytes)\tsoft: %" PRIu64
-		"(bytes)\n",
-		c->bytes, h->bytes, s->bytes);
-	fprintf(out, "\tallocated: %u\thard: %u\tsoft: %u\n", c->allocations, h->allocations,
-		s->allocations);
+	to = add_time(to, "\tcreated: ", c->add_s);
+	to = stpcpy(add_time(to, "\tcurrent: ", now_s), "\n");
+	to = add_limits(add_count(to, "\tdiff: ", age_s, "(s)"), h->add_s, s->add_s, "(s)");
+	to = add_limits(add_time(to, "\tlast: ", c->use_s), h->use_s, s->use_s, "(s)");
+	to = add_limits(add_count(to, "\tcurrent: ", c->bytes, "(bytes)"), h->bytes, s->bytes,
+			"(bytes)");
+	to = add_limits(add_count(to, "\tallocated: ", c->allocations, ""), h->allocations,
+			s->allocations, "");
+	fwrite(text, 1, (size_t)(to - text), out);
 }
 
 /* False, having said so, where the entry lacks an extension and ends. */
