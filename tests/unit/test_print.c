@@ -124,6 +124,26 @@ static void test_ah(void **state)
 		      "\tsadb_seq=1 pid=3271 refcnt=0\n");
 }
 
+static void test_largest(void **state)
+{
+	const struct keymsg_lifetime largest = { .allocations = UINT32_MAX, .bytes = UINT64_MAX,
+						 .add_s = INT64_MAX, .use_s = INT64_MAX };
+	struct keymsg m = esp();
+	char *text;
+
+	(void)state;
+	m.current = m.hard = m.soft = largest;
+	text = printed(print_sa, &m);
+	assert_non_null(strstr(text,
+		"\tcreated:                     \tcurrent: Jan  2 03:04:50 2024\n"
+		"\tdiff: 0(s)\thard: 9223372036854775807(s)\tsoft: 9223372036854775807(s)\n"
+		"\tlast:                     \thard: 9223372036854775807(s)\tsoft: 9223372036854775807(s)\n"
+		"\tcurrent: 18446744073709551615(bytes)\thard: 18446744073709551615(bytes)"
+		"\tsoft: 18446744073709551615(bytes)\n"
+		"\tallocated: 4294967295\thard: 4294967295\tsoft: 4294967295\n"));
+	free(text);
+}
+
 /* The compression line has no end of its own, on Linux; an unknown algorithm is its number. */
 static void test_ipcomp(void **state)
 {
@@ -507,6 +527,7 @@ int main(void)
 		cmocka_unit_test(test_selectors), cmocka_unit_test(test_ports),
 		cmocka_unit_test(test_more),	cmocka_unit_test(test_short),
 		cmocka_unit_test(test_hex),	cmocka_unit_test(test_message),
+		cmocka_unit_test(test_largest),
 		cmocka_unit_test(test_unknown_extension),
 	};
 
