@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/timerfd.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -54,6 +55,7 @@ struct daemon {
 	struct data *data;
 	struct control *control;
 	struct event *stop_int, *stop_term, *stop_shut, *counters, *age;
+	int second_fd;	/* the timer that age waits for; -1 = none */
 	time_t aged_s;	/* when lifetimes were looked at last */
 	bool stay_shut; /* told to end for another daemon that follows */
 };
@@ -258,20 +260,29 @@ static void on_miss(void *arg, const struct acquire_key *key, uint32_t policy_id
 static void on_second(evutil_socket_t fd, short what, void *arg)
 {
 	struct daemon *d = arg;
+	uint64_t passed;
 
-	(void)fd;
 	(void)what;
+	if (read(fd, &passed, sizeof(passed)) < 0)
+		return;
 	age(d);
 	data_tick(d->data);
 	control_flush(d->control);
 }
 
+/*
+ * Not libevent's timer: by its coarse clock it wakes us too early, and once more some
+ * milliseconds later.
+ */
 static bool watch_lifetimes(struct daemon *d)
 {
-	static const struct timeval second = { .tv_sec = 1 };
+	const struct itimerspec second = { .it_interval.tv_sec = 1, .it_value.tv_sec = 1 };
 
-	d->age = event_new(d->base, -1, EV_PERSIST, on_second, d);
-	return d->age && event_add(d->age, &second) == 0;
+	d->second_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+	if (d->second_fd < 0 || timerfd_settime(d->second_fd, 0, &second, NULL) < 0)
+		return false;
+	d->age = event_new(d->base, d->second_fd, EV_READ | EV_PERSIST, on_second, d);
+	return d->age && event_add(d->age, NULL) == 0;
 }
 
 static bool ignored(int sig)
@@ -407,6 +418,8 @@ static void stop(struct daemon *d, bool clean)
 	free_event(d->stop_shut);
 	free_event(d->counters);
 	free_event(d->age);
+	if (d->second_fd >= 0)
+		close(d->second_fd);
 	db_fini(&d->db);
 	if (d->base)
 		event_base_free(d->base);
@@ -443,7 +456,7 @@ static void leave_terminal(void)
 /* `ready` is told once the socket serves; -1 in the foreground. */
 static int serve(const struct options *o, int ready)
 {
-	struct daemon d = { 0 };
+	struct daemon d = { .second_fd = -1 };
 	bool ok = start(&d, o);
 
 	if (ok) {
