@@ -87,18 +87,17 @@ static void put_algorithms(FILE *out, const struct keymsg *m)
 #define TIME_MAX 32
 
 /* `Jan  2 03:04:50 2024` in local time; 20 blanks for never. */
-static const char *time_text(uint64_t s, char buf[static TIME_MAX])
+static void make_time(uint64_t s, char buf[static TIME_MAX])
 {
 	time_t t = (time_t)s;
 	struct tm tm;
 
 	if (s == 0 || !localtime_r(&t, &tm) || !strftime(buf, TIME_MAX, "%b %e %H:%M:%S %Y", &tm))
 		strcpy(buf, "                    ");
-	return buf;
 }
 
-/* The same behind a label; in a dump a few times come again and again. */
-static char *add_time(char *to, const char *label, uint64_t s)
+/* The same, kept: in a dump a few times come again and again. */
+static const char *time_text(uint64_t s, char buf[static TIME_MAX])
 {
 	static _Thread_local struct {
 		uint64_t s;
@@ -108,9 +107,16 @@ static char *add_time(char *to, const char *label, uint64_t s)
 
 	if (!*made[i].text || s != made[i].s) {
 		made[i].s = s;
-		time_text(s, made[i].text);
+		make_time(s, made[i].text);
 	}
-	return stpcpy(stpcpy(to, label), made[i].text);
+	return memcpy(buf, made[i].text, TIME_MAX);
+}
+
+static char *add_time(char *to, const char *label, uint64_t s)
+{
+	char text[TIME_MAX];
+
+	return stpcpy(stpcpy(to, label), time_text(s, text));
 }
 
 static char *add_count(char *to, const char *label, uint64_t n, const char *unit)
@@ -132,6 +138,14 @@ static char *add_limits(char *to, uint64_t hard, uint64_t soft, const char *unit
 	return stpcpy(to, "\n");
 }
 
+/* Seconds since an SA was made. */
+static uint64_t age_of(const struct keymsg *m, uint64_t now_s)
+{
+	uint64_t created_s = m->current.add_s;
+
+	return created_s && now_s > created_s ? now_s - created_s : 0;
+}
+
 #define LIFETIMES_MAX 1024 /* five lines of some 100 bytes */
 
 /* Written by hand: fourteen numbers through fprintf() were half of a long dump's time. */
@@ -141,14 +155,14 @@ static void put_lifetimes(FILE *out, const struct keymsg *m, uint64_t now_s)
 	const struct keymsg_lifetime *c = &m->current;
 	const struct keymsg_lifetime *h = keymsg_has(m, EXT_LIFETIME_HARD) ? &m->hard : &none;
 	const struct keymsg_lifetime *s = keymsg_has(m, EXT_LIFETIME_SOFT) ? &m->soft : &none;
-	uint64_t age_s = c->add_s && now_s > c->add_s ? now_s - c->add_s : 0;
 	char text[LIFETIMES_MAX], *to = text;
 
 	if (!keymsg_has(m, EXT_LIFETIME_CURRENT))
 		return;
 	to = add_time(to, "\tcreated: ", c->add_s);
 	to = stpcpy(add_time(to, "\tcurrent: ", now_s), "\n");
-	to = add_limits(add_count(to, "\tdiff: ", age_s, "(s)"), h->add_s, s->add_s, "(s)");
+	to = add_limits(add_count(to, "\tdiff: ", age_of(m, now_s), "(s)"), h->add_s, s->add_s,
+			"(s)");
 	to = add_limits(add_time(to, "\tlast: ", c->use_s), h->use_s, s->use_s, "(s)");
 	to = add_limits(add_count(to, "\tcurrent: ", c->bytes, "(bytes)"), h->bytes, s->bytes,
 			"(bytes)");
@@ -297,15 +311,13 @@ static const char *seconds_text(uint64_t s, char buf[static TIME_MAX])
 
 static void put_age(FILE *out, const struct keymsg *m, uint64_t now_s)
 {
-	uint64_t created = m->current.add_s;
 	char age[TIME_MAX], limit[TIME_MAX];
 
 	if (!keymsg_has(m, EXT_LIFETIME_CURRENT)) {
 		fprintf(out, "%3s/???", "??");
 		return;
 	}
-	fprintf(out, "%3s/%-3s",
-		seconds_text(created && now_s > created ? now_s - created : 0, age),
+	fprintf(out, "%3s/%-3s", seconds_text(age_of(m, now_s), age),
 		seconds_text(keymsg_has(m, EXT_LIFETIME_HARD) ? m->hard.add_s : 0, limit));
 }
 
