@@ -51,6 +51,7 @@ SIDE_BY_SIDE = "live", "kernel", "workers", "offline", "demo", "bench"
 WITH_WORKERS = "ipsec_interface", "workers", "control", "superpackets", "changes", "clear_in", "events"
 IN_THE_GUEST = {"test_vlan.py"}  # the kernel suite runs it, where there are VLANs
 NOTHING_SELECTED = 5  # pytest's exit status
+NO_BUILD = "there is no build to test; `tests/run.py build` says why"
 FIGURE = "figure: "  # what a live test prints so that it is shown, passed or not
 
 ENV = dict(
@@ -220,7 +221,7 @@ def run_tap(label, command, seconds=300):
 def suite_unit(_):
     """one module each, against its contract (cmocka)"""
     if build_asan():
-        yield failed("unit", "there is no build to test; `tests/run.py build` says why")
+        yield failed("unit", NO_BUILD)
         return
     status, output = run([MESON, "introspect", ASAN, "--tests"], 60)
     try:
@@ -242,7 +243,7 @@ def suite_unit(_):
 def suite_threads(_):
     """what several threads read while one changes it, under ThreadSanitizer"""
     if build_tsan():
-        yield failed("threads", "there is no build to test; `tests/run.py build` says why")
+        yield failed("threads", NO_BUILD)
         return
     for name in "grace", "replay", "spd_threads", "sad_readers", "engine_workers":
         status, output = run([TSAN / f"tests/unit/test_{name}"], 300, env=dict(ENV, TSAN_OPTIONS="halt_on_error=1"))
@@ -274,7 +275,7 @@ def suite_purity(_):
 def suite_golden(_):
     """what another setkey made of its golden runs, ours makes of them too"""
     if build_asan():
-        yield failed("golden", "there is no build to test; `tests/run.py build` says why")
+        yield failed("golden", NO_BUILD)
         return
     status, output = run([IN_NAMESPACES, PYTHON, ROOT / "tests/golden/test_golden.py", ASAN], 120)
     if status != NO_NAMESPACES:
@@ -326,7 +327,7 @@ def suite_fuzz(options):
         yield failed("fuzz", "no targets in tests/fuzz")
         return
     if build_fuzz():
-        yield failed("fuzz", "there is no build to test; `tests/run.py build` says why")
+        yield failed("fuzz", NO_BUILD)
         return
     with concurrent.futures.ThreadPoolExecutor(PROCESSORS) as pool:
         yield from pool.map(lambda target: fuzz_one(target, options.fuzz_seconds), targets)
@@ -376,7 +377,7 @@ def run_live_file(label, path, namespaces=(), select=(), build=ASAN, **env):
 def run_live(label, namespaces=(), select=()):
     """tests/live, some files at once: they wait more than they work."""
     if build_asan():
-        return [failed(label, "there is no build to test; `tests/run.py build` says why")]
+        return [failed(label, NO_BUILD)]
     # The longest files first, so that none is left over at the end.
     files = sorted({*(ROOT / "tests/live").glob("test_*.py")} - {ROOT / "tests/live" / name for name in IN_THE_GUEST},
                    key=lambda path: -path.stat().st_size)
@@ -401,7 +402,7 @@ def suite_live(_):
 def suite_workers(_):
     """some of the live tests with several workers, under ThreadSanitizer"""
     if build_tsan():
-        yield failed("workers", "there is no build to test; `tests/run.py build` says why")
+        yield failed("workers", NO_BUILD)
         return
     files = [ROOT / f"tests/live/test_{name}.py" for name in WITH_WORKERS]
     with concurrent.futures.ThreadPoolExecutor(LIVE_AT_ONCE) as pool:
@@ -412,7 +413,7 @@ def suite_workers(_):
 def suite_kernel(_):
     """against the IPsec of Debian's kernel, which runs under qemu"""
     if build_asan():
-        yield failed("kernel", "there is no build to test; `tests/run.py build` says why")
+        yield failed("kernel", NO_BUILD)
         return
     # The longest first.
     names = "interop", "peer", "backends", "vlan", "guest"
@@ -427,7 +428,7 @@ def suite_kernel(_):
 def suite_offline(_):
     """captures through the engine, judged by others' code"""
     if build_asan():
-        yield failed("offline", "there is no build to test; `tests/run.py build` says why")
+        yield failed("offline", NO_BUILD)
         return
     results = ASAN / "offline.xml"
     results.unlink(missing_ok=True)
