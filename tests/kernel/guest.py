@@ -32,6 +32,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 QEMU, BUSYBOX = "qemu-system-x86_64", "/bin/busybox"
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 MEMORY_MB = 1024
+SECONDS = 1100  # for a file of tests, in the background of others
 DRIVERS = ("virtio_pci", "9pnet_virtio", "9p")  # what reaching the host's files takes
 HOST, TREE, OUT = "host", "tree", "out"  # tags of the shares
 OUT_DIR = "/run/out"  # in the guest

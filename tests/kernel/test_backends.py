@@ -21,7 +21,6 @@ import time
 import ipxfrm
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-SECONDS = 1100
 MODULES = """des_generic blowfish_generic cast5_generic twofish_generic camellia_generic rmd160 xcbc cmac sha512_generic
 ctr ecb gcm ccm authenc authencesn echainiv seqiv chacha20poly1305 crypto_null deflate ghash-generic jitterentropy_rng
 drbg xfrm_user esp4 esp6 ah4 ah6 ipcomp ipcomp6 af_key veth""".split()
@@ -621,7 +620,7 @@ def main(build, plain):
     job = f"exec /usr/bin/python3 tests/kernel/test_backends.py --inside {program} {registers} $OUT/table"
     with tempfile.TemporaryDirectory(prefix="sallyport-backends-") as work:
         try:
-            result = guest.Guest(work).run(job, SECONDS, [("table", table)])
+            result = guest.Guest(work).run(job, guest.SECONDS, [("table", table)])
         except guest.Missing as error:
             print(f"ok 1 - the back ends to a kernel # SKIP {error}\n1..1")
             return 0

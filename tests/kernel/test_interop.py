@@ -30,7 +30,6 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "live")]
 import lab as live  # noqa: E402
 
-SECONDS = 1100
 SIDES = ("ours", "theirs")
 ADDRESS = {"ours": {4: "10.0.0.1", 6: "fd00::1"}, "theirs": {4: "10.0.0.2", 6: "fd00::2"}}
 AH, ESP, IPCOMP, ICMP, UDP = 51, 50, 108, 1, 17
@@ -702,7 +701,7 @@ def main(plain):
     job = f"BUILD_PLAIN={plain} exec /usr/bin/python3 tests/kernel/test_interop.py --inside"
     with tempfile.TemporaryDirectory(prefix="sallyport-interop-") as work:
         try:
-            result = guest.Guest(work).run(job, SECONDS)
+            result = guest.Guest(work).run(job, guest.SECONDS)
         except guest.Missing as error:
             print(f"ok 1 - interoperability with a kernel # SKIP {error}\n1..1")
             return 0

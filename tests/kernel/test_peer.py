@@ -36,7 +36,6 @@ import matrix  # noqa: E402
 DOCUMENT = ROOT / "docs/interop-kernel.md"
 SIDES = ("ours", "theirs")
 SIZES = (56, 3000)
-GUEST_SECONDS = 1100  # all of it
 TCP_SECONDS = 700  # from its start until only the sample's transfers are begun
 WARNING = re.compile(r"^\S+?:\d+:\d+: warning: (.*?) (?:is|are) not provided by this daemon", re.MULTILINE)
 PROTO_NUMBER = {"ah": 51, "esp": 50, "ipcomp": 108}
@@ -358,7 +357,7 @@ def main():
              ("theirs.batch", "".join(map(matrix.xfrm_text, cells + spoiled))),
              ("cells.json", json.dumps(asked))]
     job = f"uname -rv >$OUT/uname; BUILD_PLAIN={plain} exec /usr/bin/python3 {HERE}/peer.py {TCP_SECONDS}"
-    ran = machine.run(job, GUEST_SECONDS, files)
+    ran = machine.run(job, guest.SECONDS, files)
     if options.keep or ran.status != 0:
         print(f"# in {ran.directory}: {' '.join(sorted(ran.files))}")
     report("the guest's run ends well", f"exit status {ran.status}\n{ran.output}\n{ran.console[-2000:]}"

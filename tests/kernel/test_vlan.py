@@ -13,7 +13,6 @@ import tempfile
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import guest  # noqa: E402
 
-SECONDS = 1100
 JOB = """
 for module in veth tun sch_ingress cls_bpf act_mirred af_packet 8021q; do modprobe $module; done
 export BUILD={plain} BUILD_PLAIN={plain}
@@ -26,7 +25,7 @@ def main():
     plain = pathlib.Path(sys.argv[2]).resolve()
     with tempfile.TemporaryDirectory(prefix="sallyport-vlan-") as work:
         try:
-            result = guest.Guest(work).run(JOB.format(plain=plain), SECONDS)
+            result = guest.Guest(work).run(JOB.format(plain=plain), guest.SECONDS)
         except guest.Missing as error:
             print(f"ok 1 - VLANs # SKIP {error}\n1..1")
             return 0
