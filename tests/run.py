@@ -44,7 +44,7 @@ LIVE_SECONDS = 900
 GUEST_SECONDS = 1200
 # Only with what others leave: what runs beside it measures times. Where sessions are scheduled
 # as groups, being nice counts inside of one.
-IN_BACKGROUND = "sh", "-c", '{ echo 19 >/proc/self/autogroup; } 2>/dev/null; exec nice "$@"', "in-background"
+IN_BACKGROUND = "sh", "-c", '{ echo 10 >/proc/self/autogroup; } 2>/dev/null; exec nice "$@"', "in-background"
 # Two of these run at once: the live tests wait more than they work, guests work.
 SIDE_BY_SIDE = "live", "kernel", "workers", "offline", "demo", "bench"
 # Of the live tests, those that change under traffic what threads share; the longest first.
